@@ -1,0 +1,126 @@
+/* nnc.h - the C engine of nnc: a neural network, derived by hand, at the speed limit of the processor.
+ *
+ * This is the only header that a program needs. It is plain C11 and knows nothing of Python or NumPy.
+ *
+ * Conventions, everywhere in the engine
+ * -------------------------------------
+ * Examples are columns. X is (m, r): m inputs, r examples. W is (n, m), b is (n, 1), Z, A, P are (n, r).
+ * A matrix is a pointer to its element (0, 0) and two strides, counted in elements: `rs` steps to the next row, `cs` to
+ * the next column. A stride may be negative, zero (inputs only) or anything else; a transposed view costs nothing.
+ * Arguments come in the order: outputs, inputs, sizes, strides (of the outputs, then of the inputs).
+ * Outputs must not overlap inputs unless a function says that they may. Inputs are never written.
+ * Every typed function exists for float (`_f32`) and double (`_f64`); they are declared once, in nnc_typed.inc.
+ *
+ * Errors
+ * ------
+ * Functions return an nnc_status, NNC_OK being 0; nothing aborts, nothing prints, and an output is either whole or, when
+ * the sizes were refused, untouched. A caller that only forwards errors can write NNC_TRY(nnc_...(...)).
+ *
+ * Threads
+ * -------
+ * Every function may be called from several threads at a time. Large work is shared among nnc_get_num_threads() threads
+ * of a small pool; results are the same, bit for bit, for any number of them. When the pool is busy with another caller's
+ * work, a call simply runs on the thread that made it.
+ *
+ * A first program
+ * ---------------
+ *     float Z[2], W[2] = {1, -1}, X[1] = {3}, b[2] = {0, 0};
+ *     nnc_linear_forward_f32(Z, W, X, b, 2, 1, 1,  1, 1,  1, 1,  1, 1,  1);     eq. 3.9: Z = W X + b
+ *     nnc_relu_forward_f32(Z, Z, 2, 1, 1);                                      eq. 12.3: Z is now {3, 0}
+ */
+#ifndef NNC_H
+#define NNC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define NNC_API __attribute__((visibility("default")))
+#else
+#define NNC_API
+#endif
+
+typedef enum nnc_status {
+    NNC_OK = 0,
+    NNC_ERR_MEMORY,      /* an allocation failed; nothing was changed */
+    NNC_ERR_SHAPE,       /* a size is negative, or two sizes that must agree do not */
+    NNC_ERR_LABEL,       /* a label is not in 0 .. n-1 */
+    NNC_ERR_ARGUMENT,    /* an option is out of its range (batch size 0, slope < 0, no such activation ...) */
+    NNC_ERR_ISA,         /* the instruction set asked for is unknown, or this machine does not have it */
+    NNC_INTERRUPTED      /* the poll function of a fit asked to stop; the weights are those of a whole step */
+} nnc_status;
+
+/* Hand a failing status on to the caller of the function in which this stands. */
+#define NNC_TRY(call)                            \
+    do {                                         \
+        nnc_status nnc_try_status = (call);      \
+        if (nnc_try_status != NNC_OK)            \
+            return nnc_try_status;               \
+    } while (0)
+
+/* A sentence without a full stop, never NULL, for any status. */
+NNC_API const char *nnc_status_message(nnc_status status);
+
+/* ---- the machine ------------------------------------------------------------------------------------------------ */
+
+/* Choose the kernels: "base", "avx2", "avx512", "neon", or NULL for the widest that the processor and the operating
+ * system have. Without this call the first use of a function chooses as NULL does. NNC_ERR_ISA leaves the choice as is.
+ * Not to be called while another thread is inside the engine. */
+NNC_API nnc_status nnc_set_isa(const char *name);
+NNC_API const char *nnc_get_isa(void);
+/* The i-th instruction set this build has and this machine can run, the simplest first; NULL past the last. */
+NNC_API const char *nnc_available_isa(int i);
+
+/* Threads that large work is shared among. The default is the number of cores that this process may run on.
+ * n < 1 is NNC_ERR_ARGUMENT; a large n is capped at nnc_max_threads(). */
+NNC_API nnc_status nnc_set_num_threads(int n);
+NNC_API int nnc_get_num_threads(void);
+NNC_API int nnc_max_threads(void);
+
+/* ---- the network ------------------------------------------------------------------------------------------------ */
+
+typedef enum nnc_activation { NNC_IDENTITY, NNC_RELU, NNC_LEAKY_RELU, NNC_SIGMOID, NNC_TANH } nnc_activation;
+
+typedef enum nnc_dtype { NNC_F32, NNC_F64, NNC_U8 } nnc_dtype;
+
+/* Examples as they lie in memory, (m, r), never copied as a whole: images as rows are input_stride 1,
+ * example_stride m. The element type may differ from the network's; it is converted on the way in. */
+typedef struct nnc_examples {
+    const void *data;
+    nnc_dtype dtype;
+    ptrdiff_t m, r;
+    ptrdiff_t input_stride, example_stride; /* in elements of dtype */
+} nnc_examples;
+
+typedef struct nnc_fit_options {
+    ptrdiff_t batch_size;     /* >= 1; the last batch of an epoch may be smaller and is averaged over its own size */
+    double lr;                /* eq. 6.3: w <- w - lr dJ/dw */
+    double momentum;          /* v <- momentum v + dJ/dw,  w <- w - lr v; 0 is plain gradient descent */
+    int shuffle;              /* visit the examples in a new random order each epoch */
+    uint64_t seed;            /* of that order */
+    int (*poll)(void *arg);   /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
+    void *poll_arg;
+} nnc_fit_options;
+
+/* ---- the maths, once for each dtype ------------------------------------------------------------------------------- */
+
+#define NNC_REAL float
+#define NNC_FN(name) nnc_##name##_f32
+#include "nnc_typed.inc"
+#undef NNC_FN
+#undef NNC_REAL
+
+#define NNC_REAL double
+#define NNC_FN(name) nnc_##name##_f64
+#include "nnc_typed.inc"
+#undef NNC_FN
+#undef NNC_REAL
+
+#ifdef __cplusplus
+}
+#endif
+#endif
