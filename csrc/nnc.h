@@ -46,20 +46,20 @@ extern "C" {
 
 typedef enum nnc_status {
     NNC_OK = 0,
-    NNC_ERR_MEMORY,      /* an allocation failed; nothing was changed */
-    NNC_ERR_SHAPE,       /* a size is negative, or two sizes that must agree do not */
-    NNC_ERR_LABEL,       /* a label is not in 0 .. n-1 */
-    NNC_ERR_ARGUMENT,    /* an option is out of its range (batch size 0, slope < 0, no such activation ...) */
-    NNC_ERR_ISA,         /* the instruction set asked for is unknown, or this machine does not have it */
-    NNC_INTERRUPTED      /* the poll function of a fit asked to stop; the weights are those of a whole step */
+    NNC_ERR_MEMORY,   /* an allocation failed; nothing was changed */
+    NNC_ERR_SHAPE,    /* a size is negative, or two sizes that must agree do not */
+    NNC_ERR_LABEL,    /* a label is not in 0 .. n-1 */
+    NNC_ERR_ARGUMENT, /* an option is out of its range (batch size 0, slope < 0, no such activation ...) */
+    NNC_ERR_ISA,      /* the instruction set asked for is unknown, or this machine does not have it */
+    NNC_INTERRUPTED   /* the poll function of a fit asked to stop; the weights are those of a whole step */
 } nnc_status;
 
 /* Hand a failing status on to the caller of the function in which this stands. */
-#define NNC_TRY(call)                            \
-    do {                                         \
-        nnc_status nnc_try_status = (call);      \
-        if (nnc_try_status != NNC_OK)            \
-            return nnc_try_status;               \
+#define NNC_TRY(call)                       \
+    do {                                    \
+        nnc_status nnc_try_status = (call); \
+        if (nnc_try_status != NNC_OK)       \
+            return nnc_try_status;          \
     } while (0)
 
 /* A sentence without a full stop, never NULL, for any status. */
@@ -83,9 +83,19 @@ NNC_API int nnc_max_threads(void);
 
 /* ---- the network ------------------------------------------------------------------------------------------------ */
 
-typedef enum nnc_activation { NNC_IDENTITY, NNC_RELU, NNC_LEAKY_RELU, NNC_SIGMOID, NNC_TANH } nnc_activation;
+typedef enum nnc_activation {
+    NNC_IDENTITY,
+    NNC_RELU,
+    NNC_LEAKY_RELU,
+    NNC_SIGMOID,
+    NNC_TANH
+} nnc_activation;
 
-typedef enum nnc_dtype { NNC_F32, NNC_F64, NNC_U8 } nnc_dtype;
+typedef enum nnc_dtype {
+    NNC_F32,
+    NNC_F64,
+    NNC_U8
+} nnc_dtype;
 
 /* Examples as they lie in memory, (m, r), never copied as a whole: images as rows are input_stride 1,
  * example_stride m. The element type may differ from the network's; it is converted on the way in. */
@@ -97,12 +107,12 @@ typedef struct nnc_examples {
 } nnc_examples;
 
 typedef struct nnc_fit_options {
-    ptrdiff_t batch_size;     /* >= 1; the last batch of an epoch may be smaller and is averaged over its own size */
-    double lr;                /* eq. 6.3: w <- w - lr dJ/dw */
-    double momentum;          /* v <- momentum v + dJ/dw,  w <- w - lr v; 0 is plain gradient descent */
-    int shuffle;              /* visit the examples in a new random order each epoch */
-    uint64_t seed;            /* of that order */
-    int (*poll)(void *arg);   /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
+    ptrdiff_t batch_size;   /* >= 1; the last batch of an epoch may be smaller and is averaged over its own size */
+    double lr;              /* eq. 6.3: w <- w - lr dJ/dw */
+    double momentum;        /* v <- momentum v + dJ/dw,  w <- w - lr v; 0 is plain gradient descent */
+    int shuffle;            /* visit the examples in a new random order each epoch */
+    uint64_t seed;          /* of that order */
+    int (*poll)(void *arg); /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
     void *poll_arg;
 } nnc_fit_options;
 
