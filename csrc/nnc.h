@@ -13,14 +13,14 @@
  *
  * Errors
  * ------
- * Functions return an nnc_status, NNC_OK being 0; nothing aborts, nothing prints, and an output is either whole or, when
- * the sizes were refused, untouched. A caller that only forwards errors can write NNC_TRY(nnc_...(...)).
+ * Functions return an nnc_status, NNC_OK being 0; nothing aborts, nothing prints, and an output is either whole or,
+ * when the sizes were refused, untouched. A caller that only forwards errors can write NNC_TRY(nnc_...(...)).
  *
  * Threads
  * -------
  * Every function may be called from several threads at a time. Large work is shared among nnc_get_num_threads() threads
- * of a small pool; results are the same, bit for bit, for any number of them. When the pool is busy with another caller's
- * work, a call simply runs on the thread that made it.
+ * of a small pool; results are the same, bit for bit, for any number of them. When the pool is busy with another
+ * caller's work, a call simply runs on the thread that made it.
  *
  * A first program
  * ---------------
@@ -116,7 +116,7 @@ typedef struct nnc_fit_options {
     void *poll_arg;
 } nnc_fit_options;
 
-/* ---- the maths, once for each dtype ------------------------------------------------------------------------------- */
+/* ---- the maths, once for each dtype ----------------------------------------------------------------------------- */
 
 #define NNC_REAL float
 #define NNC_FN(name) nnc_##name##_f32
