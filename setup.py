@@ -1,0 +1,57 @@
+"""Builds nnc._engine, the C engine with its Python glue; everything else about the package is in pyproject.toml.
+
+csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own, so that the rest of the
+engine runs on the oldest machine. One that the compiler does not know is left out; csrc/isa/dispatch.c is told
+(NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors, NNC_SANITIZE=address,undefined adds sanitizers.
+"""
+
+import os
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+
+import numpy
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512"]
+X86, ARM = {"base": [], "avx2": AVX2, "avx512": AVX512}, {"base": [], "neon": []}
+MACHINE = sysconfig.get_platform().split("-")[-1]
+ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(MACHINE, {"base": []})
+
+# -ffp-contract=off is what -std=c11 means to gcc; clang has to be told.
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wconversion"]
+FLAGS += ["-isystem", numpy.get_include()] + ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
+LINK = ["-pthread"]
+if os.environ.get("NNC_SANITIZE"):
+    LINK += ["-fsanitize=" + os.environ["NNC_SANITIZE"], "-fno-sanitize-recover=all"]
+    FLAGS += [*LINK, "-fno-omit-frame-pointer", "-g", "-O1", "-UNDEBUG"]
+
+
+class BuildEngine(build_ext):
+    def build_extension(self, ext):
+        isas = {name: flags for name, flags in ISAS.items() if self.compiler_knows(flags)}
+        ext.define_macros += [(f"NNC_HAVE_{name.upper()}", "1") for name in isas]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = [pool.submit(self.compile, f"csrc/isa/isa_{isa}.c", self.build_temp, isas[isa]) for isa in isas]
+        ext.extra_objects = sum([job.result() for job in jobs], [])
+        super().build_extension(ext)
+
+    def compile(self, source, folder, flags):
+        return self.compiler.compile([source], folder, extra_postargs=FLAGS + flags)
+
+    def compiler_knows(self, flags):
+        with tempfile.NamedTemporaryFile("w", suffix=".c") as probe, tempfile.TemporaryDirectory() as folder:
+            try:
+                return bool(self.compile(probe.name, folder, ["-Werror", *flags]))
+            except CompileError:
+                return False
+
+
+sources = glob("csrc/python/*.c") + glob("csrc/ops/*.c") + ["csrc/isa/dispatch.c"]
+depends = [path for path in glob("csrc/**/*.*", recursive=True) if path.endswith((".c", ".h", ".inc"))]
+engine = Extension("nnc._engine", sorted(sources), depends=depends, extra_compile_args=FLAGS, extra_link_args=LINK)
+setup(ext_modules=[engine], cmdclass={"build_ext": BuildEngine})
