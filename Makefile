@@ -1,0 +1,48 @@
+# make demo   trains the network of the notes        make test   runs all the tests
+# Each target sets up the virtual environment that it needs. Another Python: make demo PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ENGINE := setup.py pyproject.toml $(shell find csrc -name '*.[ch]' -o -name '*.inc')
+
+.PHONY: demo test test-browser bench notebooks asan lint fmt clean
+
+demo: $(VENV)/has-nothing-else
+	$(BIN)/python -m nnc train
+
+test: $(VENV)/has-test
+	$(BIN)/python -m pytest
+
+# Beside NumPy, the peers that are installed: $(BIN)/pip install '.[bench]' for all of them.
+bench: $(VENV)/has-plot
+	$(BIN)/python -m bench
+
+lint: $(VENV)/has-dev
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run -Werror $(filter csrc/%,$(ENGINE)) $(wildcard tests/c/*.[ch])
+
+fmt: $(VENV)/has-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $(filter csrc/%,$(ENGINE)) $(wildcard tests/c/*.[ch])
+
+# The whole suite, less what is slow or builds packages of its own, on an engine with AddressSanitizer and UBSan.
+# In a copy, for the engine is built in place. Python itself is not instrumented, so the runtime libraries are preloaded
+# and its own leaks are not reported.
+ASAN := build/asan
+asan:
+	rm -rf $(ASAN) && mkdir -p $(ASAN)
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
+	NNC_SANITIZE=address,undefined $(MAKE) -C $(ASAN) PYTHON=$(PYTHON) VENV=.venv .venv/has-test
+	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    .venv/bin/python -m pytest -m "not slow" --deselect tests/test_build.py --deselect tests/test_c.py
+
+clean:
+	rm -rf build dist bench/out nnc/*.so *.egg-info .venv .venv-*
+
+# A stamp for each extra of pyproject.toml: the package in editable form, built again when the engine's sources change.
+$(VENV)/has-%: $(ENGINE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.$(if $(filter nothing-else,$*),,[$*])'
+	touch $@

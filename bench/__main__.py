@@ -1,0 +1,112 @@
+"""Runs every peer that is installed on the same work, in one run, and prints how they stand.
+
+    python -m bench [--quick] [--only epoch matmul ...] [--threads 1 2] [--write]
+"""
+
+import argparse
+import importlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import nnc
+
+from . import overhead, pictures, report
+from .peers import PEERS, ROOT, Process, installed
+
+WORKS = ("epoch", "matmul", "elementwise", "small", "graph", "overhead", "growth")
+REST = 0.3  # seconds between two peers, for the threads of the first to stop spinning
+
+
+def prepare_images(folder, quick):
+    """60,000 images as rows, uint8, for every process to load: Fashion-MNIST, or else the digits again and again."""
+    try:
+        (X, y), _ = nnc.data.fashion_mnist()
+        name = "Fashion-MNIST"
+    except (OSError, ValueError):
+        (X, y), _ = nnc.data.digits()
+        name = "the bundled digits, repeated"
+    if quick:
+        X, y = X[:4000], y[:4000]
+    repeat = -(-(4000 if quick else 60000) // len(X))
+    np.save(folder / "X.npy", np.tile(X.reshape(len(X), -1), (repeat, 1))[: 4000 if quick else 60000])
+    np.save(folder / "y.npy", np.tile(y.astype(np.int64), repeat)[: 4000 if quick else 60000])
+    return name
+
+
+def compete(name, dtype, threads, folder, quick):
+    """Rounds of all peers in turn. Returns Results, after telling who could not take part."""
+    work = importlib.import_module(f"bench.{name}")
+    isas = nnc.cpu_info()["available"]
+    contestants = [(peer, name) for peer in work.RUNS if installed(peer) and (peer != "nnc_avx2" or "avx2" in isas)]
+    if hasattr(work, "flop"):
+        contestants += [(f"peak{peer[3:]}", "peak") for peer, _ in contestants if peer in ("nnc", "nnc_avx2")]
+    options = {"threads": threads, "dtype": dtype, "folder": folder, "quick": quick}
+    processes, rounds = [], {}
+    for peer, task in contestants:
+        # One at a time, for setting up is work for all cores as well.
+        process = Process(peer, task, **options)
+        try:
+            process.ready()
+        except RuntimeError as reason:
+            print(f"{PEERS[peer].title} is left out: {reason}")
+            process.close()
+        else:
+            processes.append(process)
+    for _ in range(1 if quick else work.ROUNDS):
+        for process in processes:
+            time.sleep(REST)
+            budget = 0.2 if process.name.startswith("peak") else work.BUDGET
+            for case, seconds in process.round(budget / 10 if quick else budget).items():
+                rounds.setdefault(process.name, {}).setdefault(case, []).append(seconds)
+    for process in processes:
+        process.close()
+    return report.Results(work, dtype, threads, rounds)
+
+
+def main():
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a look at whether it works: little work, one round")
+    parser.add_argument("--only", nargs="+", choices=WORKS, default=WORKS, metavar="WORK", help=" ".join(WORKS))
+    parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1, and all cores")
+    parser.add_argument("--write", action="store_true", help="put tables and pictures into the README files")
+    options = parser.parse_args()
+    if options.write and (options.quick or options.only != WORKS):
+        parser.error("--write keeps the figures of one whole run: leave out --quick and --only")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    counts = options.threads or sorted({1, cores})
+
+    missing = [peer.title for name, peer in PEERS.items() if not installed(name)]
+    if missing:
+        print(f"Not installed: {', '.join(missing)}. All of them: pip install '.[bench]'\n")
+    page, results = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        images = prepare_images(Path(folder), options.quick)
+        page.append(f"{report.machine(filter(installed, PEERS))} Images: {images}.")
+        print(page[-1])
+        for name in options.only:
+            work = importlib.import_module(f"bench.{name}")
+            page.append(f"## {work.TITLE}")
+            print(f"\n{page[-1]}\n")
+            for dtype in work.DTYPES:
+                for threads in counts[work.THREADS]:
+                    found = compete(name, dtype, threads, Path(folder), options.quick)
+                    results.setdefault(name, []).append(found)
+                    page.append(report.table(found))
+                    print(f"{page[-1]}\n", flush=True)
+            if name == "overhead":
+                page.append(f"`import nnc`, NumPy being imported: {overhead.seconds_of_import() * 1e3:.1f} ms.")
+                print(page[-1])
+    if options.write:
+        pictures.growth(results["growth"][0])
+        main_job = [found for found in results["epoch"] if found.dtype == "float32"]
+        pictures.epoch(main_job)
+        report.write(report.HERE / "README.md", "figures", "\n\n".join(page))
+        report.write(ROOT / "README.md", "figures", "\n\n".join([page[0], *map(report.table, main_job)]))
+
+
+if __name__ == "__main__":
+    main()

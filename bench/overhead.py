@@ -1,0 +1,57 @@
+"""What a call costs before it computes anything: the smallest arrays, beside the NumPy function that does the same."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+TITLE = "The cost of a call, and of the import"
+UNIT, DECIMALS = "µs", 3
+DTYPES = ("float32",)
+THREADS = slice(0, 1)  # of the counts asked for
+BUDGET, ROUNDS = 0.05, 7
+
+
+def value(case, seconds):
+    return seconds * 1e6
+
+
+def _runs(prepare):
+    def runs(threads, dtype, folder, quick):
+        for n in (1, 4):
+            A, B = np.random.default_rng(0).standard_normal((2, n, n)).astype(dtype)
+            b = np.ones((n, 1), dtype)
+            for name, call in prepare(A, B, b).items():
+                yield f"{name}, {n}×{n}", call
+
+    return runs
+
+
+def nnc(A, B, b):
+    import nnc
+
+    return {"matmul": lambda: nnc.matmul(A, B), "add_bias": lambda: nnc.add_bias(A, b), "relu": lambda: nnc.relu(A),
+            "leaky_relu": lambda: nnc.leaky_relu(A), "sigmoid": lambda: nnc.sigmoid(A), "tanh": lambda: nnc.tanh(A)}
+
+
+def numpy(A, B, b):
+    slope = A.dtype.type(0.01)
+    return {"matmul": lambda: np.matmul(A, B), "add_bias": lambda: np.add(A, b), "relu": lambda: np.maximum(A, 0),
+            "leaky_relu": lambda: np.maximum(A, np.multiply(A, slope)), "sigmoid": lambda: 1 / (1 + np.exp(-A)),
+            "tanh": lambda: np.tanh(A)}
+
+
+def scipy(A, B, b):
+    from scipy import special
+
+    return {"sigmoid": lambda: special.expit(A)}
+
+
+def seconds_of_import():
+    """The best of ten fresh interpreters' seconds for `import nnc`, NumPy being there already."""
+    code = "import time, numpy; t = time.perf_counter(); import nnc; print(time.perf_counter() - t)"
+    return min(float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+               for _ in range(10))
+
+
+RUNS = {name: _runs(prepare) for name, prepare in {"nnc": nnc, "numpy": numpy, "scipy": scipy}.items()}
