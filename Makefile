@@ -39,7 +39,7 @@ asan:
 	    .venv/bin/python -m pytest -m "not slow" --deselect tests/test_build.py --deselect tests/test_c.py
 
 clean:
-	rm -rf build dist bench/out nnc/*.so *.egg-info .venv .venv-*
+	rm -rf build dist nnc/*.so *.egg-info .venv .venv-*
 
 # A stamp for each extra of pyproject.toml: the package in editable form, built again when the engine's sources change.
 $(VENV)/has-%: $(ENGINE)

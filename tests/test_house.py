@@ -1,0 +1,142 @@
+"""What a reader of the sources relies on: rooms, file sizes, one version, and no word but about the project."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import nnc
+
+ROOT = Path(__file__).parent.parent
+
+# A room may include files of its own and of these; nnc.h and the .inc it consists of are known to all.
+BELOW = {
+    "python": {"ops"},
+    "ops": {"kernels", "simd"},
+    "isa": {"kernels", "simd"},
+    "kernels": {"simd"},
+    "simd": set(),
+}
+PUBLIC = {"nnc.h", "nnc_typed.inc"}
+ASKS_THE_PROCESSOR = ("isa", "ops/cpu.h")  # the dispatcher chooses by what the processor has
+
+# Put together here, so that this file does not contain them itself.
+OPEN_ENDS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
+ELSEWHERE = re.compile(r"/wo" r"rk/|/tmp/w|/ro" r"ot/|\bpy" r"env/versions/\d|\.li" r"brary\b")
+
+
+def files(*folders, suffixes):
+    """The project's own files of these kinds: nothing that was built, nothing hidden."""
+    found = []
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")) if (ROOT / folder).is_dir() else [ROOT / folder]:
+            parts = path.relative_to(ROOT / ".ci" if folder == ".ci" else ROOT).parts
+            built = any(part.startswith(".") or part in ("build", "__pycache__") for part in parts)
+            if path.is_file() and path.suffix in suffixes and not built:
+                found.append(path)
+    assert found, folders
+    return found
+
+
+def wrong_includes(room, name, text):
+    """What the file csrc/<room>/<name> includes although it must not, as sentences."""
+    found = []
+    for quoted, bracketed in re.findall(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', text, flags=re.M):
+        if bracketed:
+            if room != "python" and re.match(r"Python\.h|numpy/|py\w+\.h", bracketed):
+                found.append(f"{room}/{name} sees {bracketed}, but only python/ may")
+            continue
+        path = Path(*re.sub(r"^(\.\./)+", "", quoted).split("/"))
+        target = path.parts[0] if len(path.parts) > 1 else None if path.name in PUBLIC else room
+        allowed = target in {None, room} | BELOW[room] or (room, path.as_posix()) == ASKS_THE_PROCESSOR
+        if not allowed:
+            found.append(f"{room}/{name} includes {quoted}, which is not below {room}/")
+    return found
+
+
+def test_includes_point_downwards():
+    wrong = []
+    for path in files("csrc", suffixes={".c", ".h", ".inc"}):
+        if path.parent.name != "csrc":
+            wrong += wrong_includes(path.parent.name, path.name, path.read_text())
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_public_header_stands_alone():
+    for name in PUBLIC:
+        included = re.findall(r'#\s*include\s+["<]([^">]+)', (ROOT / "csrc" / name).read_text())
+        assert set(included) <= {"stddef.h", "stdint.h", "nnc_typed.inc"}, name
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        ("ops", "#include <Python.h>"),
+        ("kernels", "#include <numpy/arrayobject.h>"),
+        ("kernels", '#include "../ops/threads.h"'),
+        ("kernels", '#include "../ops/cpu.h"'),
+        ("simd", '#include "kernels/table.h"'),
+        ("ops", '#include "../python/module.h"'),
+        ("python", '#include "../kernels/table.h"'),
+    ],
+)
+def test_a_wrong_include_is_seen(room, line):
+    assert wrong_includes(room, "planted.c", f"/* a comment */\n{line}\n#include <stddef.h>\n")
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        ("python", "#include <Python.h>"),
+        ("python", '#include "ops/threads.h"'),
+        ("ops", '#include "threads.h"'),
+        ("isa", '#include "../kernels/gemm.c"'),
+        ("isa", '#include "../ops/cpu.h"'),
+        ("kernels", '#include "../nnc.h"'),
+    ],
+)
+def test_a_right_include_is_no_fault(room, line):
+    assert not wrong_includes(room, "planted.c", line)
+
+
+CODE = {".c", ".h", ".inc", ".py", ".pyi"}
+SOURCES = files("csrc", "nnc", "tests", "bench", suffixes=CODE)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_file_can_be_read(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 500, f"{len(lines)} lines: make it two rooms"
+    long = [i for i, line in enumerate(lines, 1) if len(line) > 120]
+    assert not long, f"over 120 columns in lines {long}"
+    open_ends = [line for line in lines if OPEN_ENDS.search(line)]
+    assert not open_ends
+
+
+def test_no_word_about_the_machine_it_was_made_on():
+    text = CODE | {".md", ".toml", ".ipynb", ".yml", ".in", ".txt", ""}
+    rooms = ("csrc", "nnc", "tests", "bench", "notebooks", ".ci", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
+             "Makefile", "pyproject.toml", "setup.py", "MANIFEST.in")
+    there = [room for room in rooms if (ROOT / room).exists()]
+    wrong = [f"{path.relative_to(ROOT)}: {line.strip()[:100]}" for path in files(*there, suffixes=text)
+             for line in path.read_text(encoding="utf-8").splitlines() if ELSEWHERE.search(line)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_open_ends_and_places_are_recognised():
+    assert OPEN_ENDS.search("/* TO" "DO: later */")
+    assert ELSEWHERE.search("see /wo" "rk/shared")
+    assert not ELSEWHERE.search("the work/step of a network, /usr/share/datasets")
+
+
+def test_there_is_one_version():
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), flags=re.M).group(1)
+    newest = re.search(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.M).group(1)
+    assert newest == version
+
+
+def test_every_public_name_is_in_the_readme():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    interface = page.split("\n## The interface")[1].split("\n## ")[0]
+    named = set(re.findall(r"\w+", interface))
+    assert {name for name in nnc.__all__ if not name.startswith("_")} <= named

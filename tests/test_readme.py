@@ -1,0 +1,65 @@
+"""The README is true: its sessions give what they show; its commands, its links and the names it speaks of exist."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import nnc
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md", "csrc/README.md", "CHANGELOG.md")]
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.M | re.S)
+
+
+def run_session(text):
+    """The number of examples and the report of those that gave something else."""
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    test = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
+    reports = []
+    runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
+    runner.run(test, out=reports.append)
+    return len(test.examples), "".join(reports)
+
+
+def test_sessions():
+    sessions = blocks(README, "python")
+    assert all(">>> " in block for block in sessions), "a block that nobody can check"
+    examples, report = run_session("\n".join(sessions))  # one session: the blocks go on from each other
+    assert examples > 20
+    assert not report, report
+
+
+def test_a_wrong_session_is_seen():
+    assert run_session(">>> 1 + 1\n3\n")[1]
+
+
+def test_the_two_commands():
+    commands = "\n".join(blocks(README, "sh"))
+    assert "make demo" in commands and "make test" in commands
+    makefile = (ROOT / "Makefile").read_text()
+    for page in PAGES:
+        for target in re.findall(r"\bmake ([a-z][a-z-]*)", "\n".join(blocks(page.read_text(encoding="utf-8"), "sh"))):
+            assert re.search(rf"^{target}:", makefile, flags=re.M), f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_left_to_fill_in(page):
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"\bTB" r"D\b|\bTO" r"DO\b|\?\?\?|lorem|placeholder|coming soon", text, flags=re.I)
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_names_exist():
+    for dotted in set(re.findall(r"\bnnc\.([A-Za-z_][\w.]*\w)", README)):
+        if not dotted.endswith((".h", ".npz")) and dotted != "h":
+            thing = nnc
+            for name in dotted.split("."):
+                assert hasattr(thing, name), f"nnc.{dotted}"
+                thing = getattr(thing, name)
