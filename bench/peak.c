@@ -1,4 +1,4 @@
-/* The most multiply-adds that this processor can do: independent chains of them in registers, no memory, every thread. */
+/* The most multiply-adds that this processor can do: independent chains in registers, no memory, on every thread. */
 #include <pthread.h>
 
 #if defined(__AVX512F__)

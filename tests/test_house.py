@@ -22,7 +22,7 @@ ASKS_THE_PROCESSOR = ("isa", "ops/cpu.h")  # the dispatcher chooses by what the 
 
 # Put together here, so that this file does not contain them itself.
 OPEN_ENDS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
-ELSEWHERE = re.compile(r"/wo" r"rk/|/tmp/w|/ro" r"ot/|\bpy" r"env/versions/\d|\.li" r"brary\b")
+ELSEWHERE = re.compile(r"/wo" r"rk/|/tm" r"p/w|/ro" r"ot/|\bpy" r"env/versions/\d|\.li" r"brary\b")
 
 
 def files(*folders, suffixes):
