@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-ENGINE := setup.py pyproject.toml $(shell find csrc -name '*.[ch]' -o -name '*.inc')
+ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
+C_FILES := $(ENGINE) $(wildcard tests/c/*.[ch] bench/*.c)
 
 .PHONY: demo test test-browser bench notebooks asan lint fmt clean
 
@@ -18,13 +19,13 @@ test: $(VENV)/has-test
 bench: $(VENV)/has-plot
 	$(BIN)/python -m bench
 
-lint: $(VENV)/has-dev
+lint: $(VENV)/has-test
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run -Werror $(filter csrc/%,$(ENGINE)) $(wildcard tests/c/*.[ch])
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 
-fmt: $(VENV)/has-dev
+fmt: $(VENV)/has-test
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i $(filter csrc/%,$(ENGINE)) $(wildcard tests/c/*.[ch])
+	$(BIN)/clang-format -i $(C_FILES)
 
 # The whole suite, less what is slow or builds packages of its own, on an engine with AddressSanitizer and UBSan.
 # In a copy, for the engine is built in place. Python itself is not instrumented, so the runtime libraries are preloaded
@@ -42,7 +43,7 @@ clean:
 	rm -rf build dist nnc/*.so *.egg-info .venv .venv-*
 
 # A stamp for each extra of pyproject.toml: the package in editable form, built again when the engine's sources change.
-$(VENV)/has-%: $(ENGINE)
+$(VENV)/has-%: setup.py pyproject.toml $(ENGINE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.$(if $(filter nothing-else,$*),,[$*])'
 	touch $@
