@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# ---- scores of a layer ------------------------------------------------------------------------------------------------
+# ---- scores of a layer -----------------------------------------------------------------------------------------------
 
 
 def matmul(A, B):
@@ -62,7 +62,7 @@ def linear_backward(dZ, W, X):
     return dW, dX, db
 
 
-# ---- activations, and their derivatives as functions of the output A ---------------------------------------------------
+# ---- activations, and their derivatives as functions of the output A -------------------------------------------------
 
 
 def relu(Z):
@@ -105,7 +105,7 @@ def tanh_backward(dA, A):
     return dA * (1 - A * A)
 
 
-# ---- softmax, loss ------------------------------------------------------------------------------------------------------
+# ---- softmax, loss ---------------------------------------------------------------------------------------------------
 
 
 def softmax(Z, axis=0):
@@ -156,7 +156,7 @@ def _targets(y, P):
     return one_hot(y, P.shape[0], P.dtype) if np.ndim(y) == 1 else np.asarray(y, P.dtype)
 
 
-# ---- labels and predictions (section 10) --------------------------------------------------------------------------------
+# ---- labels and predictions (section 10) -----------------------------------------------------------------------------
 
 
 def one_hot(y, n, dtype=np.float64):
@@ -178,7 +178,7 @@ def accuracy(P, y):
     return float(np.mean(predict(P) == labels))
 
 
-# ---- gradient descent ---------------------------------------------------------------------------------------------------
+# ---- gradient descent ------------------------------------------------------------------------------------------------
 
 
 def sgd(param, grad, lr):

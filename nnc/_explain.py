@@ -1,0 +1,203 @@
+"""Why a primitive refused its operands, said so that a person can mend it.
+
+The primitives hand their operands to the engine at once and come here only after the engine has said no, so that good
+calls pay nothing for good messages. `matmul` ... `loss` return the exception to raise; the `bad_...` steps look at one
+possible mistake each and return None if it is another one. If none fits, the engine's own error stands.
+"""
+
+import numpy as np
+
+
+def matmul(error, A, B, out):
+    return (
+        bad_dtype("matmul", A=A, B=B)
+        or bad_product("matmul", "A", A, "B", B, least_ndim=1)
+        or bad_out("matmul", out, lambda: product_shape(A, B))
+        or error
+    )
+
+
+def linear(error, W, X, b, out):
+    return (
+        bad_dtype("linear", W=W, X=X, b=b)
+        or bad_product("linear", "W", W, "X", X, least_ndim=2)
+        or bad_bias("linear", "W", W, b)
+        or bad_out("linear", out, lambda: product_shape(W, X))
+        or error
+    )
+
+
+def add_bias(error, Z, b, out):
+    return (
+        bad_dtype("add_bias", Z=Z, b=b)
+        or bad_matrix("add_bias", "Z", Z)
+        or bad_bias("add_bias", "Z", Z, b)
+        or bad_out("add_bias", out, lambda: np.shape(Z))
+        or error
+    )
+
+
+def bad_matmul_backward(dC, A, B):
+    """Before the call: the backward reshapes its operands, so the engine would not see what was meant."""
+    op = "matmul_backward"
+    for name, x in (("A", A), ("B", B)):
+        if x.ndim > 2:
+            return ValueError(f"{op}: {name} is {x.shape}, but must be 1-D or 2-D; go through a stack one by one")
+    if mistake := bad_dtype(op, dC=dC, A=A, B=B) or bad_product(op, "A", A, "B", B, least_ndim=1):
+        return mistake
+    if np.shape(dC) != (shape := product_shape(A, B)):
+        return ValueError(f"{op}: dC is {np.shape(dC)}, but A is {A.shape} and B is {B.shape}, so dC must be {shape}")
+    return None
+
+
+def bad_linear_backward(dZ, W, X):
+    """Before the call: three products, and no two of them see all shapes."""
+    op = "linear_backward"
+    if mistake := bad_dtype(op, dZ=dZ, W=W, X=X):
+        return mistake
+    for name, x in (("dZ", dZ), ("W", W), ("X", X)):
+        if x.ndim != 2:
+            return bad_matrix(op, name, x) or ValueError(f"{op}: {name} is {x.shape}, but must be 2-D")
+    if mistake := bad_product(op, "W", W, "X", X, least_ndim=2):
+        return mistake
+    if dZ.shape != (shape := product_shape(W, X)):
+        hint = " Did you mean dZ.T?" if dZ.shape == shape[::-1] else ""
+        return ValueError(f"{op}: dZ is {dZ.shape}, W is {W.shape} and X is {X.shape}; dZ must be {shape}.{hint}")
+    return None
+
+
+def bad_sgd(param, grad):
+    """Before the call: an update that fails must leave param as it was."""
+    if not isinstance(param, np.ndarray):
+        return TypeError(f"sgd: param is a {type(param).__name__}, but must be an array, since it is changed in place")
+    if param.dtype.kind != "f":
+        return TypeError(f"sgd: param is {param.dtype}, but must be float32 or float64 to hold the step")
+    if not param.flags.writeable:
+        return ValueError("sgd: param is read-only, but is changed in place")
+    return bad_same_shape("sgd", "grad", grad, "param", param)
+
+
+def elementwise(op, error, out=None, **operands):
+    return (
+        bad_dtype(op, **operands)
+        or bad_pair(op, **operands)
+        or bad_out(op, out, lambda: np.broadcast_shapes(*map(np.shape, operands.values())))
+        or error
+    )
+
+
+def softmax(op, error, axis, out=None, **operands):
+    return (
+        bad_dtype(op, **operands)
+        or bad_axis(op, axis, **operands)
+        or bad_pair(op, **operands)
+        or bad_out(op, out, lambda: np.broadcast_shapes(*map(np.shape, operands.values())))
+        or error
+    )
+
+
+def loss(op, error, name, P, out=None):
+    return bad_dtype(op, **{name: P}) or bad_out(op, out, lambda: np.shape(P)[:-2] + np.shape(P)[-1:]) or error
+
+
+# ---- one mistake each ------------------------------------------------------------------------------------------------
+
+
+def bad_dtype(op, **operands):
+    for name, x in operands.items():
+        dtype = dtype_of(x)
+        if dtype is not None and (dtype.kind not in "buif" or (dtype.kind == "f" and dtype.itemsize > 8)):
+            return TypeError(f"{op}: {name} is {dtype}, but must be real: float32, float64, float16, integers or bool")
+    return None
+
+
+def bad_matrix(op, name, x, least_ndim=2):
+    shape = np.shape(x)
+    if len(shape) >= least_ndim:
+        return None
+    if least_ndim == 1:
+        return ValueError(f"{op}: {name} is a single number, but must be a vector or a matrix. Did you mean A * B?")
+    advice = f" One example is one column: {name}.reshape(-1, 1)." if len(shape) == 1 else ""
+    return ValueError(f"{op}: {name} is {shape}, {len(shape)}-D, but must be a matrix, 2-D.{advice}")
+
+
+def bad_product(op, left, A, right, B, least_ndim):
+    a, b = np.shape(A), np.shape(B)
+    if mistake := bad_matrix(op, left, A, least_ndim) or bad_matrix(op, right, B, least_ndim):
+        return mistake
+    rows = b[-2] if len(b) > 1 else b[0]
+    if a[-1] == rows:
+        return None
+    hint = ""
+    if len(b) == 2 and b[1] == a[-1]:
+        hint = f" Did you mean {right}.T?"
+    elif len(a) == 2 and a[0] == rows:
+        hint = f" Did you mean {left}.T?"
+    of_left = "columns" if len(a) > 1 else "length"
+    of_right = "rows" if len(b) > 1 else "length"
+    return ValueError(
+        f"{op}: {left} is {a} and {right} is {b}; {left}'s {of_left} must equal {right}'s {of_right}.{hint}"
+    )
+
+
+def bad_bias(op, owner, matrix, b):
+    n, shape = np.shape(matrix)[-2], np.shape(b)
+    if len(shape) == 1:
+        return ValueError(
+            f"{op}: b is {shape}, 1-D, but must be ({n}, 1): a 1-D b would be laid along the batch, one number for "
+            "each example instead of one for each row. Did you mean b.reshape(-1, 1)?"
+        )
+    if shape[-2:] == (n, 1):
+        return None
+    hint = " Did you mean b.T?" if shape == (1, n) else ""
+    return ValueError(f"{op}: b is {shape} and {owner} is {np.shape(matrix)}; b must be ({n}, 1).{hint}")
+
+
+def bad_pair(op, **operands):
+    """Shapes that do not even broadcast; an operand that does may be meant so."""
+    try:
+        np.broadcast_shapes(*map(np.shape, operands.values()))
+    except ValueError:
+        (left, A), (right, B) = operands.items()
+        return bad_same_shape(op, left, A, right, B)
+    return None
+
+
+def bad_same_shape(op, left, A, right, B):
+    a, b = np.shape(A), np.shape(B)
+    if a == b:
+        return None
+    hint = f" Did you mean {left}.T?" if a == b[::-1] else ""
+    return ValueError(f"{op}: {left} is {a} and {right} is {b}, but they must have the same shape.{hint}")
+
+
+def bad_axis(op, axis, **operands):
+    for name, x in operands.items():
+        shape = np.shape(x)
+        if not shape:
+            return ValueError(f"{op}: {name} is a single number, but must be a vector or a matrix")
+        if isinstance(axis, (int, np.integer)) and not -len(shape) <= axis < len(shape):
+            return np.exceptions.AxisError(f"{op}: axis is {axis}, but {name} is {shape} and has {len(shape)} axes")
+    return None
+
+
+def bad_out(op, out, result_shape):
+    if isinstance(out, np.ndarray):
+        if not out.flags.writeable:
+            return ValueError(f"{op}: out is read-only")
+        if out.shape != (shape := result_shape()):
+            return ValueError(f"{op}: out is {out.shape}, but the result is {shape}")
+    return None
+
+
+def product_shape(A, B):
+    a, b = np.shape(A), np.shape(B)
+    return np.broadcast_shapes(a[:-2], b[:-2]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
+
+
+def dtype_of(x):
+    """The dtype of an operand of any kind; None if no array can be made of it."""
+    try:
+        return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,432 @@
+"""The primitives as people call them: every line of the derivation, forward and backward, run by the C engine.
+
+Each is a NumPy universal function (`relu`, `sigmoid`, `tanh`) or a thin function around a (generalised) one, with names
+and defaults from the derivation and errors that a person understands. Its twin in plain NumPy stands under the same
+name in `nnc.reference`. Softmax, the losses and what has to do with labels stand in `nnc.losses`.
+
+Conventions. Examples are columns: X (m, r), W (n, m), b (n, 1), Z, A, P (n, r), labels y (r,), losses L (r,).
+float32 stays float32, float64 stays float64, mixed becomes float64, float16 becomes float32, integer and bool arrays
+count as float64; anything else is a TypeError. Python numbers, `slope`, `dL` and `lr` never widen. Strides, alignment
+and byte order do not matter; inputs are never written; `out` may overlap them. `op_backward` takes the gradient of the
+output, then what the forward saved, and returns new arrays, the gradients in the order of the forward's arguments.
+
+Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc as they are, and NumPy asks them:
+a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive is one node of its graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _engine, _explain, _operands
+from .losses import (
+    accuracy,
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    one_hot,
+    predict,
+    softmax,
+    softmax_backward,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from .graph import Node
+
+    Operand = ArrayLike | Node
+    Out = NDArray[Any] | None
+    Dtype = DTypeLike | None
+
+__all__ = [
+    "matmul", "matmul_backward", "add_bias", "add_bias_backward", "linear", "linear_backward",
+    "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
+    "sigmoid", "sigmoid_backward", "tanh", "tanh_backward",
+    "softmax", "log_softmax", "softmax_backward",
+    "cross_entropy", "cross_entropy_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+    "one_hot", "predict", "accuracy", "sgd",
+]  # fmt: skip
+
+
+# ---- scores of a layer -----------------------------------------------------------------------------------------------
+
+
+def matmul(A: Operand, B: Operand, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """C = A B, the product in eq. 3.9; a generalised ufunc ``(n?,k),(k,p?)->(n?,p?)``.
+
+    Parameters
+    ----------
+    A : array_like, (n, k) or (k,)
+    B : array_like, (k, p) or (k,)
+        Further dimensions in front are stacks of matrices and broadcast. k = 0 gives zeros.
+    out : ndarray, (n, p), optional
+    dtype : float32 or float64, optional
+        In which to compute; the operands' own by default.
+
+    Returns
+    -------
+    C : ndarray, (n, p), (n,) or (p,), or a number
+
+    Raises
+    ------
+    ValueError
+        If A's columns are not as many as B's rows, or out is not of the shape of C.
+
+    Examples
+    --------
+    >>> nnc.matmul([[1.0, 2.0]], [[3.0], [4.0]])
+    array([[11.]])
+    """
+    try:
+        if out is None and dtype is None:  # the plain call, kept short: on small arrays the call is what costs
+            return _engine.matmul(A, B)
+        return _engine.matmul(A, B, out=out, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise _explain.matmul(error, A, B, out) from None
+
+
+def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any]:
+    """dA = dC Bᵀ, dB = Aᵀ dC, eq. 11.5 and its mirror image.
+
+    Parameters
+    ----------
+    dC : array_like, of the shape of C = matmul(A, B)
+    A : array_like, (n, k) or (k,)
+    B : array_like, (k, p) or (k,)
+
+    Returns
+    -------
+    dA, dB : ndarray, of the shapes of A and B
+
+    Raises
+    ------
+    ValueError
+        If an operand has more dimensions, A and B do not fit each other, or dC does not fit them.
+
+    Examples
+    --------
+    >>> nnc.matmul_backward([[1.0]], [[1.0, 2.0]], [[3.0], [4.0]])
+    (array([[3., 4.]]), array([[1.],
+           [2.]]))
+    """
+    A, B = np.asarray(A), np.asarray(B)
+    if mistake := _explain.bad_matmul_backward(dC, A, B):
+        raise mistake
+    row, column = np.atleast_2d(A), B.reshape(-1, 1) if B.ndim == 1 else B
+    dC = np.asarray(dC, _operands.real_dtype(A, B) if isinstance(dC, (int, float)) else None)
+    dC = dC.reshape(row.shape[0], column.shape[1])
+    return matmul(dC, column.T).reshape(A.shape), matmul(row.T, dC).reshape(B.shape)
+
+
+def add_bias(Z: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """Z + b, the sum in eq. 3.9: b is added to every column; a generalised ufunc ``(n,r),(n,1)->(n,r)``.
+
+    Parameters
+    ----------
+    Z : array_like, (n, r)
+    b : array_like, (n, 1)
+    out : ndarray, (n, r), optional
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    ndarray, (n, r)
+
+    Raises
+    ------
+    ValueError
+        If b is not (n, 1). A 1-D b is refused, since NumPy would lay it along the batch whenever n = r.
+
+    Examples
+    --------
+    >>> nnc.add_bias([[1.0, 2.0], [3.0, 4.0]], [[10.0], [20.0]])
+    array([[11., 12.],
+           [23., 24.]])
+    """
+    try:
+        if out is None and dtype is None:
+            return _engine.add_bias(Z, b)
+        return _engine.add_bias(Z, b, out=out, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise _explain.add_bias(error, Z, b, out) from None
+
+
+def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
+    """(dZ, db): b is seen by every example, so db is the sum of each row of dZ, eq. 11.7.
+
+    Parameters
+    ----------
+    dZ : array_like, (n, r)
+
+    Returns
+    -------
+    dZ : ndarray, (n, r)
+        The same array.
+    db : ndarray, (n, 1)
+
+    Raises
+    ------
+    ValueError
+        If dZ is not 2-D.
+
+    Examples
+    --------
+    >>> dZ, db = nnc.add_bias_backward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> db
+    array([[3.],
+           [7.]])
+    """
+    dZ = np.asarray(dZ)
+    try:
+        return dZ, _engine.add_bias_backward(dZ)
+    except (TypeError, ValueError) as error:
+        op = "add_bias_backward"
+        raise _explain.bad_dtype(op, dZ=dZ) or _explain.bad_matrix(op, "dZ", dZ) or error from None
+
+
+def linear(W: Operand, X: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """Z = W X + b, the scores of a layer, eq. 3.9; a generalised ufunc ``(n,m),(m,r),(n,1)->(n,r)``.
+
+    Parameters
+    ----------
+    W : array_like, (n, m)
+    X : array_like, (m, r)
+        Images stored as rows go in as ``images.T``, which copies nothing.
+    b : array_like, (n, 1)
+    out : ndarray, (n, r), optional
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    Z : ndarray, (n, r)
+
+    Raises
+    ------
+    ValueError
+        If W's columns are not as many as X's rows, or b is not (n, 1), 1-D in particular.
+
+    Examples
+    --------
+    >>> nnc.linear([[1.0, 2.0]], [[3.0], [4.0]], [[0.5]])
+    array([[11.5]])
+    """
+    try:
+        if out is None and dtype is None:
+            return _engine.linear(W, X, b)
+        return _engine.linear(W, X, b, out=out, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise _explain.linear(error, W, X, b, out) from None
+
+
+def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any, Any]:
+    """dW = dZ Xᵀ (eqs. 11.5, 11.6), dX = Wᵀ dZ (section 10), db = the row sums of dZ (eq. 11.7).
+
+    Parameters
+    ----------
+    dZ : array_like, (n, r)
+    W : array_like, (n, m)
+    X : array_like, (m, r)
+
+    Returns
+    -------
+    dW, dX, db : ndarray, (n, m), (m, r) and (n, 1)
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the others.
+
+    Examples
+    --------
+    >>> dW, dX, db = nnc.linear_backward([[1.0, 1.0]], W=[[2.0]], X=[[3.0, 4.0]])
+    >>> dW, dX, db
+    (array([[7.]]), array([[2., 2.]]), array([[2.]]))
+    """
+    dZ, W, X = np.asarray(dZ), np.asarray(W), np.asarray(X)
+    if mistake := _explain.bad_linear_backward(dZ, W, X):
+        raise mistake
+    return _engine.matmul(dZ, X.T), _engine.matmul(W.T, dZ), _engine.add_bias_backward(dZ)
+
+
+# ---- activations -----------------------------------------------------------------------------------------------------
+# The backwards take the output A of the forward: f' of each of these can be written as a function of it.
+
+relu: np.ufunc = _engine.relu
+sigmoid: np.ufunc = _engine.sigmoid
+tanh: np.ufunc = _engine.tanh
+
+
+def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """z where z > 0, else slope z, eq. 12.4.
+
+    Parameters
+    ----------
+    Z : array_like, any shape
+    slope : float, at least 0
+    out : ndarray, of the shape of Z, optional
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    A : ndarray, of the shape of Z
+
+    Raises
+    ------
+    ValueError
+        If slope is negative: its derivative could not be told from A.
+
+    Examples
+    --------
+    >>> nnc.leaky_relu([-100.0, 0.0, 3.0])
+    array([-1.,  0.,  3.])
+    """
+    slope = _operands.slope("leaky_relu", slope)
+    try:
+        if out is None and dtype is None:
+            return _engine.leaky_relu(Z, slope)
+        return _engine.leaky_relu(Z, slope, out=out, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise _explain.elementwise("leaky_relu", error, out, Z=Z) from None
+
+
+def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
+    """dA where a > 0, else 0 (section 12: δ_{z>0}); a NaN in A stays one.
+
+    Parameters
+    ----------
+    dA, A : array_like, of one shape
+
+    Returns
+    -------
+    dZ : ndarray, of that shape
+
+    Examples
+    --------
+    >>> nnc.relu_backward([5.0, 5.0], A=[0.0, 2.0])
+    array([0., 5.])
+    """
+    try:
+        return _engine.relu_backward(dA, A)
+    except (TypeError, ValueError) as error:
+        raise _explain.elementwise("relu_backward", error, dA=dA, A=A) from None
+
+
+def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any:
+    """dA where a > 0, else slope dA; a NaN in A stays one.
+
+    Parameters
+    ----------
+    dA, A : array_like, of one shape
+    slope : float, at least 0
+
+    Returns
+    -------
+    dZ : ndarray, of that shape
+
+    Raises
+    ------
+    ValueError
+        If slope is negative.
+
+    Examples
+    --------
+    >>> nnc.leaky_relu_backward([5.0, 5.0], A=[-1.0, 2.0])
+    array([0.05, 5.  ])
+    """
+    slope = _operands.slope("leaky_relu_backward", slope)
+    try:
+        return _engine.leaky_relu_backward(dA, A, slope)
+    except (TypeError, ValueError) as error:
+        raise _explain.elementwise("leaky_relu_backward", error, dA=dA, A=A) from None
+
+
+def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
+    """σ' = σ (1 - σ), so dZ = dA a (1 - a).
+
+    Parameters
+    ----------
+    dA, A : array_like, of one shape
+
+    Returns
+    -------
+    dZ : ndarray, of that shape
+
+    Examples
+    --------
+    >>> nnc.sigmoid_backward([4.0], A=[0.5])
+    array([1.])
+    """
+    try:
+        return _engine.sigmoid_backward(dA, A)
+    except (TypeError, ValueError) as error:
+        raise _explain.elementwise("sigmoid_backward", error, dA=dA, A=A) from None
+
+
+def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
+    """tanh' = 1 - tanh², so dZ = dA (1 - a²).
+
+    Parameters
+    ----------
+    dA, A : array_like, of one shape
+
+    Returns
+    -------
+    dZ : ndarray, of that shape
+
+    Examples
+    --------
+    >>> nnc.tanh_backward([4.0], A=[0.5])
+    array([3.])
+    """
+    try:
+        return _engine.tanh_backward(dA, A)
+    except (TypeError, ValueError) as error:
+        raise _explain.elementwise("tanh_backward", error, dA=dA, A=A) from None
+
+
+# ---- gradient descent ------------------------------------------------------------------------------------------------
+
+
+def sgd(param: NDArray[Any], grad: ArrayLike, lr: float) -> NDArray[Any]:
+    """w ← w - α ∂J/∂w, eqs. 6.3 and 6.4, in place.
+
+    Parameters
+    ----------
+    param : ndarray of floats
+        Changed in place, and the only thing in `nnc` that is. Any strides.
+    grad : array_like, of the shape of param
+    lr : float
+        α, the learning rate.
+
+    Returns
+    -------
+    param : ndarray
+        The same array.
+
+    Raises
+    ------
+    TypeError
+        If param is not an array of floats: an integer array cannot hold the step.
+    ValueError
+        If param is read-only or grad has another shape. Then param is as it was.
+
+    Examples
+    --------
+    >>> w = np.array([1.0, 2.0])
+    >>> nnc.sgd(w, [10.0, 0.0], lr=0.01)
+    array([0.9, 2. ])
+    >>> w
+    array([0.9, 2. ])
+    """
+    lr = _operands.number("sgd", "lr", lr)
+    if mistake := _explain.bad_sgd(param, grad):
+        raise mistake
+    try:
+        return _engine.sgd(param, grad, lr, out=param)
+    except (TypeError, ValueError) as error:
+        raise _explain.elementwise("sgd", error, param=param, grad=grad) from None
