@@ -1,14 +1,14 @@
-"""The computational graph: every operation is a node, and the gradient walks it backward (pages 6 to 9 of the notes).
+"""The computational graph: every operation is a node, and gradients walk it backward (pages 6 to 9 of the notes).
 
-A `Node` wraps an array. Ordinary expressions with it, ``W @ X + b``, ``np.exp(Z)``, ``nnc.relu(Z)``, compute at once and
-remember how: the result is a Node that knows its operation and what went in. NumPy itself hands its functions over, by
-the protocols ``__array_ufunc__`` and ``__array_function__``. `Node.backward` then visits the nodes from the last to the
-first, and at each one asks the table in `nnc.rules` how the gradient flows through that operation to what went in.
+A `Node` wraps an array. Ordinary expressions, ``W @ X + b``, ``np.exp(Z)``, ``nnc.relu(Z)``, compute at once and
+remember how: the result is a Node that knows its operation and what went in. NumPy hands its functions over by itself,
+through the protocols ``__array_ufunc__`` and ``__array_function__``. `Node.backward` visits the nodes from the last to
+the first and asks the table in `nnc.rules`, at each one, how the gradient flows through that operation.
 
 >>> w, x, b = nnc.Node(-2.0, name="w"), nnc.Node(5.0, name="x"), nnc.Node(3.0, name="b")
 >>> z = w * x + b
 >>> z.backward()
->>> [float(n) for n in (z.value, w.grad, x.grad, b.grad)]  # eqs. 7.1 to 7.3
+>>> [float(n) for n in (z, w.grad, x.grad, b.grad)]  # eqs. 7.1 to 7.3
 [-7.0, 5.0, -2.0, 1.0]
 """
 
@@ -19,88 +19,117 @@ from operator import attrgetter
 
 import numpy as np
 
-from .rules import FUNCTIONS, RULES, UFUNCS, Rule
+from . import composed as _composed  # noqa: F401  (enters its functions)
+from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
 
-_serial = count()  # nodes are numbered as they are made: what goes in always has a smaller number than what comes out
+_LEAF = Rule("leaf", None, "", (), (), (), None, ())
 _NO_PARAMS = {}
-_PLAIN = frozenset({float, int, bool, np.ndarray, np.float64, np.float32})
-_COMPARISONS = {
-    np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
-    np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_not,
-    np.shape, np.ndim, np.size, np.argmax, np.argmin, np.argsort, np.allclose, np.isclose, np.array_equal,
-    np.zeros_like, np.ones_like, np.full_like, np.empty_like,
-}  # fmt: skip
-_LEAF = Rule("leaf", None, "", (), (), (), 0)
-
-
-def _binary(name):
-    """The methods for ``node op other`` and ``other op node``."""
-    rule = RULES[name]
-    forward = rule.forward
-
-    def left(self, other):
-        if isinstance(other, Node):
-            args = (self.value, other.value)
-        else:
-            if type(other) not in _PLAIN:
-                other = np.asarray(other)
-            args = (self.value, other)
-        return _record(rule, forward(*args), (self, other), args, _NO_PARAMS)
-
-    def right(self, other):
-        if type(other) not in _PLAIN:
-            other = np.asarray(other)
-        args = (other, self.value)
-        return _record(rule, forward(*args), (other, self), args, _NO_PARAMS)
-
-    return left, right
-
-
-def _compare(function):
-    return lambda self, other: function(self.value, _raw(other))
-
-
-def _method(name):
-    rule = RULES[name]
-
-    def method(self, *args, **kwargs):
-        return _call(rule, (self, *args), kwargs)
-
-    return method
+_AS_IT_IS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32})  # operands that need no conversion
+_serial = count()  # what goes into a node always has a smaller number than the node
 
 
 class Node:
-    """A value in the computational graph."""
+    """A value, float32 or float64, that remembers how it was computed.
+
+    Parameters
+    ----------
+    value : array_like
+        An array is not copied, so a parameter that is updated in place stays the same Node. Integers and booleans
+        become float64, float16 becomes float32.
+    name : str, optional
+        For pictures and formulas: ``"W1"``. May be set later, on results as well.
+
+    Attributes
+    ----------
+    value : ndarray or NumPy scalar
+    grad : ndarray or NumPy scalar, of the shape and dtype of value; None before `backward`
+    shape, dtype, ndim, size, T : as an array's
+    name : str or None
+    op : str
+        The operation, a key of `nnc.rules.RULES`; ``"leaf"`` for a Node that you made.
+    inputs : tuple
+        What went in, in the order of the arguments: Nodes, and arrays and numbers as they are.
+    params : dict
+        The operation's further arguments, axes and shapes.
+    data : the value, under the name that micrograd has for it
+
+    Raises
+    ------
+    TypeError
+        For complex numbers, objects, text, long doubles.
+
+    Notes
+    -----
+    Comparisons give plain arrays of bool, ``len`` and ``np.shape`` plain integers, ``float`` the value of a scalar.
+    Nothing else leaves the graph unseen: ``np.asarray(node)``, ``out=``, ``array += node``, ``np.add.reduce(node)`` and
+    functions without a row in the table are TypeErrors.
+
+    Examples
+    --------
+    >>> W, X = nnc.Node([[1.0, 2.0]], name="W"), np.array([[3.0], [4.0]])
+    >>> J = np.sum((W @ X - 1) ** 2)
+    >>> J.backward()
+    >>> J, W.grad
+    (Node(100., op='sum'), array([[60., 80.]]))
+    """
 
     __slots__ = ("value", "grad", "name", "inputs", "params", "_rule", "_args", "_serial", "__weakref__")
-    __hash__ = object.__hash__
 
     def __init__(self, value, name=None):
         value = np.asarray(value)
-        if value.dtype.kind in "iub":
+        if value.dtype.kind in "biu":
             value = value.astype(np.float64)
         elif value.dtype == np.float16:
             value = value.astype(np.float32)
         elif value.dtype.char not in "fd":
-            raise TypeError(f"Node: the value is {value.dtype}, but must be real numbers: float32 or float64")
-        if not value.dtype.isnative:
-            value = value.astype(value.dtype.newbyteorder("="))
-        self.value = value
-        self.name = name
-        self.grad = None
-        self.inputs = ()
-        self.params = _NO_PARAMS
-        self._rule = _LEAF
-        self._args = ()
+            raise TypeError(f"Node: the value is {value.dtype}, but must be real numbers, float32 or float64")
+        self.value = value.astype(value.dtype.newbyteorder("="), copy=False)
+        self.grad, self.name = None, name
+        self.inputs, self.params, self._rule, self._args = (), _NO_PARAMS, _LEAF, ()
         self._serial = next(_serial)
 
-    op = property(lambda self: self._rule.name, doc="The operation that made this node; 'leaf' if none did.")
+    op = property(lambda self: self._rule.name)
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     data = property(lambda self: self.value)
-    T = property(lambda self: _call(RULES["transpose"], (self,), {}))
+    T = property(lambda self: self.transpose())
+
+    # ---- expressions ----------------------------------------------------------------------------------------------
+
+    def _binary(name):
+        """The methods for `node op other` and `other op node`."""
+        rule = RULES[name]
+        forward = rule.forward
+
+        def method(self, other):
+            if isinstance(other, Node):
+                args = (self.value, other.value)
+            else:
+                if type(other) not in _AS_IT_IS:
+                    other = np.asarray(other)
+                args = (self.value, other)
+            return _new(rule, forward(*args), (self, other), args, _NO_PARAMS)
+
+        def reflected(self, other):
+            return _call(rule, (other, self), _NO_PARAMS)
+
+        return method, reflected
+
+    def _method(function):
+        """The method that stands for a NumPy function of the node."""
+        target = UFUNCS.get(function) or FUNCTIONS.get(function) or function
+
+        def method(self, *args, **kwargs):
+            return _call(target, (self, *args), kwargs)
+
+        method.__name__ = function.__name__
+        method.__doc__ = f"As ``np.{function.__name__}``."
+        return method
+
+    def _comparison(compare):
+        return lambda self, other: compare(self.value, _raw(other))
 
     __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
@@ -108,108 +137,119 @@ class Node:
     __truediv__, __rtruediv__ = _binary("divide")
     __pow__, __rpow__ = _binary("power")
     __matmul__, __rmatmul__ = _binary("matmul")
-    __neg__ = _method("negative")
-    __abs__ = _method("absolute")
-    __lt__, __le__ = _compare(operator.lt), _compare(operator.le)
-    __gt__, __ge__ = _compare(operator.gt), _compare(operator.ge)
-    __eq__, __ne__ = _compare(operator.eq), _compare(operator.ne)
-    sum, mean, max, min = map(_method, ("sum", "mean", "max", "min"))
-    relu = _method("relu")
-
-    def __getitem__(self, index):
-        return _call(RULES["getitem"], (self,), {"index": index if isinstance(index, tuple) else (index,)})
+    __neg__, __pos__, __abs__ = map(_method, (np.negative, np.positive, np.absolute))
+    sum, mean, max, min, prod = map(_method, (np.sum, np.mean, np.max, np.min, np.prod))
+    var, std, cumsum, trace = map(_method, (np.var, np.std, np.cumsum, np.trace))
+    ravel, squeeze, swapaxes, diagonal = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.diagonal))
+    dot, clip, take, repeat = map(_method, (np.dot, np.clip, np.take, np.repeat))
+    argmax, argmin = map(_method, (np.argmax, np.argmin))
+    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
+    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
+    __hash__ = object.__hash__  # nodes are keys by what they are, whatever == says of their values
 
     def reshape(self, *shape):
+        """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
         return _call(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
+
+    def transpose(self, *axes):
+        """As an array's: all axes in reverse without arguments."""
+        axes = axes[0] if len(axes) == 1 else axes or None
+        return _call(RULES["transpose"], (self,), {"axes": axes})
+
+    def relu(self):
+        """max(0, z), eq. 12.3."""
+        return _call(RULES["relu"], (self,), _NO_PARAMS)
+
+    def __getitem__(self, index):
+        index = index if isinstance(index, tuple) else (index,)
+        return _call(RULES["getitem"], (self,), {"index": index})
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
 
     def __len__(self):
         return len(self.value)
 
+    def __bool__(self):
+        return bool(self.value)
+
     def __float__(self):
         if self.value.ndim:
-            raise TypeError(f"float(): the Node is {self.shape}, only a scalar is one number")
+            raise TypeError(f"float: the Node is {self.shape}, and only a scalar is one number; see .value")
         return float(self.value)
+
+    def __format__(self, spec):
+        return format(float(self), spec) if spec else repr(self)
 
     def __repr__(self):
         name = f", name={self.name!r}" if self.name else ""
-        return f"Node({self.value}, op={self.op!r}{name})"
+        value = np.array2string(np.asarray(self.value), separator=", ", prefix="Node(", threshold=50)
+        return f"Node({value}, op={self.op!r}{name})"
 
-    def backward(self, seed=None):
-        """Set ``.grad`` of this node and of all before it."""
-        if seed is None:
-            if self.value.ndim:
-                raise ValueError(f"backward: the node is {self.shape}, no scalar; take J.mean() or give a seed of its shape")
-            seed = 1
-        seed = np.broadcast_to(np.asarray(seed, self.dtype), self.shape)
-        for node, g in pullback(self, seed).items():
-            node.grad = g
-
-    def graph(self, **options):
-        from . import draw
-
-        return draw.graph(self, **options)
-
-    def steps(self, **options):
-        from . import draw
-
-        return draw.steps(self, **options)
+    # ---- NumPy's protocols ----------------------------------------------------------------------------------------
 
     def __array__(self, *args, **kwargs):
-        raise TypeError("np.asarray(node) would leave the graph; take node.value, or np.stack to join nodes")
+        raise TypeError("a Node cannot become an array without leaving its graph: node.value is its array, "
+                        "np.stack and np.concatenate join Nodes")  # fmt: skip
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        name = _name(ufunc)
         if method != "__call__":
-            raise TypeError(f"np.{ufunc.__name__}.{method} does not work on Nodes")
-        if any(x is not None for x in kwargs.get("out") or ()):
-            raise TypeError(f"np.{ufunc.__name__}: out= and in-place operations would write over a part of the graph")
+            raise TypeError(f"{name}.{method} does not take Nodes; np.sum, np.max, np.cumsum ... and indexing do")
+        if any(x is not None for x in kwargs.pop("out", ())):
+            raise TypeError(f"{name}: a result with a Node in it is a new Node and cannot be written into an array "
+                            "(out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
         return _dispatch(UFUNCS, ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
         return _dispatch(FUNCTIONS, function, args, kwargs)
 
+    # ---- backward -------------------------------------------------------------------------------------------------
 
-def _raw(x):
-    return x.value if isinstance(x, Node) else x
+    def backward(self, seed=None):
+        """Set ``.grad``, of this node and of every node before it, to the gradient of this node.
 
+        Gradients are set afresh, so that running it twice doubles nothing. The graph may be of any depth.
 
-def _dispatch(table, function, args, kwargs):
-    if function in _COMPARISONS:
-        return function(*map(_raw, args), **kwargs)
-    rule = table.get(function)
-    if rule is None:
-        name = function.__name__
-        near = difflib.get_close_matches(name, RULES, 3, 0.3)
-        raise TypeError(f"{name} does not work on Nodes; the nearest that do: {', '.join(near)}")
-    if rule.arity is None:
-        args = (*args[0], *args[1:])
-    return _call(rule, args, kwargs)
+        Parameters
+        ----------
+        seed : array_like, of the shape of this node, or a number, optional
+            What this node's own gradient is: 1 for a scalar. ``L.backward(1 / r)`` is the mean of eq. 5.3.
 
+        Raises
+        ------
+        ValueError
+            Without a seed if this node is no scalar, and if the seed has another shape.
+        """
+        if seed is None:
+            if self.value.ndim:
+                raise ValueError(f"backward: the node is {self.shape}, not a scalar: start from a scalar such as "
+                                 "J.mean(), or give a seed of the node's shape")  # fmt: skip
+            seed = 1.0
+        seed = np.asarray(seed)
+        if seed.dtype.kind not in "biuf":
+            raise TypeError(f"backward: the seed is {seed.dtype}, but must be real numbers")
+        if seed.ndim and seed.shape != self.shape:
+            raise ValueError(f"backward: the seed is {seed.shape} and the node is {self.shape}; they must be the same")
+        for node, gradient in pullback(self, np.full(self.shape, seed, self.dtype)).items():
+            node.grad = gradient
 
-def _call(rule, args, kwargs):
-    n = rule.arity if rule.arity is not None else len(args)
-    inputs = tuple([x if isinstance(x, Node) or type(x) in _PLAIN else np.asarray(x) for x in args[:n]])
-    if len(args) > n:
-        kwargs = {**dict(zip(rule.params, args[n:])), **kwargs}
-    kwargs = {k: v for k, v in kwargs.items() if v is not None}
-    values = tuple([_raw(x) for x in inputs])
-    return _record(rule, rule.forward(*values, **kwargs), inputs, values, kwargs)
+    def graph(self, **options):
+        """The graph as a picture, see `nnc.draw`."""
+        from . import draw
 
+        return draw.graph(self, **options)
 
-def _record(rule, value, inputs, args, params):
-    node = Node.__new__(Node)
-    node.value = value
-    node.grad = None
-    node.name = None
-    node.inputs = inputs
-    node.params = params
-    node._rule = rule
-    node._args = args
-    node._serial = next(_serial)
-    return node
+    def steps(self, **options):
+        """The backward pass, one node at a time, see `nnc.draw`."""
+        from . import draw
+
+        return draw.steps(self, **options)
 
 
 def ancestors(y):
-    """y and every node before it, the newest first: an order in which each node comes before what went into it."""
+    """y and all nodes before it, the latest first, so that each comes before what went into it."""
     nodes, seen = [y], {y}
     for node in nodes:
         for x in node.inputs:
@@ -219,27 +259,118 @@ def ancestors(y):
     return sorted(nodes, key=attrgetter("_serial"), reverse=True)
 
 
-def pullback(y, seed):
-    """{node: gradient} for y and every node before it, of which y's own gradient is `seed`."""
-    lead = seed.shape[: seed.ndim - y.ndim]
+def pullback(y, seed, wrt=None):
+    """{node: gradient} for y and the nodes before it, when y's own gradient is `seed`.
+
+    The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node, only the nodes between
+    y and it are visited.
+    """
+    nodes = ancestors(y)
+    if wrt is not None:
+        between = {wrt}
+        for node in reversed(nodes):
+            if any(x in between for x in node.inputs if isinstance(x, Node)):
+                between.add(node)
+        nodes = [node for node in nodes if node in between and node is not wrt]
+    lead = seed.shape[: seed.ndim - y.value.ndim]
     gradients = {y: seed}
-    for node in ancestors(y):
+    borrowed = set()  # nodes whose gradient is another's too, or a view of it: not to be written to
+    for node in nodes:
         g = gradients[node]
-        for x, vjp in zip(node.inputs, node._rule.vjps):
-            if isinstance(x, Node):
-                c = vjp(g, node.value, *node._args, **node.params)
-                shape = lead + x.value.shape
-                if c.shape != shape:
-                    c = _unbroadcast(c, shape, len(lead))
-                if c.dtype is not x.value.dtype:
-                    c = c.astype(x.value.dtype)
-                gradients[x] = gradients[x] + c if x in gradients else c
+        for x, vjp in zip(node.inputs, node._rule.vjps):  # noqa: B905  (the vjps may go on for ever)
+            if not isinstance(x, Node) or (wrt is not None and x not in between):
+                continue
+            c = vjp(g, node.value, *node._args, **node.params)
+            shape = lead + x.value.shape
+            if c.shape != shape:
+                c = _unbroadcast(c, shape, len(lead))
+            if c.dtype is not x.value.dtype:
+                c = c.astype(x.value.dtype)
+            if x not in gradients:
+                gradients[x] = c
+                if c is g or c.base is not None:
+                    borrowed.add(x)
+            elif x in borrowed:
+                gradients[x] = gradients[x] + c
+                borrowed.remove(x)
+            else:
+                gradients[x] += c  # x goes into several nodes
+    for x in borrowed:
+        if not x.inputs:  # what a leaf gets is the caller's own
+            gradients[x] = gradients[x].copy()
     return gradients
 
 
 def _unbroadcast(c, shape, lead):
-    """Sum over the axes along which NumPy repeated an operand of `shape`; the first `lead` axes are not its own."""
-    added = c.ndim - len(shape)
-    full = shape[:lead] + (1,) * added + shape[lead:]
-    axes = tuple([i for i, (n, m) in enumerate(zip(full, c.shape)) if n != m])
-    return np.add.reduce(c, axes).reshape(shape)
+    """Sum c over the axes along which NumPy repeated an operand; its first `lead` axes are no axes of the operand."""
+    added = tuple(range(lead, lead + c.ndim - len(shape)))
+    if added:
+        c = np.add.reduce(c, added)
+    stretched = tuple([i for i, n in enumerate(shape) if n != c.shape[i]])
+    return np.add.reduce(c, stretched, keepdims=True) if stretched else c
+
+
+# ---- from a call to a node -----------------------------------------------------------------------------------------
+
+
+def _new(rule, value, inputs, args, params):
+    """The node that results; `args` are the inputs as arrays. Everything passes here, so it is kept short."""
+    if value.dtype.char not in "fd":
+        raise TypeError(f"{rule.name}: the result would be {value.dtype}, but Nodes are float32 or float64")
+    node = Node.__new__(Node)
+    node.value = value
+    node.grad = node.name = None
+    node.inputs = inputs
+    node.params = params
+    node._rule = rule
+    node._args = args
+    node._serial = next(_serial)
+    return node
+
+
+def _call(rule, args, kwargs):
+    """Apply a row of the table, or a function composed of rows, to Nodes, arrays and numbers."""
+    if not isinstance(rule, Rule):
+        return rule(*args, **kwargs)
+    if rule.takes:
+        args, params = rule.takes(*args, **kwargs)
+    else:
+        n = len(rule.vjps)
+        args, params = args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) != n else _NO_PARAMS
+    inputs = tuple([x if isinstance(x, Node) or type(x) in _AS_IT_IS else np.asarray(x) for x in args])
+    for i in rule.constants:
+        if isinstance(inputs[i], Node):
+            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}, a Node; give its .value")
+    arrays = tuple([_raw(x) for x in inputs])
+    return _new(rule, rule.forward(*arrays, **params), inputs, arrays, params)
+
+
+def _params(rule, positional, keywords):
+    """The arguments that are no operands, by their names."""
+    params = dict(zip(rule.params, positional, strict=False)) | keywords
+    params = {name: value for name, value in params.items() if value is not None}
+    for name in params:
+        if name not in rule.params or name == "-":
+            raise TypeError(f"{rule.name}: of a Node there is no argument {name}; there is {', '.join(rule.params)}")
+    return params
+
+
+def _dispatch(table, function, args, kwargs):
+    """What NumPy hands over."""
+    if function in table:
+        return _call(table[function], args, kwargs)
+    if function in PLAIN:
+        return function(*map(_raw, args), **kwargs)
+    known = sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
+    near = difflib.get_close_matches(function.__name__, known, 3, 0)
+    raise TypeError(f"{_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
+                    "For its number without a gradient take node.value")  # fmt: skip
+
+
+def _name(function):
+    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
+    return f"{module.replace('numpy', 'np')}.{function.__name__}"
+
+
+def _raw(x):
+    return x.value if isinstance(x, Node) else x

@@ -1,7 +1,7 @@
 r"""The table of operations: how each is computed, how its gradient flows back, and how both are written in LaTeX.
 
 `nnc.graph` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
-row of the table (and one row of examples in tests/test_graph.py, which holds every row against finite differences).
+row of the table (and a row of examples in tests/test_graph.py, where every row is held against finite differences).
 
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
 in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. Three rules hold:
@@ -15,6 +15,7 @@ In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... t
 is over; `write` puts them in. ``None`` in the place of a vjp says that this operand is a constant: labels, a slope.
 """
 
+import math
 import operator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,27 +38,34 @@ class Rule:
     latex: str
     vjps: object  # an iterable of functions, one for each array that goes in
     vjps_latex: tuple
-    params: tuple  # the further arguments, in NumPy's order: axes, shapes ...
-    arity: int | None  # how many arrays go in; None: any number
+    params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
+    takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
+    constants: tuple  # the places of the operands that cannot be Nodes
 
+
+LN2, LN10 = math.log(2), math.log(10)
 
 RULES = {}  # name -> Rule
 UFUNCS = {}  # NumPy's or nnc's ufunc -> Rule
-FUNCTIONS = {}  # NumPy's other functions -> Rule, or a function that says it in terms of other operations
+FUNCTIONS = {}  # NumPy's other functions -> Rule, or a function made of other operations
+PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
+    np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
+    np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_not,
+    np.shape, np.ndim, np.size, np.argmax, np.argmin, np.argsort, np.allclose, np.isclose, np.array_equal,
+    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.count_nonzero,
+}  # fmt: skip
 
 
-def row(name, functions, latex, *vjps, params="", forward=None):
+def row(name, functions, latex, *vjps, params="", forward=None, takes=None):
     """Enter an operation. It stands for each of `functions`, which compute it themselves unless `forward` is given."""
     functions = functions if isinstance(functions, tuple) else (functions,)
-    calls = tuple(vjp and vjp[0] for vjp in vjps)
-    texts = tuple(vjp and vjp[1] for vjp in vjps)
-    each = isinstance(calls[0], EachOperand)
-    rule = Rule(name, forward or functions[0], latex, calls[0] if each else calls, texts, tuple(params.split()),
-                None if each else len(calls))  # fmt: skip
-    RULES[name] = rule
+    calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
+    constants = tuple(i for i, call in enumerate(calls) if call is None)
+    calls = calls[0] if takes else calls  # of any number of arrays one entry tells all
+    RULES[name] = Rule(name, forward or functions[0], latex, calls, texts, tuple(params.split()), takes, constants)
     for function in functions:
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
-        table[function] = replace(rule, forward=forward or function)
+        table[function] = replace(RULES[name], forward=forward or function)
 
 
 class EachOperand:
@@ -77,16 +85,30 @@ def write(latex, operands=(), out="", g="", r=""):
     'dZ\\,X^T'
     """
     for key, text in [("g", g), ("out", out), ("r", str(r)), *enumerate(operands)]:
-        latex = latex.replace("{%s}" % key, text)
+        latex = latex.replace("{" + str(key) + "}", text)
     return latex
 
 
-# ---- what several rows share --------------------------------------------------------------------------------------------
+# ---- what several rows share ----------------------------------------------------------------------------------------
+
+
+def _axes(axis, A):
+    """The axes of a reduction as a list of numbers from 0 on."""
+    return list(range(A.ndim)) if axis is None else [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
+
+
+def _from_end(axis, A):
+    return axis if axis < 0 else axis - A.ndim
+
+
+def _leading(g, C):
+    """The shape of the axes that g has in front of C's."""
+    return g.shape[: g.ndim - C.ndim]
 
 
 def spread(g, A, axis=None, keepdims=False):
     """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
-    axes = range(A.ndim) if axis is None else [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
+    axes = _axes(axis, A)
     kept = tuple([1 if i in axes else n for i, n in enumerate(A.shape)])
     lead = g.shape[: g.ndim - (A.ndim if keepdims else A.ndim - len(axes))]
     g, shape = g.reshape(lead + kept), lead + A.shape
@@ -111,15 +133,48 @@ def share_among(g, C, A, axis=None, keepdims=False):
     return np.where(top, spread(g, A, axis, keepdims) / number, 0)
 
 
+def reduction(ufunc):
+    """ufunc.reduce over all axes unless told otherwise: np.sum and the like without their 3 microseconds."""
+    return lambda A, axis=None, keepdims=False: ufunc.reduce(A, axis, keepdims=keepdims)
+
+
+def mean(A, axis=None, keepdims=False):
+    total = np.add.reduce(A, axis, keepdims=keepdims)
+    return total / (A.size / max(total.size, 1))
+
+
+def mean_back(g, C, A, axis=None, keepdims=False):
+    return spread(g / (A.size / max(C.size, 1)), A, axis, keepdims)
+
+
+def prod_back(g, C, A, axis=None, keepdims=False):
+    """Each number gets the product of all others, without a division: numbers may be 0."""
+    axes = _axes(axis, A)
+    order = [i for i in range(A.ndim) if i not in axes] + axes
+    line = A.transpose(order)
+    flat = line.reshape(line.shape[: A.ndim - len(axes)] + (-1,))
+    others = np.ones_like(flat)
+    others[..., 1:] = np.cumprod(flat[..., :-1], axis=-1)
+    others[..., :-1] *= np.cumprod(flat[..., :0:-1], axis=-1)[..., ::-1]
+    others = others.reshape(line.shape).transpose(sorted(range(A.ndim), key=order.__getitem__))
+    return spread(g, A, axis, keepdims) * others
+
+
+def cumsum_back(g, C, A, axis=None):
+    """Each number went into every sum from its own place on."""
+    axis = -1 if axis is None else _from_end(axis, A)
+    return reshape_back(np.flip(np.cumsum(np.flip(g, axis), axis), axis), C, A)
+
+
 def reshape_back(g, C, A, **params):
-    return g.reshape(g.shape[: g.ndim - C.ndim] + A.shape)
+    return g.reshape(_leading(g, C) + A.shape)
 
 
 def move_back(move):
     """For functions that put axes in another order."""
 
     def vjp(g, C, A, **params):
-        order = move(np.empty(range(A.ndim)), **params).shape  # where each axis came from: axis i is of length i
+        order = move(np.empty(range(A.ndim)), **params).shape  # where each axis came from, as axis i is of length i
         lead = g.ndim - A.ndim
         return g.transpose(*range(lead), *[lead + i for i in sorted(range(A.ndim), key=order.__getitem__)])
 
@@ -131,10 +186,10 @@ def take_back(take):
 
     def vjp(g, C, A, **params):
         places = take(np.arange(A.size).reshape(A.shape), **params)
-        lead = g.shape[: g.ndim - C.ndim]
-        out = np.zeros(lead + (A.size,), g.dtype)
-        np.add.at(out, (..., places.ravel()), g.reshape(lead + (places.size,)))
-        return out.reshape(lead + A.shape)
+        lead = _leading(g, C)
+        out = np.zeros(lead + A.shape, g.dtype)
+        np.add.at(out.reshape(lead + (A.size,)), (..., places.ravel()), g.reshape(lead + (places.size,)))
+        return out
 
     return vjp
 
@@ -144,12 +199,43 @@ def getitem(A, index):
 
 
 def getitem_back(g, C, A, index):
-    if not all(i is None or i is Ellipsis or isinstance(i, (int, np.integer, slice)) for i in index):
+    if not all(i is None or i is Ellipsis or isinstance(i, slice) or type(i) in (int, np.int64) for i in index):
         return take_back(getitem)(g, C, A, index=index)
-    lead = g.shape[: g.ndim - C.ndim]
-    out = np.zeros(lead + A.shape, g.dtype)  # plain slices pick nothing twice
+    lead = _leading(g, C)
+    out = np.zeros(lead + A.shape, g.dtype)  # slices pick nothing twice
     out[(slice(None),) * len(lead) + index] = g
     return out
+
+
+def concatenate_back(i, g, C, *arrays, axis=0):
+    axis = _from_end(axis, C)
+    start = sum(A.shape[axis] for A in arrays[:i])
+    return np.moveaxis(np.moveaxis(g, axis, 0)[start : start + arrays[i].shape[axis]], 0, axis)
+
+
+def stack_back(i, g, C, *arrays, axis=0):
+    return g.take(i, _from_end(axis, C))
+
+
+def einsum_arguments(subscripts, *arrays):
+    """Subscripts as np.einsum wants them, with the letters of the result spelled out."""
+    terms, arrow, out = subscripts.replace(" ", "").partition("->")
+    if "." in terms or any(len(set(term)) < len(term) for term in terms.split(",")):
+        raise TypeError(f"np.einsum: {subscripts!r} has dots or a letter twice in one operand, which Nodes cannot have")
+    if not arrow:
+        out = "".join(sorted(letter for letter in set(terms) - {","} if terms.count(letter) == 1))
+    return arrays, {"subscripts": f"{terms}->{out}"}
+
+
+def einsum_back(i, g, C, *arrays, subscripts):
+    """The same sum with g in the place of the i-th operand; a letter that only this one has was summed by itself."""
+    terms, _, out = subscripts.partition("->")
+    terms = terms.split(",")
+    mine, others = terms.pop(i), [*arrays[:i], *arrays[i + 1 :]]
+    alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
+    terms.append("".join(mine[k] for k in alone))
+    others.append(np.ones([arrays[i].shape[k] for k in alone], g.dtype))
+    return np.einsum(f"{','.join(['...' + out, *terms])}->...{mine}", g, *others)
 
 
 def matrices(g, A, B):
@@ -187,66 +273,29 @@ def power_exponent(g, C, A, B):
     return g * (C * np.log(np.where(A == 0, 1, A)))
 
 
-def cross_entropy_back(g, L, P, y):
-    return (_engine.cross_entropy_backward if y.ndim == 1 else _engine.cross_entropy_targets_backward)(g, P, y)
-
-
-def softmax_cross_entropy_back(g, L, Z, y):
-    """dZ = (P - Y) dL (eq. 10.1), from Z: the softmax is computed again, which is cheaper than to keep it."""
-    if y.ndim == 1:
-        return _engine.softmax_cross_entropy_backward(g, Z, y)
-    return _engine.softmax_cross_entropy_targets_backward(g, Z, y)
+def softmax_back(g, P, Z, axis=0):
+    return _engine.softmax_backward(g, P, axis=_from_end(axis, Z))
 
 
 def log_softmax_back(g, C, Z, axis=0):
     return g - np.exp(C) * np.add.reduce(g, _from_end(axis, Z), keepdims=True)
 
 
-def _from_end(axis, A):
-    return axis if axis < 0 else axis - A.ndim
+def cross_entropy_back(g, L, P, y):
+    return (_engine.cross_entropy_backward if y.ndim == 1 else _engine.cross_entropy_targets_backward)(g, P, y)
 
 
-def prod_back(g, C, A, axis=None, keepdims=False):
-    """Each number gets the product of all others, without a division: numbers may be 0."""
-    axes = range(A.ndim) if axis is None else [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-    rest = [i for i in range(A.ndim) if i not in axes]
-    line = A.transpose(*rest, *axes)
-    others = np.ones_like(line.reshape([A.shape[i] for i in rest] + [-1]))
-    flat = line.reshape(others.shape)
-    others[..., 1:] = np.cumprod(flat[..., :-1], axis=-1)
-    others[..., :-1] *= np.cumprod(flat[..., :0:-1], axis=-1)[..., ::-1]
-    back = sorted(range(A.ndim), key=[*rest, *axes].__getitem__)
-    return spread(g, A, axis, keepdims) * others.reshape(line.shape).transpose(back)
+def softmax_cross_entropy_back(g, L, Z, y):
+    """dZ = (P - Y) dL (eq. 10.1), from Z: to compute the softmax again is cheaper than to keep it."""
+    if y.ndim == 1:
+        return _engine.softmax_cross_entropy_backward(g, Z, y)
+    return _engine.softmax_cross_entropy_targets_backward(g, Z, y)
 
 
-def cumsum_back(g, C, A, axis=None):
-    """Each number went into every sum from its own place on."""
-    axis = -1 if axis is None else _from_end(axis, A)
-    return reshape_back(np.flip(np.cumsum(np.flip(g, axis), axis), axis), C, A)
-
-
-def concatenate_back(i, g, C, *arrays, axis=0):
-    axis = _from_end(axis, C)
-    start = sum(A.shape[axis] for A in arrays[:i])
-    return np.moveaxis(np.moveaxis(g, axis, 0)[start : start + arrays[i].shape[axis]], 0, axis)
-
-
-def stack_back(i, g, C, *arrays, axis=0):
-    return g.take(i, _from_end(axis, C))
-
-
-def mean(A, axis=None, keepdims=False):
-    total = np.add.reduce(A, axis, keepdims=keepdims)
-    return total / (A.size / max(total.size, 1))
-
-
-def mean_back(g, C, A, axis=None, keepdims=False):
-    return spread(g / (A.size / max(C.size, 1)), A, axis, keepdims)
-
-
-# ---- the table: arithmetic ----------------------------------------------------------------------------------------------
+# ---- the table: arithmetic -----------------------------------------------------------------------------------------
 # row(name, functions, LaTeX,
 #     (vjp(g, C, A, B) of the first operand, LaTeX), (of the second, LaTeX))
+# fmt: off
 
 row("add", np.add, "{0} + {1}",
     (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: g, "{g}"), forward=operator.add)
@@ -256,14 +305,14 @@ row("multiply", np.multiply, r"{0} \circ {1}",
     (lambda g, C, A, B: g * B, r"{g} \circ {1}"), (lambda g, C, A, B: g * A, r"{g} \circ {0}"), forward=operator.mul)
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
-    (lambda g, C, A, B: g * -C / B, r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
+    (lambda g, C, A, B: -g * C / B, r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
 row("power", np.power, "{0}^{{1}}",
-    (power_base, r"{g} \circ {1}\,{0}^{{1}-1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
+    (power_base, r"{g} \circ {1}\,{0}^{{1} - 1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
     forward=operator.pow)
 row("negative", np.negative, "-{0}", (lambda g, C, A: -g, "-{g}"))
 row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 
-# ---- products of matrices, the layers ---------------------------------------------------------------------------------
+# ---- products, layers
 
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=_engine.matmul)
@@ -273,11 +322,14 @@ row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (lambda g, Z, W, X, b: matmul_left(g, Z, W, X), r"{g}\,{1}^T"),
     (lambda g, Z, W, X, b: matmul_right(g, Z, W, X), r"{0}^T\,{g}"),
     (lambda g, Z, W, X, b: _engine.add_bias_backward(g), r"{g}\,\mathbf{1}"))
+row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
+    (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
+    takes=einsum_arguments, forward=lambda *arrays, subscripts: np.einsum(subscripts, *arrays))
 
-# ---- activations, softmax, losses -------------------------------------------------------------------------------------
+# ---- activations, softmax, losses
 
 row("relu", _engine.relu, r"\mathrm{relu}({0})",
-    (lambda g, A, Z: _engine.relu_backward(g, A), r"{g} \circ \delta_{{0}>0}"))
+    (lambda g, A, Z: _engine.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"))
 row("leaky_relu", _engine.leaky_relu, r"\mathrm{leaky}({0})",
     (lambda g, A, Z, slope: _engine.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None)
 row("sigmoid", _engine.sigmoid, r"\sigma({0})",
@@ -285,48 +337,91 @@ row("sigmoid", _engine.sigmoid, r"\sigma({0})",
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"))
 row("softmax", _engine.softmax, r"\mathrm{softmax}({0})",
-    (lambda g, P, Z, axis=0: _engine.softmax_backward(g, P, axis=_from_end(axis, Z)),
-     r"{out} \circ ({g} - \sum_k {g}_k {out}_k)"), params="axis")
+    (softmax_back, r"{out} \circ ({g} - \sum_k {g}_k {out}_k)"), params="axis")
 row("log_softmax", _engine.log_softmax, r"\ln\,\mathrm{softmax}({0})",
     (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}_k"), params="axis")
-row("cross_entropy", _engine.cross_entropy, r"-\sum_k {1}_k \ln {0}_k",
+row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k {1}_k \ln {0}_k",
     (cross_entropy_back, r"-{g} \circ \frac{{1}}{{0}}"), None)
-row("softmax_cross_entropy", _engine.softmax_cross_entropy, r"-\sum_k {1}_k \ln\,\mathrm{softmax}({0})_k",
+row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),
+    r"-\sum_k {1}_k \ln\,\mathrm{softmax}({0})_k",
     (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - {1}) \circ {g}"), None)
 
-# ---- elementwise ------------------------------------------------------------------------------------------------------
+# ---- number by number
 
-row("exp", np.exp, "e^{{0}}", (lambda g, C, A: g * C, r"{g} \circ {out}"))
-row("log", np.log, r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))
+row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: g * C, r"{g} \circ {out}"))
+row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
+row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * (C + 1), r"{g} \circ e^{{0}}"))
+row("log", (np.log, _engine.log), r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))
+row("log2", np.log2, r"\log_2 {0}", (lambda g, C, A: g / (A * LN2), r"\frac{{g}}{{0}\,\ln 2}"))
+row("log10", np.log10, r"\log_{10} {0}", (lambda g, C, A: g / (A * LN10), r"\frac{{g}}{{0}\,\ln 10}"))
+row("log1p", np.log1p, r"\ln(1 + {0})", (lambda g, C, A: g / (1 + A), r"\frac{{g}}{1 + {0}}"))
+row("logaddexp", np.logaddexp, r"\ln(e^{{0}} + e^{{1}})",
+    (lambda g, C, A, B: g * np.exp(A - C), r"{g} \circ e^{{0} - {out}}"),
+    (lambda g, C, A, B: g * np.exp(B - C), r"{g} \circ e^{{1} - {out}}"))
 row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2\,{out}}"))
+row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
 row("square", np.square, "{0}^2", (lambda g, C, A: g * (2 * A), r"{g} \circ 2\,{0}"))
-row("absolute", np.absolute, "|{0}|", (lambda g, C, A: g * np.sign(A), r"{g} \circ \mathrm{sign}({0})"))
+row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"))
+row("absolute", (np.absolute, np.fabs), "|{0}|", (lambda g, C, A: g * np.sign(A), r"{g} \circ \mathrm{sign}({0})"))
+row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"))
+row("hypot", np.hypot, r"\sqrt{{0}^2 + {1}^2}",
+    (lambda g, C, A, B: g * (A / C), r"{g} \circ \frac{{0}}{{out}}"),
+    (lambda g, C, A, B: g * (B / C), r"{g} \circ \frac{{1}}{{out}}"))
+row("sin", np.sin, r"\sin {0}", (lambda g, C, A: g * np.cos(A), r"{g} \circ \cos {0}"))
+row("cos", np.cos, r"\cos {0}", (lambda g, C, A: g * -np.sin(A), r"-{g} \circ \sin {0}"))
+row("tan", np.tan, r"\tan {0}", (lambda g, C, A: g * (1 + C * C), r"{g} \circ (1 + {out}^2)"))
+row("sinh", np.sinh, r"\sinh {0}", (lambda g, C, A: g * np.cosh(A), r"{g} \circ \cosh {0}"))
+row("cosh", np.cosh, r"\cosh {0}", (lambda g, C, A: g * np.sinh(A), r"{g} \circ \sinh {0}"))
+row("arcsin", np.arcsin, r"\arcsin {0}", (lambda g, C, A: g / np.sqrt(1 - A * A), r"\frac{{g}}{\sqrt{1 - {0}^2}}"))
+row("arccos", np.arccos, r"\arccos {0}", (lambda g, C, A: -g / np.sqrt(1 - A * A), r"-\frac{{g}}{\sqrt{1 - {0}^2}}"))
+row("arctan", np.arctan, r"\arctan {0}", (lambda g, C, A: g / (1 + A * A), r"\frac{{g}}{1 + {0}^2}"))
+row("arctan2", np.arctan2, r"\arctan \frac{{0}}{{1}}",
+    (lambda g, C, A, B: g * B / (A * A + B * B), r"{g} \circ \frac{{1}}{{0}^2 + {1}^2}"),
+    (lambda g, C, A, B: -g * A / (A * A + B * B), r"-{g} \circ \frac{{0}}{{0}^2 + {1}^2}"))
 row("maximum", np.maximum, r"\max({0}, {1})",
-    (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{0}>{1}}"),
-    (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{1}>{0}}"))
+    (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{0} > {1}}"),
+    (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{1} > {0}}"))
 row("minimum", np.minimum, r"\min({0}, {1})",
-    (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{0}<{1}}"),
-    (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{1}<{0}}"))
+    (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
+    (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
+row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
+    (lambda g, C, where, A, B: np.where(where, g, 0), r"{g} \circ \delta_{{0}}"),
+    (lambda g, C, where, A, B: np.where(where, 0, g), r"{g} \circ (1 - \delta_{{0}})"))
 
-# ---- sums, means ------------------------------------------------------------------------------------------------------
+# ---- sums
 
 row("sum", np.sum, r"\sum {0}",
     (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,\mathbf{1}"),
-    params="axis dtype out keepdims", forward=lambda A, axis=None, keepdims=False: np.add.reduce(A, axis, keepdims=keepdims))
+    params="axis - - keepdims", forward=reduction(np.add))
 row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,\mathbf{1}"),
-    params="axis dtype out keepdims", forward=mean)
-row("max", np.max, r"\max {0}", (share_among, r"{g}\,\delta_{{0}=\max {0}}"),
-    params="axis out keepdims", forward=lambda A, axis=None, keepdims=False: np.maximum.reduce(A, axis, keepdims=keepdims))
-row("min", np.min, r"\min {0}", (share_among, r"{g}\,\delta_{{0}=\min {0}}"),
-    params="axis out keepdims", forward=lambda A, axis=None, keepdims=False: np.minimum.reduce(A, axis, keepdims=keepdims))
+    params="axis - - keepdims", forward=mean)
+row("prod", np.prod, r"\prod {0}", (prod_back, r"{g} \circ \prod_{j \neq i} {0}_j"),
+    params="axis - - keepdims", forward=reduction(np.multiply))
+row("max", (np.max, np.amax), r"\max {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}"),
+    params="axis - keepdims", forward=reduction(np.maximum))
+row("min", (np.min, np.amin), r"\min {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}"),
+    params="axis - keepdims", forward=reduction(np.minimum))
+row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j"), params="axis")
 
-# ---- shapes -----------------------------------------------------------------------------------------------------------
+# ---- shapes
 
-row("getitem", getitem, "{0}[i]", (getitem_back, "{g}"), params="index")
 row("reshape", np.reshape, r"\mathrm{reshape}({0})", (reshape_back, r"\mathrm{reshape}({g})"),
     params="shape", forward=lambda A, shape: A.reshape(shape))
+row("ravel", np.ravel, r"\mathrm{ravel}({0})", (reshape_back, r"\mathrm{reshape}({g})"))
+row("squeeze", np.squeeze, r"\mathrm{squeeze}({0})", (reshape_back, r"\mathrm{reshape}({g})"), params="axis")
+row("expand_dims", np.expand_dims, "{0}", (reshape_back, r"\mathrm{reshape}({g})"), params="axis")
+row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), params="shape")
 row("transpose", np.transpose, "{0}^T", (move_back(np.transpose), "{g}^T"), params="axes")
-row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), r"{g}[i]"),
-    params="axis", forward=lambda *arrays, axis=0: np.concatenate(arrays, axis))
-row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), r"{g}[i]"),
-    params="axis", forward=lambda *arrays, axis=0: np.stack(arrays, axis))
+row("swapaxes", np.swapaxes, "{0}^T", (move_back(np.swapaxes), "{g}^T"), params="axis1 axis2")
+row("moveaxis", np.moveaxis, "{0}^T", (move_back(np.moveaxis), "{g}^T"), params="source destination")
+row("getitem", getitem, "{0}[i]", (getitem_back, "{g}"), params="index")
+for function, params in {np.take: "indices axis", np.take_along_axis: "indices axis", np.diagonal: "offset axis1 axis2",
+                         np.flip: "axis", np.roll: "shift axis", np.rot90: "k axes", np.tile: "reps",
+                         np.repeat: "repeats axis"}.items():
+    row(function.__name__, function, r"\mathrm{" + function.__name__.replace("_", r"\_") + "}({0})",
+        (take_back(function), "{g}"), params=params)
+row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), "{g}"),
+    takes=lambda arrays, axis=0: (arrays, {"axis": axis}),
+    forward=lambda *arrays, axis: np.concatenate(arrays, axis))
+row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), "{g}"),
+    takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=lambda *arrays, axis: np.stack(arrays, axis))
