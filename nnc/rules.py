@@ -25,8 +25,13 @@ import numpy as np
 
 try:
     from . import _engine
-except ImportError:  # the extension is not built
-    from . import reference as _engine
+except ImportError:  # the extension is not built yet
+    from types import SimpleNamespace
+
+    from . import reference
+
+    _engine = SimpleNamespace(**vars(reference), exp=np.exp, log=np.log, cross_entropy_targets=reference.cross_entropy)
+    _engine.softmax_cross_entropy_targets = reference.softmax_cross_entropy
 
 
 @dataclass(frozen=True, slots=True)
