@@ -1,0 +1,45 @@
+/* glue.h - what the files of this room share. Nothing outside it sees Python or NumPy. */
+#ifndef NNC_PYTHON_GLUE_H
+#define NNC_PYTHON_GLUE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* NumPy's functions come through two tables of pointers, shared by all files and filled once, by module.c. */
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL nnc_array_api
+#define PY_UFUNC_UNIQUE_SYMBOL nnc_ufunc_api
+#ifndef NNC_PYTHON_MODULE
+#define NO_IMPORT_ARRAY
+#define NO_IMPORT_UFUNC
+#endif
+#include <numpy/arrayobject.h>
+#include <numpy/dtype_api.h>
+#include <numpy/ufuncobject.h>
+
+#include "../nnc.h"
+
+/* How a row of the table of ufuncs begins; each ufunc's `data` points to its row. */
+typedef struct ufunc_head {
+    const char *name, *doc;
+    const char *signature; /* of a gufunc, NULL for an elementwise one */
+    const char *roles;     /* a letter for each operand, the one output last:
+                              r  real numbers; their dtypes together choose between float32 and float64
+                              s  a setting (slope, lr, dL): follows the others
+                              y  labels: intp */
+} ufunc_head;
+
+static inline const ufunc_head *ufunc_head_of(PyObject *ufunc) { return (const void *)((PyUFuncObject *)ufunc)->data; }
+
+/* These return 0, or -1 with an exception set. */
+int nnc_add_ufuncs(PyObject *module);
+int nnc_add_promoter(PyObject *ufunc);
+int nnc_add_fit_type(PyObject *module);
+int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
+
+/* methods of the module */
+PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);
+
+#endif

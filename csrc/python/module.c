@@ -1,0 +1,118 @@
+/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, and what is known of the machine. */
+#define NNC_PYTHON_MODULE
+#include "glue.h"
+
+#include <stdlib.h>
+
+int nnc_raise(const char *op, nnc_status status) {
+    if (status == NNC_OK) return 0;
+    PyObject *type = status == NNC_ERR_MEMORY    ? PyExc_MemoryError
+                     : status == NNC_INTERRUPTED ? PyExc_KeyboardInterrupt
+                                                 : PyExc_ValueError;
+    PyErr_Format(type, "%s: %s", op, nnc_status_message(status));
+    return -1;
+}
+
+/* ---- the machine ------------------------------------------------------------------------------------------------- */
+
+static PyObject *available_isas(void) {
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names && nnc_available_isa(i); i++) {
+        PyObject *name = PyUnicode_FromString(nnc_available_isa(i));
+        if (name == NULL || PyList_Append(names, name) < 0) Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    if (names) Py_SETREF(names, PyList_AsTuple(names));
+    return names;
+}
+
+static PyObject *cpu_info(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
+    PyObject *isas = available_isas();
+    return isas ? Py_BuildValue("{s:s,s:N,s:i,s:i}", "isa", nnc_get_isa(), "available", isas,
+                                "threads", nnc_get_num_threads(), "max_threads", nnc_max_threads())
+                : NULL;
+}
+
+static PyObject *get_num_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
+    return PyLong_FromLong(nnc_get_num_threads());
+}
+
+static PyObject *set_num_threads(PyObject *Py_UNUSED(module), PyObject *arg) {
+    int overflow;
+    long n = PyLong_AsLongAndOverflow(arg, &overflow);
+    if (n == -1 && PyErr_Occurred()) return NULL;
+    if (n < 1 && overflow <= 0) {
+        PyErr_Format(PyExc_ValueError, "set_num_threads: n is %S, but it must be at least 1", arg);
+        return NULL;
+    }
+    int most = nnc_max_threads();
+    if (nnc_raise("set_num_threads", nnc_set_num_threads(overflow > 0 || n > most ? most : (int)n)) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- the environment, read once, at import ----------------------------------------------------------------------- */
+
+static int choose_isa(void) {
+    const char *name = getenv("NNC_ISA");
+    if (name && !*name) name = NULL;
+    if (nnc_set_isa(name) == NNC_OK) return 0;
+    PyObject *isas = available_isas();
+    if (isas) PyErr_Format(PyExc_ImportError, "NNC_ISA is '%s', but this machine and this build have %R", name, isas);
+    Py_XDECREF(isas);
+    return -1;
+}
+
+static int choose_threads(void) {
+    const char *text = getenv("NNC_NUM_THREADS");
+    if (!text || !*text) return 0;
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (*end || n < 1) {
+        PyErr_Format(PyExc_ImportError, "NNC_NUM_THREADS is '%s', but it must be a whole number from 1 on "
+                                        "(of which at most %d are used)",
+                     text, nnc_max_threads());
+        return -1;
+    }
+    int most = nnc_max_threads();
+    return nnc_raise("NNC_NUM_THREADS", nnc_set_num_threads(n > most ? most : (int)n));
+}
+
+/* ---- the module (PEP 489) ---------------------------------------------------------------------------------------- */
+
+static int module_exec(PyObject *module) {
+    import_array1(-1);
+    import_umath1(-1);
+    if (choose_isa() < 0 || choose_threads() < 0) return -1;
+    if (nnc_add_ufuncs(module) < 0) return -1;
+    return nnc_add_fit_type(module);
+}
+
+static PyMethodDef methods[] = {
+    {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
+     "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
+    {"predict", (PyCFunction)(void (*)(void))nnc_predict, METH_VARARGS | METH_KEYWORDS,
+     "predict(weights, biases, activations, slope, mean, std, X): the probabilities P (n, r)."},
+    {"cpu_info", cpu_info, METH_NOARGS, "cpu_info(): a dict of isa, available isas, threads, max_threads."},
+    {"get_num_threads", get_num_threads, METH_NOARGS, "get_num_threads(): threads that large work is shared among."},
+    {"set_num_threads", set_num_threads, METH_O, "set_num_threads(n): n >= 1, capped at the cores of this process."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* NumPy is not, either */
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "nnc._engine",
+    .m_doc = "The C engine of nnc as NumPy universal functions. nnc.functional is how people call it.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__engine(void);
+PyMODINIT_FUNC PyInit__engine(void) { return PyModuleDef_Init(&definition); }

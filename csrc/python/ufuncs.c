@@ -1,0 +1,115 @@
+/* ufuncs.c - the universal functions: one table (ufuncs.inc), one NumPy loop for each dtype. */
+#include "glue.h"
+
+static inline nnc_status forgive_label(nnc_status status) { return status == NNC_ERR_LABEL ? NNC_OK : status; }
+
+#define REAL float
+#define FN(name) name##_f32
+#include "loops.inc"
+#undef REAL
+#undef FN
+
+#define REAL double
+#define FN(name) name##_f64
+#include "loops.inc"
+#undef REAL
+#undef FN
+
+typedef struct ufunc_row {
+    ufunc_head head;
+    loop_f32 *loop_f32;
+    loop_f64 *loop_f64;
+    function_f32 function_f32;
+    function_f64 function_f64;
+} ufunc_row;
+
+/* The signature and the roles (see ufunc_head) of each kind. Its loop, and the type of the function that the loop
+ * calls, have the same name in loops.inc. */
+#define SIGNATURE_unary NULL, "rr"
+#define SIGNATURE_unary_setting NULL, "rsr"
+#define SIGNATURE_binary NULL, "rrr"
+#define SIGNATURE_binary_setting NULL, "rrsr"
+#define SIGNATURE_product "(n?,m),(m,p?)->(n?,p?)", "rrr"
+#define SIGNATURE_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrr"
+#define SIGNATURE_bias "(n,r),(n,1)->(n,r)", "rrr"
+#define SIGNATURE_row_sums "(n,r)->(n,1)", "rr"
+#define SIGNATURE_columns "(n)->(n)", "rr"
+#define SIGNATURE_column_pairs "(n),(n)->(n)", "rrr"
+#define SIGNATURE_loss "(n,r),(r)->(r)", "ryr"
+#define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rrr"
+#define SIGNATURE_loss_backward "(r),(n,r),(r)->(n,r)", "sryr"
+#define SIGNATURE_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srrr"
+
+#define F32(kind, fn) .loop_f32 = kind##_f32, .function_f32.kind = nnc_##fn##_f32
+#define F64(kind, fn) .loop_f64 = kind##_f64, .function_f64.kind = nnc_##fn##_f64
+#define UFUNC(name, kind, fn, doc) {{#name, doc, SIGNATURE_##kind}, F32(kind, fn), F64(kind, fn)},
+static const ufunc_row rows[] = {
+#include "ufuncs.inc"
+};
+
+/* NumPy has let go of the GIL when it calls these. */
+static int finish(PyArrayMethod_Context *context, nnc_status status) {
+    if (status == NNC_OK) return 0;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    nnc_raise(ufunc_head_of(context->caller)->name, status);
+    PyGILState_Release(gil);
+    return -1;
+}
+
+static int call_f32(PyArrayMethod_Context *context, char *const *data, const npy_intp *dims, const npy_intp *steps,
+                    NpyAuxData *Py_UNUSED(auxiliary)) {
+    const ufunc_row *row = (const void *)ufunc_head_of(context->caller);
+    return finish(context, row->loop_f32(row->function_f32, data, dims, steps));
+}
+
+static int call_f64(PyArrayMethod_Context *context, char *const *data, const npy_intp *dims, const npy_intp *steps,
+                    NpyAuxData *Py_UNUSED(auxiliary)) {
+    const ufunc_row *row = (const void *)ufunc_head_of(context->caller);
+    return finish(context, row->loop_f64(row->function_f64, data, dims, steps));
+}
+
+static int add_loop(PyObject *ufunc, PyArray_DTypeMeta *real, PyArrayMethod_StridedLoop *loop) {
+    PyArray_DTypeMeta *dtypes[NPY_MAXARGS];
+    const ufunc_head *head = ufunc_head_of(ufunc);
+    for (int i = 0; head->roles[i]; i++) dtypes[i] = head->roles[i] == 'y' ? &PyArray_IntpDType : real;
+    PyType_Slot slots[] = {{NPY_METH_strided_loop, (void *)loop}, {0, NULL}};
+    PyArrayMethod_Spec spec = {
+        .name = head->name,
+        .nin = ((PyUFuncObject *)ufunc)->nin,
+        .nout = 1,
+        .casting = NPY_NO_CASTING,
+        .dtypes = dtypes,
+        .slots = slots,
+    };
+    return PyUFunc_AddLoopFromSpec(ufunc, &spec);
+}
+
+/* NumPy thinks of every ufunc as elementwise: that an output may be one of the inputs. A gufunc's output, if it
+ * overlaps an input, must go through a copy. */
+static void forbid_overlap(PyUFuncObject *ufunc) {
+    ufunc->op_flags[ufunc->nin] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
+                                  NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;
+}
+
+static int add_ufunc(PyObject *module, const ufunc_row *row) {
+    const ufunc_head *head = &row->head;
+    int nin = (int)strlen(head->roles) - 1;
+    /* No loops yet: those that carry a status are added afterwards. `data` is ours to use then. */
+    PyObject *ufunc = PyUFunc_FromFuncAndDataAndSignature(NULL, (void *)row, NULL, 0, nin, 1, PyUFunc_None,
+                                                          head->name, head->doc, 0, head->signature);
+    if (ufunc == NULL) return -1;
+    if (head->signature) forbid_overlap((PyUFuncObject *)ufunc);
+    int result = -1;
+    if (add_loop(ufunc, &PyArray_FloatDType, call_f32) == 0 &&
+        add_loop(ufunc, &PyArray_DoubleDType, call_f64) == 0 &&
+        nnc_add_promoter(ufunc) == 0)
+        result = PyModule_AddObjectRef(module, head->name, ufunc);
+    Py_DECREF(ufunc);
+    return result;
+}
+
+int nnc_add_ufuncs(PyObject *module) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (add_ufunc(module, &rows[i]) < 0) return -1;
+    return 0;
+}
