@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
-C_FILES := $(ENGINE) $(wildcard tests/c/*.[ch] bench/*.c)
+C_FILES := $(shell find csrc -name '*.[ch]') $(wildcard tests/c/*.[ch] bench/*.c) # templates (.inc) confuse clang-format
 
 .PHONY: demo test test-browser bench notebooks asan lint fmt clean
 

@@ -1,8 +1,7 @@
 /* status.c - what each nnc_status means, for people. */
 #include "../nnc.h"
 
-const char *nnc_status_message(nnc_status status)
-{
+const char *nnc_status_message(nnc_status status) {
     switch (status) {
     case NNC_OK:
         return "no error";

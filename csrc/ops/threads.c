@@ -27,10 +27,9 @@ enum {
     FLAGS = FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW | FE_UNDERFLOW /* inexact is nearly always set, and nobody asks */
 };
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
-static void event_init(nnc_event *event)
-{
+static void event_init(nnc_event *event) {
     atomic_init(&event->count, 0);
     atomic_init(&event->sleepers, 0);
     pthread_mutex_init(&event->lock, NULL);
@@ -39,8 +38,7 @@ static void event_init(nnc_event *event)
 
 /* Either this sees that somebody sleeps, or who goes to sleep sees the new count: both sides write their own number
  * first and read the other's then, and sequential consistency puts one of the two first. */
-static void event_advance(nnc_event *event)
-{
+static void event_advance(nnc_event *event) {
     atomic_fetch_add(&event->count, 1);
     if (atomic_load(&event->sleepers) != 0) {
         pthread_mutex_lock(&event->lock);
@@ -49,8 +47,7 @@ static void event_advance(nnc_event *event)
     }
 }
 
-static void pause_a_moment(void)
-{
+static void pause_a_moment(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -60,8 +57,7 @@ static void pause_a_moment(void)
 
 /* Wait until the count is no longer `seen`. After the spinning come some yields: if the thread we wait for is queued on
  * this very core, a yield is the shortest way to it. */
-static void event_wait(nnc_event *event, unsigned seen, int spins)
-{
+static void event_wait(nnc_event *event, unsigned seen, int spins) {
     for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&event->count, memory_order_acquire) != seen)
             return;
@@ -80,10 +76,9 @@ static void event_wait(nnc_event *event, unsigned seen, int spins)
     pthread_mutex_unlock(&event->lock);
 }
 
-/* ---- how many threads ------------------------------------------------------------------------------------------------ */
+/* ---- how many threads ---- */
 
-static int cores(void)
-{
+static int cores(void) {
     static atomic_int remembered;
     int n = atomic_load_explicit(&remembered, memory_order_relaxed);
     if (n == 0) {
@@ -105,34 +100,30 @@ static int cores(void)
 
 /* How long to spin for one of `threads` threads. With more of them than cores, to spin is to keep who we wait for from
  * running. */
-static int spins_among(int threads)
-{
+static int spins_among(int threads) {
     return threads <= cores() ? SPINS : 0;
 }
 
 static atomic_int chosen; /* by nnc_set_num_threads; 0: nothing yet */
 
 /* More threads than cores never help, but 16 can be had anywhere, to see that they do no harm. */
-int nnc_max_threads(void)
-{
+int nnc_max_threads(void) {
     return cores() > 16 ? cores() : 16;
 }
 
-int nnc_get_num_threads(void)
-{
+int nnc_get_num_threads(void) {
     int n = atomic_load_explicit(&chosen, memory_order_relaxed);
     return n > 0 ? n : cores();
 }
 
-nnc_status nnc_set_num_threads(int n)
-{
+nnc_status nnc_set_num_threads(int n) {
     if (n < 1)
         return NNC_ERR_ARGUMENT;
     atomic_store_explicit(&chosen, n < nnc_max_threads() ? n : nnc_max_threads(), memory_order_relaxed);
     return NNC_OK;
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------------------------ */
+/* ---- the pool ---- */
 
 typedef struct worker {
     _Alignas(64) nnc_event bell; /* on cache lines of its own: its spinning disturbs nobody */
@@ -141,22 +132,21 @@ typedef struct worker {
 
 static struct {
     _Alignas(64) atomic_flag busy;
-    int started;                 /* workers there are */
+    int started; /* workers there are */
     worker workers[MOST_THREADS - 1];
 
-    nnc_task *task;              /* the job, written before the bells ring */
+    nnc_task *task; /* the job, written before the bells ring */
     void *arg;
     int threads;
-    int spins;                   /* for who waits for the others */
-    fenv_t environment;          /* the caller's */
+    int spins;          /* for who waits for the others */
+    fenv_t environment; /* the caller's */
 
     _Alignas(64) atomic_int working; /* workers not yet done */
-    atomic_int flags;            /* floating-point exceptions that they met */
+    atomic_int flags;                /* floating-point exceptions that they met */
     nnc_event done;
 } pool = {.busy = ATOMIC_FLAG_INIT};
 
-static void *work(void *arg)
-{
+static void *work(void *arg) {
     worker *self = arg;
     int spins = 0;
     for (unsigned jobs = 0;; jobs++) {
@@ -174,15 +164,13 @@ static void *work(void *arg)
 }
 
 /* In the child of a fork: nothing of what the pool was is true any more. */
-static void forget_workers(void)
-{
+static void forget_workers(void) {
     pool.started = 0;
     atomic_flag_clear(&pool.busy);
 }
 
 /* See to it that there are `wanted` workers, or as many as the system allows. */
-static void start_workers(int wanted)
-{
+static void start_workers(int wanted) {
     if (pool.started == 0) {
         static int registered; /* inherited by children, as the registration is */
         if (!registered)
@@ -213,8 +201,7 @@ static void start_workers(int wanted)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void nnc_parallel(nnc_task *task, void *arg, int threads_wanted)
-{
+void nnc_parallel(nnc_task *task, void *arg, int threads_wanted) {
     int threads = nnc_get_num_threads();
     if (threads > threads_wanted)
         threads = threads_wanted;
@@ -249,26 +236,23 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted)
         feraiseexcept(flags);
 }
 
-/* ---- barriers ------------------------------------------------------------------------------------------------------ */
+/* ---- barriers ---- */
 
-void nnc_barrier_init(nnc_barrier *barrier, int threads)
-{
+void nnc_barrier_init(nnc_barrier *barrier) {
     event_init(&barrier->turn);
     atomic_init(&barrier->arrived, 0);
-    barrier->threads = threads;
 }
 
 /* The count is read before arriving: it can't grow until all have arrived. The last to arrive sets up the next meeting
  * before it opens this one's door. */
-void nnc_barrier_wait(nnc_barrier *barrier)
-{
-    if (barrier->threads <= 1)
+void nnc_barrier_wait(nnc_barrier *barrier, int threads) {
+    if (threads <= 1)
         return;
     unsigned turn = atomic_load_explicit(&barrier->turn.count, memory_order_relaxed);
-    if (atomic_fetch_add(&barrier->arrived, 1) + 1 == barrier->threads) {
+    if (atomic_fetch_add(&barrier->arrived, 1) + 1 == threads) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         event_advance(&barrier->turn);
     } else {
-        event_wait(&barrier->turn, turn, spins_among(barrier->threads));
+        event_wait(&barrier->turn, turn, spins_among(threads));
     }
 }

@@ -31,16 +31,15 @@ typedef struct nnc_event {
     pthread_cond_t wake;
 } nnc_event;
 
-/* A place where `threads` threads meet, as often as they like: what any of them wrote before, all of them see after.
- * One that waits for long, because the cores are busy, goes to sleep. A barrier of 1 thread does nothing. */
+/* A place where the `threads` threads of a task meet, as often as they like: what any of them wrote before, all of them
+ * see after. One that waits for long, because the cores are busy, goes to sleep. A barrier of 1 thread does nothing. */
 typedef struct nnc_barrier {
     nnc_event turn;     /* counts the meetings */
     atomic_int arrived; /* at the meeting to come */
-    int threads;
 } nnc_barrier;
 
 /* Needs no counterpart: a barrier holds nothing but its own memory. */
-void nnc_barrier_init(nnc_barrier *barrier, int threads);
-void nnc_barrier_wait(nnc_barrier *barrier);
+void nnc_barrier_init(nnc_barrier *barrier);
+void nnc_barrier_wait(nnc_barrier *barrier, int threads);
 
 #endif

@@ -8,7 +8,8 @@
 int nnc_cpu_has_avx2(void);   /* AVX2 and FMA */
 int nnc_cpu_has_avx512(void); /* F, VL, DQ, BW; AVX2 and FMA with them */
 
-/* Bytes of data cache that one core sees; a usual size where the system does not say. Asked for once, then remembered. */
+/* Bytes of data cache that one core sees; a usual size where the system does not say. Asked for once, then remembered.
+ * */
 ptrdiff_t nnc_cpu_l1d(void);
 ptrdiff_t nnc_cpu_l2(void);
 ptrdiff_t nnc_cpu_l3(void);

@@ -11,28 +11,30 @@
 
 /* Bits of the extended control register 0: which registers the operating system saves when it switches threads.
  * Instructions whose registers it does not save fault, whatever cpuid says of the processor. */
-enum { XCR0_YMM = 0x06 /* xmm and the upper halves of ymm */, XCR0_ZMM = 0xe6 /* these, the masks, and all of zmm */ };
+enum {
+    XCR0_YMM = 0x06 /* xmm and the upper halves of ymm */,
+    XCR0_ZMM = 0xe6 /* these, the masks, and all of zmm */
+};
 
-static int os_saves(unsigned wanted)
-{
+static int os_saves(unsigned wanted) {
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return 0;
     unsigned low, high;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0)); /* the intrinsic would need the file compiled with -mxsave */
+    __asm__("xgetbv"
+            : "=a"(low), "=d"(high)
+            : "c"(0)); /* the intrinsic would need the file compiled with -mxsave */
     return (low & wanted) == wanted;
 }
 
-int nnc_cpu_has_avx2(void)
-{
+int nnc_cpu_has_avx2(void) {
     unsigned a, b, c, d, b7;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !__get_cpuid_count(7, 0, &a, &b7, &a, &d))
         return 0;
     return (c & bit_AVX) && (c & bit_FMA) && (b7 & bit_AVX2) && os_saves(XCR0_YMM);
 }
 
-int nnc_cpu_has_avx512(void)
-{
+int nnc_cpu_has_avx512(void) {
     const unsigned wanted = bit_AVX512F | bit_AVX512VL | bit_AVX512DQ | bit_AVX512BW;
     unsigned a, b, c, d;
     if (!nnc_cpu_has_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -49,8 +51,7 @@ int nnc_cpu_has_avx512(void) { return 0; }
 
 /* Remembered, because cpuid, which sysconf uses, takes tens of microseconds inside a virtual machine. Two threads that
  * ask at once both find the same number. */
-static ptrdiff_t remembered(atomic_long *size, int name, long usual)
-{
+static ptrdiff_t remembered(atomic_long *size, int name, long usual) {
     long bytes = atomic_load_explicit(size, memory_order_relaxed);
     if (bytes == 0) {
         bytes = name < 0 ? 0 : sysconf(name);
@@ -62,25 +63,30 @@ static ptrdiff_t remembered(atomic_long *size, int name, long usual)
 }
 
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
-enum { L1D = _SC_LEVEL1_DCACHE_SIZE, L2 = _SC_LEVEL2_CACHE_SIZE, L3 = _SC_LEVEL3_CACHE_SIZE };
+enum {
+    L1D = _SC_LEVEL1_DCACHE_SIZE,
+    L2 = _SC_LEVEL2_CACHE_SIZE,
+    L3 = _SC_LEVEL3_CACHE_SIZE
+};
 #else
-enum { L1D = -1, L2 = -1, L3 = -1 };
+enum {
+    L1D = -1,
+    L2 = -1,
+    L3 = -1
+};
 #endif
 
-ptrdiff_t nnc_cpu_l1d(void)
-{
+ptrdiff_t nnc_cpu_l1d(void) {
     static atomic_long size;
     return remembered(&size, L1D, 32L << 10);
 }
 
-ptrdiff_t nnc_cpu_l2(void)
-{
+ptrdiff_t nnc_cpu_l2(void) {
     static atomic_long size;
     return remembered(&size, L2, 512L << 10);
 }
 
-ptrdiff_t nnc_cpu_l3(void)
-{
+ptrdiff_t nnc_cpu_l3(void) {
     static atomic_long size;
     return remembered(&size, L3, 8L << 20);
 }

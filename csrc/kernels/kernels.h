@@ -1,0 +1,27 @@
+/* kernels.h - the table of kernels: an instruction set is one `nnc_isa`, filled by one file of ../isa. */
+#ifndef NNC_KERNELS_H
+#define NNC_KERNELS_H
+#include "../nnc.h"
+
+#define REAL float
+#define FN(name) name##_f32
+#include "kernels_typed.inc"
+#undef FN
+#undef REAL
+
+#define REAL double
+#define FN(name) name##_f64
+#include "kernels_typed.inc"
+#undef FN
+#undef REAL
+
+typedef struct nnc_isa {
+    const char *name;
+    const kernels_f32 *f32;
+    const kernels_f64 *f64;
+} nnc_isa;
+
+/* The kernels in use (see nnc_set_isa). */
+const nnc_isa *nnc_kernels(void);
+
+#endif

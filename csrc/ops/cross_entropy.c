@@ -1,0 +1,86 @@
+/* cross_entropy.c - the loss of probabilities (eq. 5.1), L_i = - sum_k y_ki ln P_ki, when the softmax stands by itself.
+ * */
+#ifndef OP_FILE
+#include "ops.h"
+
+enum {
+    BLOCK = 256
+};
+
+#define OP_FILE "cross_entropy.c"
+#include "each_dtype.inc"
+#else
+
+nnc_status PUBLIC(cross_entropy_forward)(REAL *L, const REAL *P, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,
+                                         ptrdiff_t L_s, ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t y_s) {
+    nnc_status status = NNC_OK;
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i0 = 0; i0 < r; i0 += BLOCK) {
+        const ptrdiff_t w = r - i0 < BLOCK ? r - i0 : BLOCK;
+        REAL p[BLOCK];
+        for (ptrdiff_t i = 0; i < w; i++) {
+            const ptrdiff_t K = y[(i0 + i) * y_s];
+            if (K < 0 || K >= n) status = NNC_ERR_LABEL;
+            p[i] = K < 0 || K >= n ? (REAL)__builtin_nan("") : P[K * P_rs + (i0 + i) * P_cs];
+        }
+        KERNELS->log_forward(p, p, NULL, 0, w, 0);
+        for (ptrdiff_t i = 0; i < w; i++)
+            L[(i0 + i) * L_s] = -p[i];
+    }
+    return status;
+}
+
+/* A zero in Y adds nothing, whatever P is there: 0 ln 0 counts as 0. */
+nnc_status PUBLIC(cross_entropy_targets_forward)(REAL *L, const REAL *P, const REAL *Y, ptrdiff_t n, ptrdiff_t r,
+                                                 ptrdiff_t L_s, ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t Y_rs,
+                                                 ptrdiff_t Y_cs) {
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i0 = 0; i0 < r; i0 += BLOCK) {
+        const ptrdiff_t w = r - i0 < BLOCK ? r - i0 : BLOCK;
+        REAL sum[BLOCK] = {0}, p[BLOCK];
+        for (ptrdiff_t k = 0; k < n; k++) {
+            const REAL *target = Y + k * Y_rs + i0 * Y_cs;
+            for (ptrdiff_t i = 0; i < w; i++)
+                p[i] = target[i * Y_cs] != 0 ? P[k * P_rs + (i0 + i) * P_cs] : 1;
+            KERNELS->log_forward(p, p, NULL, 0, w, 0);
+            for (ptrdiff_t i = 0; i < w; i++)
+                if (target[i * Y_cs] != 0) sum[i] -= target[i * Y_cs] * p[i];
+        }
+        for (ptrdiff_t i = 0; i < w; i++)
+            L[(i0 + i) * L_s] = sum[i];
+    }
+    return NNC_OK;
+}
+
+/* L = - sum_k y_k ln P_k (cross_entropy_forward), so dL/dP_k = - y_k / P_k */
+nnc_status PUBLIC(cross_entropy_backward)(REAL *dP, const REAL *dL, const REAL *P, const ptrdiff_t *y, ptrdiff_t n,
+                                          ptrdiff_t r, ptrdiff_t dP_rs, ptrdiff_t dP_cs, ptrdiff_t dL_s, ptrdiff_t P_rs,
+                                          ptrdiff_t P_cs, ptrdiff_t y_s) {
+    nnc_status status = NNC_OK;
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i = 0; i < r; i++) {
+        const ptrdiff_t K = y[i * y_s];
+        const int good = K >= 0 && K < n;
+        for (ptrdiff_t k = 0; k < n; k++)
+            dP[k * dP_rs + i * dP_cs] = good ? 0 : (REAL)__builtin_nan("");
+        if (good)
+            dP[K * dP_rs + i * dP_cs] = -dL[i * dL_s] / P[K * P_rs + i * P_cs];
+        else
+            status = NNC_ERR_LABEL;
+    }
+    return status;
+}
+
+nnc_status PUBLIC(cross_entropy_targets_backward)(REAL *dP, const REAL *dL, const REAL *P, const REAL *Y, ptrdiff_t n,
+                                                  ptrdiff_t r, ptrdiff_t dP_rs, ptrdiff_t dP_cs, ptrdiff_t dL_s,
+                                                  ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t k = 0; k < n; k++)
+        for (ptrdiff_t i = 0; i < r; i++) {
+            const REAL y = Y[k * Y_rs + i * Y_cs];
+            dP[k * dP_rs + i * dP_cs] = y != 0 ? -y / P[k * P_rs + i * P_cs] * dL[i * dL_s] : 0;
+        }
+    return NNC_OK;
+}
+
+#endif

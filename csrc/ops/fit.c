@@ -1,0 +1,277 @@
+/* fit.c - training: epochs of shuffled batches, each a step of mlp.c, on as many threads as the work is worth.
+ *
+ * A batch goes through in chunks of at most CHUNK examples, so that its panels stay in the cache whatever its size, and
+ * so that a wish to stop is heard soon. X is read one chunk ahead, into the other one of two buffers: that saves a
+ * meeting of the threads, since the one after the loss also says that the next chunk is ready. */
+#ifndef OP_FILE
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#include "mlp.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    CHUNK = 128,
+    LINE = 64,
+    FLOP_FOR_THREADS = 1 << 20,
+    POLL_NS = 20000000
+};
+
+/* Numbers in no visible order, 64 bits each, from a state of 64 bits that counts up (the finaliser of splitmix64). */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Fisher and Yates: every order is as likely as any other, but for less than count in 2^32. */
+static void shuffle(uint32_t *order, ptrdiff_t count, uint64_t *state) {
+    for (ptrdiff_t i = count - 1; i > 0; i--) {
+        const uint64_t j = ((next_random(state) >> 32) * (uint64_t)(i + 1)) >> 32;
+        const uint32_t swap = order[i];
+        order[i] = order[j], order[j] = swap;
+    }
+}
+
+static int64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+#define OP_FILE "fit.c"
+#include "each_dtype.inc"
+#else
+
+struct PUBLIC(fit) {
+    PUBLIC(mlp) net;
+    nnc_examples X;
+    nnc_fit_options options;
+    FN(pass) pass;
+    void *memory;    /* all that is below, in one piece */
+    uint32_t *order; /* (r) the examples of an epoch */
+    uint64_t random;
+    ptrdiff_t *y; /* (r) labels, or NULL */
+    REAL *Y;      /* (r, n) targets, example by example */
+    ptrdiff_t chunk;
+    REAL *rows[2], *panel[2]; /* X of this chunk and of the next */
+    REAL *most, *sum, *L;     /* of each example of the chunk */
+    double loss;
+    int64_t polled;
+    int stop; /* written by thread 0 before a meeting, read by all after it */
+    nnc_barrier barrier;
+};
+
+/* What an epoch needs to know of a chunk: examples begin .. begin + r of the order, of a batch of batch_r. */
+typedef struct FN(chunk) {
+    ptrdiff_t begin, r, batch_r;
+    int first, last;
+} FN(chunk);
+
+static FN(chunk) FN(chunk_at)(const PUBLIC(fit) *fit, ptrdiff_t begin) {
+    const ptrdiff_t B = fit->options.batch_size, batch = begin / B * B;
+    const ptrdiff_t batch_end = fit->X.r - batch < B ? fit->X.r : batch + B;
+    const ptrdiff_t r = batch_end - begin < fit->chunk ? batch_end - begin : fit->chunk;
+    return (FN(chunk)){begin, r, batch_end - batch, begin == batch, begin + r == batch_end};
+}
+
+/* Columns j0 .. j1 of the last layer: Z becomes dZ = (P - Y) dL (eq. 10.1), L the losses (eq. 5.2). */
+static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, ptrdiff_t j1) {
+    const FN(kernels) *k = KERNELS;
+    const ptrdiff_t last = fit->net.layers - 1, n = fit->net.sizes[last + 1], ld = fit->pass.ld;
+    const REAL *Z = fit->pass.A[last];
+    REAL *dZ = fit->pass.dZ[last], *most = fit->most, *sum = fit->sum, *L = fit->L;
+    const REAL dL = (REAL)((fit->pass.fused ? -fit->options.lr : 1) / (double)c.batch_r);
+    if (j1 <= j0) return;
+    k->columns_exp_sum(dZ + j0, most + j0, sum + j0, Z + j0, n, j1 - j0, ld, ld);
+    k->log_forward(L + j0, sum + j0, NULL, 0, j1 - j0, 0);
+    for (ptrdiff_t j = j0; j < j1; j++)
+        sum[j] = dL / sum[j];
+    k->columns_scale(dZ + j0, sum + j0, n, j1 - j0, ld);
+    for (ptrdiff_t j = j0; j < j1; j++) {
+        const ptrdiff_t which = fit->order[c.begin + j];
+        const REAL log_sum = L[j];
+        if (fit->y) {
+            const ptrdiff_t K = fit->y[which];
+            L[j] = log_sum - (Z[K * ld + j] - most[j]);
+            dZ[K * ld + j] -= dL;
+        } else {
+            const REAL *target = fit->Y + which * n;
+            L[j] = 0;
+            for (ptrdiff_t i = 0; i < n; i++)
+                if (target[i] != 0) {
+                    L[j] += target[i] * (log_sum - (Z[i * ld + j] - most[j]));
+                    dZ[i * ld + j] -= target[i] * dL;
+                }
+        }
+    }
+}
+
+static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
+    const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL); /* so that no two threads write to one line of the panel */
+    FN(nnc_pass_read)(&fit->pass, fit->rows[buffer], fit->panel[buffer], fit->order + c.begin, 0,
+                      nnc_share(c.r, unit, thread, threads), nnc_share(c.r, unit, thread + 1, threads));
+}
+
+/* Thread 0 asks now and then whether to go on. */
+static void FN(ask)(PUBLIC(fit) *fit) {
+    const int64_t now = nanoseconds();
+    if (now - fit->polled < POLL_NS) return;
+    fit->polled = now;
+    fit->stop = fit->options.poll(fit->options.poll_arg) != 0;
+}
+
+static void FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
+    const FN(pass) *p = &fit->pass;
+    const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes + 1;
+#define MINE(l) nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)
+    for (ptrdiff_t l = 0; l < layers; l++) {
+        FN(nnc_pass_forward)(p, l, l ? p->A[l - 1] : fit->panel[buffer], c.r, MINE(l));
+        nnc_barrier_wait(&fit->barrier, threads);
+        if (fit->stop) return;
+    }
+    const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
+    FN(loss_and_gradient)(fit, c, nnc_share(c.r, unit, thread, threads), nnc_share(c.r, unit, thread + 1, threads));
+    if (c.begin + c.r < fit->X.r) FN(read_chunk)(fit, FN(chunk_at)(fit, c.begin + c.r), !buffer, thread, threads);
+    nnc_barrier_wait(&fit->barrier, threads);
+    if (thread == 0) {
+        REAL loss;
+        KERNELS->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
+        fit->loss += (double)loss;
+    }
+    for (ptrdiff_t l = layers - 1; l > 0; l--) {
+        FN(nnc_pass_backward)(p, l, c.r, MINE(l - 1));
+        FN(nnc_pass_turn)(p, l - 1, c.r, MINE(l - 1)); /* not sooner: the last chunk's may still have been in use */
+        nnc_barrier_wait(&fit->barrier, threads);
+        FN(nnc_pass_update)(p, l, p->A_rows[l - 1], p->A_rows_ld[l - 1], c.r, MINE(l), c.first, c.last);
+    }
+    FN(nnc_pass_update)(p, 0, fit->rows[buffer], p->rows_ld, c.r, MINE(0), c.first, c.last);
+#undef MINE
+}
+
+static void FN(epoch_task)(void *arg, int thread, int threads) {
+    PUBLIC(fit) *fit = arg;
+    int buffer = 0;
+    if (thread == 0 && fit->options.shuffle) shuffle(fit->order, fit->X.r, &fit->random);
+    nnc_barrier_wait(&fit->barrier, threads);
+    FN(read_chunk)(fit, FN(chunk_at)(fit, 0), 0, thread, threads);
+    nnc_barrier_wait(&fit->barrier, threads);
+    for (ptrdiff_t begin = 0; begin < fit->X.r && !fit->stop; buffer = !buffer) {
+        const FN(chunk) c = FN(chunk_at)(fit, begin);
+        if (thread == 0 && fit->options.poll) FN(ask)(fit);
+        FN(step)(fit, c, buffer, thread, threads);
+        begin += c.r;
+    }
+}
+
+nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, double *loss) {
+    double parameters = 0;
+    for (ptrdiff_t l = 0; l < fit->net.layers; l++)
+        parameters += (double)fit->net.sizes[l] * (double)fit->net.sizes[l + 1];
+    const int threads = 6 * parameters * (double)fit->chunk < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
+    fit->loss = 0, fit->stop = 0, fit->polled = nanoseconds();
+    nnc_barrier_init(&fit->barrier);
+    if (threads == 1)
+        FN(epoch_task)(fit, 0, 1);
+    else
+        nnc_parallel(FN(epoch_task), fit, threads);
+    if (fit->stop) return NNC_INTERRUPTED;
+    *loss = fit->loss / (double)fit->X.r;
+    return NNC_OK;
+}
+
+/* All memory of a fit is laid out twice by one function: with base NULL to learn its size, then for good. */
+static void *FN(place)(char *base, size_t *used, ptrdiff_t count, size_t size) {
+    void *at = base ? base + *used : NULL;
+    *used += ((size_t)count * size + LINE - 1) / LINE * LINE;
+    return at;
+}
+
+static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
+    const ptrdiff_t layers = fit->net.layers, n = fit->net.sizes[layers], unit = LINE / (ptrdiff_t)sizeof(REAL);
+    const ptrdiff_t ld = (fit->chunk + unit - 1) / unit * unit, r = fit->X.r, m = fit->X.m;
+    FN(pass) *p = &fit->pass;
+    size_t used = 0;
+    p->ld = ld, p->rows_ld = (m + unit - 1) / unit * unit;
+    REAL **table = FN(place)(base, &used, 5 * layers, sizeof *table);
+    ptrdiff_t *widths = FN(place)(base, &used, layers, sizeof *widths);
+    if (base) p->A = table, p->dZ = table + layers, p->A_rows = table + 2 * layers, p->D = table + 3 * layers,
+              p->db = table + 4 * layers, p->A_rows_ld = widths;
+    fit->order = FN(place)(base, &used, r, sizeof *fit->order);
+    fit->y = targets ? NULL : FN(place)(base, &used, r, sizeof *fit->y);
+    fit->Y = targets ? FN(place)(base, &used, r * n, sizeof(REAL)) : NULL;
+    for (int i = 0; i < 2; i++) {
+        fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
+        fit->panel[i] = FN(place)(base, &used, m * ld, sizeof(REAL));
+    }
+    REAL **each[] = {&fit->most, &fit->sum, &fit->L};
+    for (int i = 0; i < 3; i++)
+        *each[i] = FN(place)(base, &used, ld, sizeof(REAL));
+    for (ptrdiff_t l = 0; l < layers; l++) {
+        const ptrdiff_t units = fit->net.sizes[l + 1], width = (units + unit - 1) / unit * unit;
+        REAL *A = FN(place)(base, &used, units * ld, sizeof(REAL));
+        REAL *dZ = FN(place)(base, &used, units * ld, sizeof(REAL));
+        REAL *A_rows = l < layers - 1 ? FN(place)(base, &used, fit->chunk * width, sizeof(REAL)) : NULL;
+        REAL *D = p->fused ? NULL : FN(place)(base, &used, units * fit->net.sizes[l], sizeof(REAL));
+        REAL *db = p->fused ? NULL : FN(place)(base, &used, units, sizeof(REAL));
+        if (base) p->A[l] = A, p->dZ[l] = dZ, p->A_rows[l] = A_rows, p->D[l] = D, p->db[l] = db, widths[l] = width;
+    }
+    return used;
+}
+
+/* Labels or targets, copied and (labels) checked: nobody can change them during an epoch. */
+static nnc_status FN(copy_labels)(PUBLIC(fit) *fit, const ptrdiff_t *labels, const REAL *targets, ptrdiff_t rs,
+                                  ptrdiff_t cs) {
+    const ptrdiff_t n = fit->net.sizes[fit->net.layers];
+    for (ptrdiff_t i = 0; i < fit->X.r; i++)
+        if (labels) {
+            if (labels[i] < 0 || labels[i] >= n) return NNC_ERR_LABEL;
+            fit->y[i] = labels[i];
+        } else
+            for (ptrdiff_t k = 0; k < n; k++)
+                fit->Y[i * n + k] = targets[k * rs + i * cs];
+    return NNC_OK;
+}
+
+nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc_examples *X, const ptrdiff_t *labels,
+                            const REAL *targets, ptrdiff_t targets_rs, ptrdiff_t targets_cs,
+                            const nnc_fit_options *options) {
+    NNC_TRY(FN(nnc_pass_check)(net, X));
+    if (options->batch_size < 1 || X->r < 1 || X->r > UINT32_MAX || (!labels && !targets)) return NNC_ERR_ARGUMENT;
+    PUBLIC(fit) *fit = calloc(1, sizeof *fit);
+    if (fit == NULL) return NNC_ERR_MEMORY;
+    fit->net = *net, fit->X = *X, fit->options = *options, fit->random = options->seed;
+    fit->chunk = options->batch_size < CHUNK ? options->batch_size : CHUNK;
+    if (fit->chunk > X->r) fit->chunk = X->r;
+    if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
+    fit->pass = (FN(pass)){.net = &fit->net, .X = &fit->X, .lr = options->lr, .momentum = options->momentum};
+    fit->pass.plain = FN(nnc_pass_plain)(net);
+    fit->pass.fused = options->momentum == 0 && fit->options.batch_size <= fit->chunk;
+
+    const size_t bytes = FN(lay_out)(fit, NULL, labels == NULL);
+    fit->memory = aligned_alloc(LINE, bytes);
+    if (fit->memory == NULL) {
+        free(fit);
+        return NNC_ERR_MEMORY;
+    }
+    memset(fit->memory, 0, bytes); /* v = 0 at the start, and no stray NaN in the padding */
+    FN(lay_out)(fit, fit->memory, labels == NULL);
+    for (ptrdiff_t i = 0; i < X->r; i++)
+        fit->order[i] = (uint32_t)i;
+    const nnc_status status = FN(copy_labels)(fit, labels, targets, targets_rs, targets_cs);
+    if (status != NNC_OK)
+        PUBLIC(fit_close)(fit);
+    else
+        *out = fit;
+    return status;
+}
+
+void PUBLIC(fit_close)(PUBLIC(fit) *fit) {
+    if (fit == NULL) return;
+    free(fit->memory);
+    free(fit);
+}
+
+#endif

@@ -1,0 +1,229 @@
+/* linear.c - the scores of a layer (eq. 3.9) and the sums of its bias gradient (eq. 11.7), for any shape and stride.
+ *
+ * The kernel wants the rows of B and of C side by side in memory. Here everything else is brought into that form: a C
+ * that lies column by column is computed as its transpose, C^T = B^T A^T; a B that does not have its rows side by side,
+ * or whose rows are so far apart that they would push each other out of the cache, is packed into panels one tile wide.
+ * */
+#ifndef OP_FILE
+#include "ops.h"
+
+#include <string.h>
+
+enum {
+    FLOP_FOR_THREADS = 1 << 20, /* below this a second thread costs more than it does */
+    PANEL_ROWS = 1024,          /* of a private panel: one tile wide it takes a quarter of a usual L2 */
+    REUSE_TO_PACK = 4,          /* strips of rows that must use a packed panel before packing pays */
+    CONFLICT_BYTES = 2048       /* rows of B a multiple of this apart fall into the same few sets of the L1 */
+};
+
+#define OP_FILE "linear.c"
+#include "each_dtype.inc"
+#else
+
+typedef struct FN(product) {
+    const FN(kernels) *kernels;
+    FN(gemm_args) g; /* the whole product; g.b_rs with b_cs below */
+    ptrdiff_t b_cs;
+    int packed, by_rows; /* threads take rows of C and share the panels, or columns, each with panels of its own */
+    REAL *panels;
+    ptrdiff_t panel_size;
+    nnc_barrier barrier;
+} FN(product);
+
+/* Columns are cut into groups of at most a tile, evenly, as the kernel does. */
+static ptrdiff_t FN(groups)(const FN(product) *job) {
+    return (job->g.p + job->kernels->tile_columns - 1) / job->kernels->tile_columns;
+}
+static ptrdiff_t FN(group_start)(const FN(product) *job, ptrdiff_t group) {
+    const ptrdiff_t lanes = job->kernels->lanes, vecs = (job->g.p + lanes - 1) / lanes;
+    const ptrdiff_t start = group * vecs / FN(groups)(job) * lanes;
+    return start < job->g.p ? start : job->g.p;
+}
+
+/* panel (rows, columns), tile_columns numbers from row to row, from rows k0 .. of B */
+static void FN(pack)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0,
+                     ptrdiff_t columns) {
+    const ptrdiff_t rs = job->g.b_rs, cs = job->b_cs, width = job->kernels->tile_columns;
+    const REAL *B = job->g.B + k0 * rs + j0 * cs;
+    if (rs == 1) {
+        job->kernels->transpose(panel, B, rows, columns, width, cs);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < rows; i++)
+        if (cs == 1)
+            memcpy(panel + i * width, B + i * rs, (size_t)columns * sizeof(REAL));
+        else
+            for (ptrdiff_t j = 0; j < columns; j++)
+                panel[i * width + j] = B[i * rs + j * cs];
+}
+
+/* Rows i0 .. i1 of a group of columns from its panel, which holds rows k0 .. of B */
+static void FN(multiply)(const FN(product) *job, const REAL *panel, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t i0,
+                         ptrdiff_t i1, ptrdiff_t j0, ptrdiff_t columns) {
+    FN(gemm_args) g = job->g;
+    g.n = i1 - i0, g.k = k, g.p = columns;
+    g.A += i0 * g.a_rs + k0 * g.a_cs;
+    g.B = panel, g.b_rs = job->kernels->tile_columns;
+    g.C += i0 * g.c_rs + j0;
+    g.bias = k0 == 0 && g.bias ? g.bias + i0 * g.bias_s : NULL;
+    g.accumulate = g.accumulate || k0 > 0;
+    if (g.n > 0) job->kernels->gemm(&g);
+}
+
+static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
+    const ptrdiff_t i0 = nnc_share(job->g.n, 1, thread, threads), i1 = nnc_share(job->g.n, 1, thread + 1, threads);
+    if (!job->packed) {
+        FN(gemm_args) g = job->g;
+        g.n = i1 - i0, g.A += i0 * g.a_rs, g.C += i0 * g.c_rs, g.bias = g.bias ? g.bias + i0 * g.bias_s : NULL;
+        if (g.n > 0) job->kernels->gemm(&g);
+        return;
+    }
+    const ptrdiff_t k0 = nnc_share(job->g.k, job->kernels->lanes, thread, threads);
+    const ptrdiff_t k1 = nnc_share(job->g.k, job->kernels->lanes, thread + 1, threads);
+    for (ptrdiff_t group = 0; group < FN(groups)(job); group++) {
+        const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
+        REAL *panel = job->panels + group * job->panel_size;
+        FN(pack)(job, panel + k0 * job->kernels->tile_columns, k0, k1 - k0, j0, columns);
+    }
+    nnc_barrier_wait(&job->barrier, threads);
+    for (ptrdiff_t group = 0; group < FN(groups)(job); group++) {
+        const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
+        FN(multiply)(job, job->panels + group * job->panel_size, 0, job->g.k, i0, i1, j0, columns);
+    }
+}
+
+static void FN(product_by_columns)(const FN(product) *job, int thread, int threads) {
+    const ptrdiff_t first = nnc_share(FN(groups)(job), 1, thread, threads);
+    const ptrdiff_t end = nnc_share(FN(groups)(job), 1, thread + 1, threads);
+    if (!job->packed) {
+        FN(gemm_args) g = job->g;
+        const ptrdiff_t j0 = FN(group_start)(job, first);
+        g.p = FN(group_start)(job, end) - j0, g.B += j0, g.C += j0;
+        if (g.p > 0) job->kernels->gemm(&g);
+        return;
+    }
+    REAL *panel = job->panels + thread * job->panel_size;
+    for (ptrdiff_t group = first; group < end; group++) {
+        const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
+        for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
+            const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
+            FN(pack)(job, panel, k0, rows, j0, columns);
+            FN(multiply)(job, panel, k0, rows, 0, job->g.n, j0, columns);
+        }
+    }
+}
+
+static void FN(product_task)(void *arg, int thread, int threads) {
+    FN(product) *job = arg;
+    if (job->by_rows)
+        FN(product_by_rows)(job, thread, threads);
+    else
+        FN(product_by_columns)(job, thread, threads);
+}
+
+/* The product where the rows of C lie side by side and no side is empty. */
+static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
+    FN(product) job = {.kernels = KERNELS, .g = g, .b_cs = b_cs};
+    const ptrdiff_t width = job.kernels->tile_columns, bytes = sizeof(REAL);
+    const double flop = 2.0 * (double)g.n * (double)g.k * (double)g.p;
+    const int threads = flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
+
+    const int reused = g.n >= REUSE_TO_PACK * job.kernels->tile_rows;
+    const int conflicts = g.b_rs * bytes % CONFLICT_BYTES == 0 && g.k > 8;
+    const int too_large = g.k * g.b_rs * bytes > nnc_cpu_l2();
+    job.packed = b_cs != 1 || (reused && (conflicts || too_large));
+    job.by_rows = threads > 1 && (job.packed ? g.p < 2 * threads * width : g.n >= threads * job.kernels->tile_rows);
+    if (job.packed) {
+        job.panel_size = (job.by_rows || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * width;
+        const ptrdiff_t panels = job.by_rows ? FN(groups)(&job) : threads;
+        job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
+        if (job.panels == NULL) return NNC_ERR_MEMORY;
+    }
+    nnc_barrier_init(&job.barrier);
+    if (threads == 1)
+        FN(product_task)(&job, 0, 1);
+    else
+        nnc_parallel(FN(product_task), &job, threads);
+    nnc_scratch_give(job.panels);
+    return NNC_OK;
+}
+
+/* y (n) = A (n, k) x (k), rows of A side by side; a strided x is brought together first */
+static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_t n, ptrdiff_t k, ptrdiff_t y_s,
+                                 ptrdiff_t a_rs, ptrdiff_t x_s) {
+    REAL *copy = NULL;
+    if (x_s != 1 && k > 1) {
+        copy = nnc_scratch_take((size_t)k * sizeof(REAL));
+        if (copy == NULL) return NNC_ERR_MEMORY;
+        for (ptrdiff_t i = 0; i < k; i++)
+            copy[i] = x[i * x_s];
+    }
+    KERNELS->gemv(y, A, copy ? copy : x, n, k, y_s, a_rs);
+    nnc_scratch_give(copy);
+    return NNC_OK;
+}
+
+nnc_status PUBLIC(matmul_forward)(REAL *C, const REAL *A, const REAL *B, ptrdiff_t n, ptrdiff_t m, ptrdiff_t p,
+                                  ptrdiff_t C_rs, ptrdiff_t C_cs, ptrdiff_t A_rs, ptrdiff_t A_cs, ptrdiff_t B_rs,
+                                  ptrdiff_t B_cs) {
+    FN(gemm_args) g = {.n = n, .k = m, .p = p, .A = A, .B = B, .C = C};
+    g.a_rs = A_rs, g.a_cs = A_cs, g.b_rs = B_rs, g.c_rs = C_rs;
+    if (n < 0 || m < 0 || p < 0) return NNC_ERR_SHAPE;
+    if (n == 0 || p == 0) return NNC_OK;
+    if (m == 0) B_cs = 1; /* nothing of B is read: the kernel writes its zeros */
+    if (p == 1 && A_cs == 1) return FN(run_vector)(C, A, B, n, m, C_rs, A_rs, B_rs);
+    if (n == 1 && B_rs == 1) return FN(run_vector)(C, B, A, p, m, C_cs, B_cs, A_cs);
+    if (C_cs == 1 && p > 1) return FN(run_product)(g, B_cs);
+    if (C_rs == 1 && n > 1) /* C^T (p, n) = B^T A^T */
+        return PUBLIC(matmul_forward)(C, B, A, p, m, n, C_cs, 1, B_cs, B_rs, A_cs, A_rs);
+    if (n == 1 || p == 1) C_cs = p == 1 ? 1 : C_cs;
+    if (C_cs == 1) return FN(run_product)(g, B_cs);
+
+    REAL *whole = nnc_scratch_take((size_t)n * (size_t)p * sizeof(REAL));
+    if (whole == NULL) return NNC_ERR_MEMORY;
+    const nnc_status status = PUBLIC(matmul_forward)(whole, A, B, n, m, p, p, 1, A_rs, A_cs, B_rs, B_cs);
+    for (ptrdiff_t i = 0; status == NNC_OK && i < n; i++)
+        for (ptrdiff_t j = 0; j < p; j++)
+            C[i * C_rs + j * C_cs] = whole[i * p + j];
+    nnc_scratch_give(whole);
+    return status;
+}
+
+nnc_status PUBLIC(linear_forward)(REAL *Z, const REAL *W, const REAL *X, const REAL *b, ptrdiff_t n, ptrdiff_t m,
+                                  ptrdiff_t r, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t W_rs, ptrdiff_t W_cs,
+                                  ptrdiff_t X_rs, ptrdiff_t X_cs, ptrdiff_t b_s) {
+    if (n > 0 && m >= 0 && r > 1 && Z_cs == 1) { /* the bias is where the kernel's sums begin */
+        FN(gemm_args) g = {.n = n, .k = m, .p = r, .A = W, .B = X, .C = Z, .bias = b, .bias_s = b_s};
+        g.a_rs = W_rs, g.a_cs = W_cs, g.b_rs = X_rs, g.c_rs = Z_rs;
+        return FN(run_product)(g, m == 0 ? 1 : X_cs);
+    }
+    NNC_TRY(PUBLIC(matmul_forward)(Z, W, X, n, m, r, Z_rs, Z_cs, W_rs, W_cs, X_rs, X_cs));
+    return PUBLIC(add_bias_forward)(Z, Z, b, n, r, Z_rs, Z_cs, Z_rs, Z_cs, b_s);
+}
+
+nnc_status PUBLIC(add_bias_forward)(REAL *out, const REAL *Z, const REAL *b, ptrdiff_t n, ptrdiff_t r, ptrdiff_t out_rs,
+                                    ptrdiff_t out_cs, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t b_s) {
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t j = 0; j < r; j++)
+            out[i * out_rs + j * out_cs] = Z[i * Z_rs + j * Z_cs] + b[i * b_s];
+    return NNC_OK;
+}
+
+/* out = Z + b broadcast along the columns (add_bias_forward), so db_i = sum_j dZ_ij */
+nnc_status PUBLIC(add_bias_backward)(REAL *db, const REAL *dZ, ptrdiff_t n, ptrdiff_t r, ptrdiff_t db_s,
+                                     ptrdiff_t dZ_rs, ptrdiff_t dZ_cs) {
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    if (dZ_cs == 1) {
+        KERNELS->row_sums(db, dZ, n, r, db_s, dZ_rs, 0);
+        return NNC_OK;
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        db[i * db_s] = 0;
+    for (ptrdiff_t j = 0; j < r; j++) /* down the columns, which is how such a matrix lies */
+        for (ptrdiff_t i = 0; i < n; i++)
+            db[i * db_s] += dZ[i * dZ_rs + j * dZ_cs];
+    return NNC_OK;
+}
+
+#endif

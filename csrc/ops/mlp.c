@@ -1,0 +1,143 @@
+/* mlp.c - one training step of a network of linear layers (section 10 of the derivation), and its prediction.
+ *
+ * Layouts. A layer's Z, A and dZ are panels (n, ld): a row for each unit, the examples of a chunk side by side. The
+ * input is there twice: example by example (`rows`), for dW = dZ X^T, and as a panel (m, ld), for Z = W X + b; one pass
+ * over the caller's array makes both. dW is never formed when it need not be: dL carries -lr/r, and the product dZ X^T
+ * is added to W where W lies.
+ *
+ * Threads own units: each computes its rows of Z and dZ and updates its rows of W, which stay in its cache. They meet
+ * after each layer on the way up, after the loss, and after each layer on the way down, because what comes next reads
+ * everybody's rows, and because W may change only when nobody reads it any more. Every number is computed by one thread
+ * in one order, so the weights do not depend on how many there are. */
+#ifndef OP_FILE
+#include "mlp.h"
+
+#define OP_FILE "mlp.c"
+#include "each_dtype.inc"
+#else
+
+nnc_status FN(nnc_pass_check)(const PUBLIC(mlp) *net, const nnc_examples *X) {
+    if (net->layers < 1 || X->r < 0 || X->m != net->sizes[0]) return NNC_ERR_SHAPE;
+    for (ptrdiff_t l = 0; l <= net->layers; l++)
+        if (net->sizes[l] < 1) return NNC_ERR_SHAPE;
+    for (ptrdiff_t l = 0; l < net->layers - 1; l++)
+        if ((int)net->activation[l] < NNC_IDENTITY || net->activation[l] > NNC_TANH) return NNC_ERR_ARGUMENT;
+    if (!(net->slope >= 0)) return NNC_ERR_ARGUMENT;
+    if (X->dtype != NNC_F32 && X->dtype != NNC_F64 && X->dtype != NNC_U8) return NNC_ERR_ARGUMENT;
+    return NNC_OK;
+}
+
+int FN(nnc_pass_plain)(const PUBLIC(mlp) *net) {
+    int plain = 1;
+    for (ptrdiff_t i = 0; i < net->sizes[0]; i++)
+        plain = plain && net->mean[i * net->mean_s] == 0 && net->std[i * net->std_s] == 1;
+    return plain;
+}
+
+static void FN(activate)(const FN(pass) *p, ptrdiff_t l, REAL *Z, ptrdiff_t count) {
+    const FN(kernels) *k = KERNELS;
+    switch (p->net->activation[l]) {
+    case NNC_IDENTITY: return;
+    case NNC_RELU: k->relu_forward(Z, Z, NULL, 0, count, 0); return;
+    case NNC_LEAKY_RELU: k->leaky_relu_forward(Z, Z, NULL, p->net->slope, count, 0); return;
+    case NNC_SIGMOID: k->sigmoid_forward(Z, Z, NULL, 0, count, 0); return;
+    case NNC_TANH: k->tanh_forward(Z, Z, NULL, 0, count, 0); return;
+    }
+}
+
+/* dA becomes dZ = dA * f'(Z), with f' a function of A (activate) */
+static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, const REAL *A, ptrdiff_t count) {
+    const FN(kernels) *k = KERNELS;
+    switch (p->net->activation[l]) {
+    case NNC_IDENTITY: return;
+    case NNC_RELU: k->relu_backward(dA, dA, A, 0, count, 0); return;
+    case NNC_LEAKY_RELU: k->leaky_relu_backward(dA, dA, A, p->net->slope, count, 0); return;
+    case NNC_SIGMOID: k->sigmoid_backward(dA, dA, A, 0, count, 0); return;
+    case NNC_TANH: k->tanh_backward(dA, dA, A, 0, count, 0); return;
+    }
+}
+
+/* Examples i0 .. i1 of the chunk: index[i] says which of the caller's, or NULL: `first` + i. Both layouts of X. */
+void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_t *index, ptrdiff_t first, ptrdiff_t i0,
+                       ptrdiff_t i1) {
+    const nnc_examples *X = p->X;
+    static const ptrdiff_t bytes[] = {[NNC_F32] = 4, [NNC_F64] = 8, [NNC_U8] = 1};
+    const ptrdiff_t size = bytes[X->dtype];
+    for (ptrdiff_t i = i0; i < i1; i++) {
+        const ptrdiff_t which = index ? (ptrdiff_t)index[i] : first + i;
+        const char *x = (const char *)X->data + which * X->example_stride * size;
+        KERNELS->read_example(rows + i * p->rows_ld, x, X->dtype, X->input_stride, X->m, p->net->mean, p->net->std,
+                              p->net->mean_s, p->net->std_s, p->plain);
+    }
+    KERNELS->transpose(panel + i0, rows + i0 * p->rows_ld, X->m, i1 - i0, p->ld, p->rows_ld);
+}
+
+/* Rows i0 .. i1 of Z = W A + b and, in a hidden layer, of A = f(Z), in place (eqs. 3.9, 12.2 - 12.4) */
+void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, const REAL *input, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
+    const ptrdiff_t m = p->net->sizes[l];
+    REAL *Z = p->A[l] + i0 * p->ld;
+    if (i1 <= i0) return;
+    FN(gemm_args) g = {.n = i1 - i0, .k = m, .p = r, .A = p->net->W[l] + i0 * m, .B = input, .C = Z};
+    g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = p->net->b[l] + i0, g.bias_s = 1;
+    KERNELS->gemm(&g);
+    if (l < p->net->layers - 1) FN(activate)(p, l, Z, (i1 - i0 - 1) * p->ld + r);
+}
+
+/* Units i0 .. i1 of layer l - 1: dA = W^T dZ, then dZ = dA * f'(Z) */
+void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
+    const ptrdiff_t m = p->net->sizes[l];
+    REAL *dA = p->dZ[l - 1] + i0 * p->ld;
+    if (i1 <= i0) return;
+    FN(gemm_args) g = {.n = i1 - i0, .k = p->net->sizes[l + 1], .p = r, .A = p->net->W[l] + i0, .B = p->dZ[l], .C = dA};
+    g.a_rs = 1, g.a_cs = m, g.b_rs = p->ld, g.c_rs = p->ld; /* W^T is W with its strides exchanged */
+    KERNELS->gemm(&g);
+    FN(activate_backward)(p, l - 1, dA, p->A[l - 1] + i0 * p->ld, (i1 - i0 - 1) * p->ld + r);
+}
+
+/* Units i0 .. i1 of a hidden layer, example by example: the A^T of the next layer's dW = dZ A^T */
+void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
+    KERNELS->transpose(p->A_rows[l] + i0, p->A[l] + i0 * p->ld, r, i1 - i0, p->A_rows_ld[l], p->ld);
+}
+
+/* W (n, m) += dZ A^T for rows i0 .. i1 of D, which is W itself or its gradient; likewise b. (eqs. 11.5 - 11.7) */
+static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, const REAL *input_rows,
+                             ptrdiff_t rows_ld, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1, int accumulate) {
+    const ptrdiff_t m = p->net->sizes[l];
+    const REAL *dZ = p->dZ[l] + i0 * p->ld;
+    FN(gemm_args) g = {.n = i1 - i0, .k = r, .p = m, .A = dZ, .B = input_rows, .C = D + i0 * m};
+    g.accumulate = accumulate;
+    g.a_rs = p->ld, g.a_cs = 1, g.b_rs = rows_ld, g.c_rs = m;
+    if (m > 0) KERNELS->gemm(&g);
+    KERNELS->row_sums(db + i0, dZ, i1 - i0, r, 1, p->ld, accumulate);
+}
+
+/* Rows i0 .. i1 of layer l take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
+ * carries -lr/r and the gradient is added to W. Else it is gathered in D, which is the velocity too, a few rows at a
+ * time so that they are still in the nearest cache when W follows. */
+void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, const REAL *input_rows, ptrdiff_t rows_ld, ptrdiff_t r,
+                         ptrdiff_t i0, ptrdiff_t i1, int first, int last) {
+    const FN(kernels) *k = KERNELS;
+    const ptrdiff_t m = p->net->sizes[l];
+    REAL *W = p->net->W[l], *b = p->net->b[l];
+    if (i1 <= i0) return;
+    if (p->fused) {
+        FN(add_gradient)(p, l, W, b, input_rows, rows_ld, r, i0, i1, 1);
+        return;
+    }
+    REAL *D = p->D[l], *db = p->db[l];
+    const REAL lr = (REAL)p->lr, momentum = (REAL)p->momentum;
+    for (ptrdiff_t i = i0; i < i1; i += k->tile_rows) {
+        const ptrdiff_t end = i + k->tile_rows < i1 ? i + k->tile_rows : i1, count = (end - i) * m;
+        if (first && momentum != 0) { /* v <- momentum v + g */
+            k->scale(D + i * m, D + i * m, NULL, momentum, count, 0);
+            k->scale(db + i, db + i, NULL, momentum, end - i, 0);
+        }
+        FN(add_gradient)(p, l, D, db, input_rows, rows_ld, r, i, end, !first || momentum != 0);
+        if (last) {
+            k->sgd(W + i * m, W + i * m, D + i * m, lr, count, 0);
+            k->sgd(b + i, b + i, db + i, lr, end - i, 0);
+        }
+    }
+}
+
+#endif

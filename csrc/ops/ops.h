@@ -1,0 +1,19 @@
+/* ops.h - what the operations share: the kernels, the threads, and memory for intermediate results. */
+#ifndef NNC_OPS_H
+#define NNC_OPS_H
+#include "../isa/cpu.h"
+#include "../kernels/kernels.h"
+#include "threads.h"
+
+/* Memory for one operation, 64-byte aligned; NULL if there is none. Pieces that are given back are kept for the next
+ * operation: asking the system each time would cost more than a small product does. */
+void *nnc_scratch_take(size_t bytes);
+void nnc_scratch_give(void *memory);
+
+/* Where the i-th of `parts` even shares of `count` begins; the shares are cut at multiples of `unit`. */
+static inline ptrdiff_t nnc_share(ptrdiff_t count, ptrdiff_t unit, int i, int parts) {
+    const ptrdiff_t units = (count + unit - 1) / unit, begin = units * i / parts * unit;
+    return begin < count ? begin : count;
+}
+
+#endif

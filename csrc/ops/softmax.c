@@ -1,0 +1,257 @@
+/* softmax.c - softmax and cross-entropy (eqs. 4.2, 5.1, 5.2, 10.1) over the columns of Z (n, r): n classes, r examples.
+ *
+ * All of them begin with the same two numbers of each example, its largest score and the sum of e^{z - largest}, and
+ * differ in what they make of them. Examples are taken a block at a time, as many as leave their scores in the cache
+ * for the second pass; a block that does not lie in columns (or as rows) is copied into columns first. */
+#ifndef OP_FILE
+#include "ops.h"
+
+enum {
+    WIDEST = 512,
+    NARROWEST = 64,
+    WORK_FOR_THREADS = 1 << 15
+};
+
+typedef enum finish {
+    PROBABILITY,
+    LOG_PROBABILITY,
+    LOSS,
+    GRADIENT
+} finish;
+
+#define OP_FILE "softmax.c"
+#include "each_dtype.inc"
+#else
+
+/* A matrix with its strides */
+typedef struct FN(view) {
+    REAL *data;
+    ptrdiff_t rs, cs;
+} FN(view);
+typedef struct FN(input) {
+    const REAL *data;
+    ptrdiff_t rs, cs;
+} FN(input);
+
+typedef struct FN(softmax) {
+    finish finish;
+    FN(view) out;       /* (n, r): P, log P or dZ; of a LOSS, (r) with cs its stride */
+    FN(input) Z;        /* (n, r) */
+    const ptrdiff_t *y; /* labels (r), or */
+    FN(input) Y;        /* targets (n, r), or neither */
+    const REAL *dL;     /* (r), of a GRADIENT */
+    ptrdiff_t n, r, y_s, dL_s, width;
+    REAL *scratch; /* 2 n width numbers for each thread, if a block must be copied */
+    _Atomic int bad_label;
+} FN(softmax);
+
+static void FN(copy_columns)(FN(view) to, FN(input) from, ptrdiff_t n, ptrdiff_t w) {
+    for (ptrdiff_t k = 0; k < n; k++)
+        for (ptrdiff_t i = 0; i < w; i++)
+            to.data[k * to.rs + i * to.cs] = from.data[k * from.rs + i * from.cs];
+}
+
+static REAL FN(not_a_number)(void) { return (REAL)__builtin_nan(""); }
+
+/* L_i = ln sum - (z_K - largest) for a label K; sum_k y_k (ln sum - (z_k - largest)) for targets (eq. 5.2) */
+static void FN(losses)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, const REAL *most, const REAL *log_sum) {
+    for (ptrdiff_t i = 0; i < w; i++) {
+        const REAL *z = job->Z.data + (i0 + i) * job->Z.cs;
+        REAL L = 0;
+        if (job->y) {
+            const ptrdiff_t K = job->y[(i0 + i) * job->y_s];
+            const int good = K >= 0 && K < job->n;
+            if (!good) job->bad_label = 1;
+            L = good ? log_sum[i] - (z[K * job->Z.rs] - most[i]) : FN(not_a_number)();
+        } else
+            for (ptrdiff_t k = 0; k < job->n; k++) {
+                const REAL y = job->Y.data[k * job->Y.rs + (i0 + i) * job->Y.cs];
+                if (y != 0) L += y * (log_sum[i] - (z[k * job->Z.rs] - most[i]));
+            }
+        job->out.data[(i0 + i) * job->out.cs] = L;
+    }
+}
+
+/* dZ = P dL is there already; now - Y dL (eq. 10.1) */
+static void FN(subtract_labels)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w) {
+    for (ptrdiff_t i = i0; i < i0 + w; i++) {
+        REAL *dZ = job->out.data + i * job->out.cs;
+        const REAL dL = job->dL[i * job->dL_s];
+        if (job->y) {
+            const ptrdiff_t K = job->y[i * job->y_s];
+            if (K >= 0 && K < job->n) {
+                dZ[K * job->out.rs] -= dL;
+                continue;
+            }
+            job->bad_label = 1;
+            for (ptrdiff_t k = 0; k < job->n; k++)
+                dZ[k * job->out.rs] = FN(not_a_number)();
+        } else
+            for (ptrdiff_t k = 0; k < job->n; k++)
+                dZ[k * job->out.rs] -= job->Y.data[k * job->Y.rs + i * job->Y.cs] * dL;
+    }
+}
+
+/* Examples i0 .. i0 + w as columns; `copy` holds 2 n width numbers or is NULL when none is needed */
+static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy) {
+    const FN(kernels) *kernels = KERNELS;
+    const ptrdiff_t n = job->n;
+    REAL most[WIDEST], sum[WIDEST];
+    FN(input) Z = {job->Z.data + i0 * job->Z.cs, job->Z.rs, job->Z.cs};
+    FN(view) out = {job->out.data + i0 * job->out.cs, job->out.rs, job->out.cs}, E = out;
+    if (Z.cs != 1) {
+        FN(view) here = {copy, w, 1};
+        FN(copy_columns)(here, Z, n, w);
+        Z = (FN(input)){copy, w, 1};
+    }
+    if (job->finish != LOSS && E.cs != 1) E = (FN(view)){copy + n * job->width, w, 1};
+
+    const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
+    kernels->columns_exp_sum(keep ? E.data : NULL, most, sum, Z.data, n, w, E.rs, Z.rs);
+    if (keep) {
+        for (ptrdiff_t i = 0; i < w; i++)
+            sum[i] = (job->finish == GRADIENT ? job->dL[(i0 + i) * job->dL_s] : 1) / sum[i];
+        kernels->columns_scale(E.data, sum, n, w, E.rs);
+    } else
+        kernels->log_forward(sum, sum, NULL, 0, w, 0);
+    if (job->finish == LOG_PROBABILITY)
+        for (ptrdiff_t k = 0; k < n; k++)
+            for (ptrdiff_t i = 0; i < w; i++)
+                E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - most[i]) - sum[i];
+
+    if (job->finish == LOSS)
+        FN(losses)(job, i0, w, most, sum);
+    else if (E.data != out.data)
+        FN(copy_columns)(out, (FN(input)){E.data, E.rs, 1}, n, w);
+    if (job->finish == GRADIENT) FN(subtract_labels)(job, i0, w);
+}
+
+/* One example whose scores, and whose results, lie side by side */
+static void FN(row)(FN(softmax) *job, ptrdiff_t i) {
+    const FN(kernels) *kernels = KERNELS;
+    const REAL *z = job->Z.data + i * job->Z.cs;
+    REAL *out = job->finish == LOSS ? NULL : job->out.data + i * job->out.cs, most, sum;
+    const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
+    kernels->row_exp_sum(keep ? out : NULL, &most, &sum, z, job->n);
+    if (keep)
+        kernels->row_scale(out, (job->finish == GRADIENT ? job->dL[i * job->dL_s] : 1) / sum, job->n);
+    else
+        kernels->log_forward(&sum, &sum, NULL, 0, 1, 0);
+    if (job->finish == LOG_PROBABILITY)
+        for (ptrdiff_t k = 0; k < job->n; k++)
+            out[k] = (z[k] - most) - sum;
+    if (job->finish == LOSS) FN(losses)(job, i, 1, &most, &sum);
+    if (job->finish == GRADIENT) FN(subtract_labels)(job, i, 1);
+}
+
+static int FN(as_rows)(const FN(softmax) *job) {
+    return job->Z.rs == 1 && job->Z.cs != 1 && (job->finish == LOSS || job->out.rs == 1);
+}
+
+static void FN(softmax_task)(void *arg, int thread, int threads) {
+    FN(softmax) *job = arg;
+    const ptrdiff_t unit = 64 / (ptrdiff_t)sizeof(REAL);
+    const ptrdiff_t begin = nnc_share(job->r, unit, thread, threads);
+    const ptrdiff_t end = nnc_share(job->r, unit, thread + 1, threads);
+    if (FN(as_rows)(job)) {
+        for (ptrdiff_t i = begin; i < end; i++)
+            FN(row)(job, i);
+        return;
+    }
+    REAL *copy = job->scratch ? job->scratch + thread * 2 * job->n * job->width : NULL;
+    for (ptrdiff_t i = begin; i < end; i += job->width)
+        FN(columns)(job, i, end - i < job->width ? end - i : job->width, copy);
+}
+
+static nnc_status FN(run_softmax)(FN(softmax) *job) {
+    if (job->n < 0 || job->r < 0) return NNC_ERR_SHAPE;
+    if (job->r == 0 || (job->n == 0 && job->finish != LOSS)) return NNC_OK;
+    if (job->n == 0) return job->y ? NNC_ERR_LABEL : NNC_ERR_SHAPE;
+    /* A stride over one row is never taken, nor one over one example, whose scores are a row if they lie side by side. */
+    if (job->n == 1 && job->r > 1 && job->Z.cs != 1) job->Z.rs = 1;
+    if (job->r == 1) {
+        if (job->Z.rs == 1) job->Z.cs = job->n + 1;
+        if (job->finish == LOSS) job->out.cs = 1;
+    }
+    job->width = nnc_cpu_l2() / 4 / (job->n * (ptrdiff_t)sizeof(REAL)) / NARROWEST * NARROWEST;
+    if (job->width < NARROWEST) job->width = NARROWEST;
+    if (job->width > WIDEST) job->width = WIDEST;
+    const int threads = job->n * job->r < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
+    if (!FN(as_rows)(job) && (job->Z.cs != 1 || (job->finish != LOSS && job->out.cs != 1))) {
+        job->scratch = nnc_scratch_take((size_t)threads * 2 * (size_t)(job->n * job->width) * sizeof(REAL));
+        if (job->scratch == NULL) return NNC_ERR_MEMORY;
+    }
+    if (threads == 1)
+        FN(softmax_task)(job, 0, 1);
+    else
+        nnc_parallel(FN(softmax_task), job, threads);
+    nnc_scratch_give(job->scratch);
+    return job->bad_label ? NNC_ERR_LABEL : NNC_OK;
+}
+
+nnc_status PUBLIC(softmax_forward)(REAL *P, const REAL *Z, ptrdiff_t n, ptrdiff_t r, ptrdiff_t P_rs, ptrdiff_t P_cs,
+                                   ptrdiff_t Z_rs, ptrdiff_t Z_cs) {
+    FN(softmax) job = {.finish = PROBABILITY, .n = n, .r = r};
+    job.out = (FN(view)){P, P_rs, P_cs}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+nnc_status PUBLIC(log_softmax_forward)(REAL *out, const REAL *Z, ptrdiff_t n, ptrdiff_t r, ptrdiff_t out_rs,
+                                       ptrdiff_t out_cs, ptrdiff_t Z_rs, ptrdiff_t Z_cs) {
+    FN(softmax) job = {.finish = LOG_PROBABILITY, .n = n, .r = r};
+    job.out = (FN(view)){out, out_rs, out_cs}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+/* P = softmax(Z) (softmax_forward): dP_k/dz_l = P_k (delta_kl - P_l), so dZ = P * (dP - sum_k dP_k P_k) */
+nnc_status PUBLIC(softmax_backward)(REAL *dZ, const REAL *dP, const REAL *P, ptrdiff_t n, ptrdiff_t r, ptrdiff_t dZ_rs,
+                                    ptrdiff_t dZ_cs, ptrdiff_t dP_rs, ptrdiff_t dP_cs, ptrdiff_t P_rs, ptrdiff_t P_cs) {
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i0 = 0; i0 < r; i0 += WIDEST) {
+        const ptrdiff_t w = r - i0 < WIDEST ? r - i0 : WIDEST;
+        REAL dot[WIDEST] = {0};
+        for (ptrdiff_t k = 0; k < n; k++)
+            for (ptrdiff_t i = 0; i < w; i++)
+                dot[i] += dP[k * dP_rs + (i0 + i) * dP_cs] * P[k * P_rs + (i0 + i) * P_cs];
+        for (ptrdiff_t k = 0; k < n; k++)
+            for (ptrdiff_t i = 0; i < w; i++)
+                dZ[k * dZ_rs + (i0 + i) * dZ_cs] =
+                    P[k * P_rs + (i0 + i) * P_cs] * (dP[k * dP_rs + (i0 + i) * dP_cs] - dot[i]);
+    }
+    return NNC_OK;
+}
+
+nnc_status PUBLIC(softmax_cross_entropy_forward)(REAL *L, const REAL *Z, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,
+                                                 ptrdiff_t L_s, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t y_s) {
+    FN(softmax) job = {.finish = LOSS, .y = y, .y_s = y_s, .n = n, .r = r};
+    job.out = (FN(view)){L, 0, L_s}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+nnc_status PUBLIC(softmax_cross_entropy_targets_forward)(REAL *L, const REAL *Z, const REAL *Y, ptrdiff_t n,
+                                                         ptrdiff_t r, ptrdiff_t L_s, ptrdiff_t Z_rs, ptrdiff_t Z_cs,
+                                                         ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
+    FN(softmax) job = {.finish = LOSS, .Y = {Y, Y_rs, Y_cs}, .n = n, .r = r};
+    job.out = (FN(view)){L, 0, L_s}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+/* L = ln sum_j e^{z_j} - z_K (softmax_cross_entropy_forward), so dL/dz_i = P_i - delta_iK (eq. 10.1) */
+nnc_status PUBLIC(softmax_cross_entropy_backward)(REAL *dZ, const REAL *dL, const REAL *Z, const ptrdiff_t *y,
+                                                  ptrdiff_t n, ptrdiff_t r, ptrdiff_t dZ_rs, ptrdiff_t dZ_cs,
+                                                  ptrdiff_t dL_s, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t y_s) {
+    FN(softmax) job = {.finish = GRADIENT, .y = y, .y_s = y_s, .dL = dL, .dL_s = dL_s, .n = n, .r = r};
+    job.out = (FN(view)){dZ, dZ_rs, dZ_cs}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+nnc_status PUBLIC(softmax_cross_entropy_targets_backward)(REAL *dZ, const REAL *dL, const REAL *Z, const REAL *Y,
+                                                          ptrdiff_t n, ptrdiff_t r, ptrdiff_t dZ_rs, ptrdiff_t dZ_cs,
+                                                          ptrdiff_t dL_s, ptrdiff_t Z_rs, ptrdiff_t Z_cs,
+                                                          ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
+    FN(softmax) job = {.finish = GRADIENT, .Y = {Y, Y_rs, Y_cs}, .dL = dL, .dL_s = dL_s, .n = n, .r = r};
+    job.out = (FN(view)){dZ, dZ_rs, dZ_cs}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+#endif
