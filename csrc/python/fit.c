@@ -53,17 +53,16 @@ static PyObject *fit_epoch(PyObject *object, PyObject *Py_UNUSED(none)) {
     return PyFloat_FromDouble(loss);
 }
 
-/* Labels must be intp (r,), targets of the network's dtype (n, r). */
 static int check_y(const network *net, PyObject *object) {
     PyArrayObject *y = (PyArrayObject *)object;
     npy_intp n = net->sizes[net->layers], r = net->X.r;
     if (PyArray_Check(object) && PyArray_NDIM(y) == 1 && PyArray_DIM(y, 0) == r) {
         if (PyArray_EquivTypenums(PyArray_TYPE(y), NPY_INTP) && PyArray_ISCARRAY_RO(y)) return 0;
     } else if (PyArray_Check(object) && PyArray_NDIM(y) == 2 && PyArray_DIM(y, 0) == n && PyArray_DIM(y, 1) == r) {
-        if (PyArray_TYPE(y) == net->type && PyArray_ISCARRAY_RO(y)) return 0;
+        if (PyArray_TYPE(y) == net->type && nnc_in_elements(y)) return 0;
     }
-    PyErr_Format(PyExc_ValueError, "Fit: y must be C-contiguous: labels, an intp array of shape (%zd,), or targets of "
-                                   "the network's dtype, of shape (%zd, %zd)",
+    PyErr_Format(PyExc_ValueError, "Fit: y must be labels, a C-contiguous intp array of shape (%zd,), or targets, an "
+                                   "aligned array of the network's dtype and of shape (%zd, %zd)",
                  (Py_ssize_t)r, (Py_ssize_t)n, (Py_ssize_t)r);
     return -1;
 }

@@ -23,8 +23,8 @@ static PyArrayObject *parameter(const network *net, const char *op, PyObject *co
     PyObject *item = PyTuple_GET_ITEM(args[which], l);
     const char *name = which == WEIGHTS ? "weights" : "biases";
     if (!is_plain(item, net->type, writes) || PyArray_NDIM((PyArrayObject *)item) != 2) {
-        PyErr_Format(PyExc_TypeError, "%s: %s[%zd] must be a 2-D, C-contiguous%s %s array like weights[0], not %R", op,
-                     name, l, writes ? ", writeable" : "", dtype_name(net->type), (PyObject *)Py_TYPE(item));
+        PyErr_Format(PyExc_TypeError, "%s: %s[%zd] must be a 2-D, C-contiguous%s array of weights[0]'s dtype, %s", op,
+                     name, l, writes ? ", writeable" : "", dtype_name(net->type));
         return NULL;
     }
     PyArrayObject *array = (PyArrayObject *)item;
@@ -81,6 +81,12 @@ static int read_scaling(const network *net, const char *op, const char *name, Py
     return -1;
 }
 
+int nnc_in_elements(PyArrayObject *array) {
+    for (int i = 0; i < PyArray_NDIM(array); i++)
+        if (PyArray_DIM(array, i) > 1 && PyArray_STRIDE(array, i) % PyArray_ITEMSIZE(array) != 0) return 0;
+    return PyArray_ISBEHAVED_RO(array);
+}
+
 static int read_examples(network *net, const char *op, PyObject *object) {
     PyArrayObject *X = (PyArrayObject *)object;
     if (!PyArray_Check(object) || PyArray_NDIM(X) != 2 || PyArray_DIM(X, 0) != net->sizes[0]) {
@@ -89,14 +95,12 @@ static int read_examples(network *net, const char *op, PyObject *object) {
         return -1;
     }
     int type = PyArray_TYPE(X);
-    npy_intp size = PyArray_ITEMSIZE(X), *dims = PyArray_DIMS(X), *strides = PyArray_STRIDES(X);
-    /* The stride of an axis of one element may be anything, and nobody follows it. */
-    int whole = (dims[0] <= 1 || strides[0] % size == 0) && (dims[1] <= 1 || strides[1] % size == 0);
-    if ((type != NPY_UINT8 && type != NPY_FLOAT && type != NPY_DOUBLE) || !whole || !PyArray_ISBEHAVED_RO(X)) {
+    if ((type != NPY_UINT8 && type != NPY_FLOAT && type != NPY_DOUBLE) || !nnc_in_elements(X)) {
         PyErr_Format(PyExc_TypeError, "%s: X must be an aligned uint8, float32 or float64 array, not %S", op,
                      PyArray_DESCR(X));
         return -1;
     }
+    npy_intp size = PyArray_ITEMSIZE(X), *dims = PyArray_DIMS(X), *strides = PyArray_STRIDES(X);
     net->X = (nnc_examples){.data = PyArray_DATA(X),
                             .dtype = type == NPY_UINT8 ? NNC_U8 : type == NPY_FLOAT ? NNC_F32
                                                                                     : NNC_F64,

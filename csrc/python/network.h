@@ -34,6 +34,9 @@ struct network {
 int nnc_network_read(network *net, const char *op, PyObject *const args[6], double slope, int writes);
 void nnc_network_free(network *net);
 
+/* Aligned, of native byte order, every stride a number of elements? (That of an axis of one element is free.) */
+int nnc_in_elements(PyArrayObject *array);
+
 extern const training nnc_training_f32, nnc_training_f64;
 
 #endif
