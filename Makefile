@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
-C_FILES := $(shell find csrc -name '*.[ch]') $(wildcard tests/c/*.[ch] bench/*.c) # templates (.inc) confuse clang-format
+# The .inc files are templates, which clang-format misreads here and there.
+C_FILES := $(shell find csrc -name '*.[ch]') $(wildcard tests/c/*.[ch] bench/*.c)
 
 .PHONY: demo test test-browser bench notebooks asan lint fmt clean
 

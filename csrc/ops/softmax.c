@@ -167,7 +167,7 @@ static nnc_status FN(run_softmax)(FN(softmax) *job) {
     if (job->n < 0 || job->r < 0) return NNC_ERR_SHAPE;
     if (job->r == 0 || (job->n == 0 && job->finish != LOSS)) return NNC_OK;
     if (job->n == 0) return job->y ? NNC_ERR_LABEL : NNC_ERR_SHAPE;
-    /* A stride over one row is never taken, nor one over one example, whose scores are a row if they lie side by side. */
+    /* A stride over one row is never taken, nor one over one example, whose scores are a row if they lie together. */
     if (job->n == 1 && job->r > 1 && job->Z.cs != 1) job->Z.rs = 1;
     if (job->r == 1) {
         if (job->Z.rs == 1) job->Z.cs = job->n + 1;
