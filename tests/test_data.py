@@ -53,6 +53,8 @@ def test_digits():
     assert X.shape == (4000, 784) and X_val.shape == (1000, 784)
     assert X.dtype == np.uint8 and y.dtype == np.intp and y.shape == (4000,) and y_val.shape == (1000,)
     assert np.array_equal(np.bincount(np.concatenate([y, y_val])), [500] * 10)
+    with np.load(Path(data.__file__).with_name("digits.npz")) as file:  # each image once, in one of the two
+        assert sorted(map(bytes, file["images"])) == sorted(map(bytes, np.concatenate([X, X_val])))
     assert X.T.strides == (1, 784)  # the images of a batch are gathered, not copied as a whole
     # Images and labels belong together: the nearest class mean is right far more often than by chance, 0.1.
     means = np.stack([X[y == k].mean(axis=0) for k in range(10)])
@@ -180,7 +182,7 @@ def test_a_missing_file_is_an_oserror(folder):
         data.load_idx(folder / "nowhere")
 
 
-# ---- the four files of MNIST and Fashion-MNIST ------------------------------------------------------------------------
+# ---- the four files of MNIST and Fashion-MNIST -----------------------------------------------------------------------
 
 
 def write_four(folder, compress=False, images=5, labels=5):

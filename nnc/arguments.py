@@ -1,0 +1,156 @@
+"""What a net takes: the constructor's options, X (m, r) of almost any dtype and layout, y as labels or targets.
+
+Every public call of `nnc.MLP` sends its arguments through these functions, so that bad input is refused with one
+wording, before anything is computed, and good input reaches the engine without a copy wherever that is possible.
+`op` is always the name of the call that the message is to name.
+"""
+
+import math
+import operator
+
+import numpy as np
+
+from . import _engine
+from ._operands import targets
+from .init import kaiming, normal, uniform, xavier
+
+# ---- examples and labels ---------------------------------------------------------------------------------------------
+
+# The engine reads these as they are, whatever the strides: images stay uint8 in memory and are converted as they go in.
+_AS_THEY_ARE = tuple(map(np.dtype, (np.uint8, np.float32, np.float64)))
+
+_CACHE_LINE = 64  # bytes
+
+
+def as_examples(op, X, m, dtype, name="X"):
+    """X as an array (m, r) that the engine can read: uint8, float32 or float64, native and aligned, any strides.
+
+    Those three are not copied. Every other real dtype, byte order or misaligned buffer is converted once, to `dtype`.
+    """
+    X = np.asarray(X)
+    if X.dtype.kind not in "buif":
+        raise TypeError(f"{op}: {name} has dtype {X.dtype}, but examples are real numbers; convert it, e.g. to float32")
+    if X.ndim != 2:
+        hint = f" For one example write {name}[:, None]." if X.shape == (m,) else ""
+        raise ValueError(f"{op}: {name} has shape {X.shape}, but must be ({m}, r): a column for each example.{hint}")
+    if X.shape[0] != m:
+        hint = f" Did you mean {name}.T?" if X.shape[1] == m else ""
+        raise ValueError(f"{op}: {name} is {X.shape}, but the net has {m} inputs, so it must be ({m}, r).{hint}")
+    if X.dtype not in _AS_THEY_ARE or not X.flags.aligned:
+        X = X.astype(dtype)
+    return X
+
+
+def at_least_one(op, X, name="X"):
+    """Refuse X without a column where a mean over the examples is asked for."""
+    if X.shape[1] == 0:
+        raise ValueError(f"{op}: {name} is {X.shape}: there is no example in it, so there is no mean to take")
+
+
+def gathered(X):
+    """X in a layout from which single examples can be fetched at random, copied only if it is in no such layout.
+
+    A batch is a random choice of columns. Where the inputs of one example lie a cache line or more apart, as in a
+    C-ordered (m, r), each number fetched moves 64 bytes through the memory; one copy with every example in one piece
+    costs about as much as a single such epoch. Images kept as rows and passed as `images.T` are in one piece already.
+    """
+    if X.shape[0] > 1 and abs(X.strides[0]) >= _CACHE_LINE:
+        X = np.ascontiguousarray(X.T).T
+    return X
+
+
+def as_truth(op, y, n, r, dtype):
+    """y as the engine takes it: checked labels (r,) as intp, or checked targets (n, r), one-hot or soft, in `dtype`."""
+    y = np.asarray(y)
+    if y.ndim != 2:
+        return _engine.labels(op, y, n, r)
+    return targets(op, y, np.broadcast_to(dtype.type(0), (n, r)))[0].astype(dtype, copy=False)
+
+
+# ---- options ---------------------------------------------------------------------------------------------------------
+
+
+def number(op, name, value, at_least=-math.inf):
+    """A finite float."""
+    value = float(value)
+    if not (math.isfinite(value) and value >= at_least):
+        limit = f" from {at_least} up" if math.isfinite(at_least) else ""
+        raise ValueError(f"{op}: {name} must be a finite number{limit}, not {value}")
+    return value
+
+
+def whole(op, name, value, at_least):
+    """An int."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{op}: {name} must be a whole number, not {value!r}") from None
+    if value < at_least:
+        raise ValueError(f"{op}: {name} must be at least {at_least}, not {value}")
+    return value
+
+
+def sizes(sizes):
+    try:
+        sizes = tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        raise TypeError(f"MLP: sizes must be whole numbers, such as [784, 200, 10], not {sizes!r}") from None
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"MLP: sizes must be at least two numbers from 1 up, inputs and classes, not {list(sizes)}")
+    return sizes
+
+
+def activations(activation, hidden, known):
+    """A name for each of the `hidden` layers."""
+    names = (activation,) * hidden if isinstance(activation, str) else tuple(activation)
+    for name in (activation,) if isinstance(activation, str) else names:
+        if name not in known:
+            raise ValueError(f"MLP: activation {name!r} is unknown; it must be one of {', '.join(known)}")
+    if len(names) != hidden:
+        raise ValueError(f"MLP: activation names {len(names)} functions, but there are {hidden} hidden layers")
+    return names
+
+
+def real_dtype(dtype):
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"MLP: dtype must be float32 or float64, not {dtype}")
+    return dtype
+
+
+def scale(name, value, m, dtype):
+    """mean or std as the engine takes it: (1, 1) or (m, 1), finite, in the net's dtype."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "buif":
+        raise TypeError(f"MLP: {name} must be real, not {value.dtype}")
+    if value.shape not in ((), (1,), (m,), (1, 1), (m, 1)):
+        raise ValueError(f"MLP: {name} has shape {value.shape}, but must be a number or ({m}, 1), one for each input")
+    with np.errstate(over="ignore"):  # the check below says it better
+        value = np.array(value.reshape(-1, 1), dtype, order="C")
+    if not np.isfinite(value).all():
+        raise ValueError(f"MLP: {name} must be finite in {dtype}")
+    return value
+
+
+_INITS = {f.__name__: f for f in (kaiming, xavier, normal, uniform)}
+
+
+def initializer(init, rng):
+    """A function (n, m) → W. Those of nnc.init draw from `rng`, by name or as functions: the net's seed decides."""
+    if isinstance(init, str):
+        if init not in _INITS:
+            raise ValueError(f"MLP: init {init!r} is unknown; it must be one of {', '.join(_INITS)}, or a function")
+        init = _INITS[init]
+    if init in _INITS.values():
+        return lambda n, m: init(n, m, rng=rng)
+    if not callable(init):
+        raise TypeError(f"MLP: init must be a name or a function init(n, m), not {init!r}")
+    return init
+
+
+def initial(op, W, shape, dtype):
+    """What an init function returned, as an array of the net's own."""
+    W = np.asarray(W)
+    if W.shape != shape or W.dtype.kind not in "buif":
+        raise ValueError(f"{op}: init({shape[0]}, {shape[1]}) gave {W.dtype} {W.shape}, but W must be real {shape}")
+    return np.array(W, dtype, order="C")

@@ -1,0 +1,495 @@
+"""A net of dense layers, as derived: Z = W X + b, an activation, ..., softmax, the mean cross-entropy as its cost.
+
+`forward` and `backward` are the derivation line by line, made of the primitives, and keep every intermediate result.
+`fit` and `predict` do the same arithmetic in the C engine, whole epochs at a time, and keep nothing.
+"""
+
+import os
+import threading
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _engine, arguments, storage, training
+from . import functional as F
+from .arguments import as_examples, as_truth, at_least_one
+
+# name: (A from Z, dZ from dA and A); `slope` matters to leaky_relu alone
+_ACTIVATIONS = {
+    "relu": (lambda Z, slope: F.relu(Z), lambda dA, A, slope: F.relu_backward(dA, A)),
+    "leaky_relu": (F.leaky_relu, F.leaky_relu_backward),
+    "sigmoid": (lambda Z, slope: F.sigmoid(Z), lambda dA, A, slope: F.sigmoid_backward(dA, A)),
+    "tanh": (lambda Z, slope: F.tanh(Z), lambda dA, A, slope: F.tanh_backward(dA, A)),
+    "identity": (lambda Z, slope: Z, lambda dA, A, slope: dA),
+}
+
+_CHUNK = 4096  # examples at a time where a result for all of them is summed up, to bound the memory
+
+
+def _shapes(arrays):
+    return "[" + ", ".join(str(a.shape) for a in arrays) + "]"
+
+
+class Forward(NamedTuple):
+    """What `MLP.forward` computed: X (m, r) after mean and std; Z[0] is z¹, A[0] is a¹; P (n, r), the probabilities."""
+
+    X: np.ndarray
+    Z: list
+    A: list
+    P: np.ndarray
+
+    def __repr__(self):
+        return f"Forward(X {self.X.shape}, Z {_shapes(self.Z)}, A {_shapes(self.A)}, P {self.P.shape})"
+
+
+class Gradients(NamedTuple):
+    """What `MLP.backward` computed: the gradients of J, the mean loss; dW[0] is ∂J/∂W¹, dA[0] is ∂J/∂a¹."""
+
+    dW: list
+    db: list
+    dZ: list
+    dA: list
+
+    def __repr__(self):
+        return "Gradients(" + ", ".join(f"{name} {_shapes(arrays)}" for name, arrays in self._asdict().items()) + ")"
+
+
+class MLP:
+    """A net of dense layers with a softmax at its end (a multilayer perceptron).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden layers, classes: ``[784, 200, 10]``. With two numbers there is no hidden layer.
+    activation : str or sequence of str
+        'relu', 'leaky_relu', 'sigmoid', 'tanh' or 'identity', for all hidden layers or one for each of them.
+    init : str or callable
+        'kaiming', 'xavier', 'normal' or 'uniform' (see `nnc.init`), or a function ``init(n, m)`` that returns W (n, m).
+        Biases start at 0.
+    dtype : float32 or float64
+        Of the weights, and of everything computed with them.
+    seed : int, numpy.random.Generator or None
+        Of the net's own generator: it draws the weights here and, later, the order of the examples in `fit`.
+        The same seed gives the same weights, bit for bit.
+    slope : float
+        Of leaky_relu, where Z < 0.
+    mean, std : float, or array (m, 1) or (m,)
+        Every X is normalised on its way in, (X - mean) / std (eq. 17.3): one pair of numbers, or one for each input.
+
+    Attributes
+    ----------
+    weights, biases : list of ndarray
+        The live arrays, W (n, m) and b (n, 1) of each layer; writing into one changes the net:
+        ``net.weights[0][...] = W``.
+    sizes, activations : tuple
+    dtype : numpy.dtype
+    slope : float
+    mean, std : ndarray, (1, 1) or (m, 1)
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is none of the above; the message says what it must be.
+
+    Examples
+    --------
+    >>> import numpy as np, nnc
+    >>> X = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]])  # (2, 4): four examples, a column each
+    >>> y = np.array([0, 1, 1, 0])
+    >>> net = nnc.MLP([2, 16, 2], activation="tanh", init="xavier", seed=0)
+    >>> history = net.fit(X, y, epochs=1000, lr=0.5, progress=False)
+    >>> net.predict(X)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        sizes,
+        activation="relu",
+        init="kaiming",
+        dtype=np.float32,
+        seed=None,
+        slope=0.01,
+        mean=0.0,
+        std=1.0,
+    ):
+        self.sizes = arguments.sizes(sizes)
+        self.activations = arguments.activations(activation, len(self.sizes) - 2, tuple(_ACTIVATIONS))
+        self.dtype = arguments.real_dtype(dtype)
+        self.slope = arguments.number("MLP", "slope", slope, at_least=0)
+        self.mean = arguments.scale("mean", mean, self.sizes[0], self.dtype)
+        self.std = arguments.scale("std", std, self.sizes[0], self.dtype)
+        if not (self.std > 0).all():
+            raise ValueError("MLP: std must be above 0, X is divided by it; give an input that never changes std 1")
+        self._rng = np.random.default_rng(seed)
+        self._new_lock()
+        draw = arguments.initializer(init, self._rng)
+        self.weights = [arguments.initial("MLP", draw(n, m), (n, m), self.dtype) for m, n in pairwise(self.sizes)]
+        self.biases = [np.zeros((n, 1), self.dtype) for n in self.sizes[1:]]
+
+    # ---- line by line ------------------------------------------------------------------------------------------------
+
+    def forward(self, X):
+        """Scores, activations and probabilities of every layer, as derived (section 10 of the notes).
+
+        Parameters
+        ----------
+        X : array_like, (m, r), real
+            A column for each example.
+
+        Returns
+        -------
+        t : Forward
+            ``t.X`` (m, r) after mean and std, ``t.Z`` the scores of each layer, ``t.A`` the outputs of the hidden
+            layers, ``t.P`` (n, r) the softmax of the last Z. All in the net's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not real, or not (m, r).
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 4, 2], seed=0)
+        >>> net.forward(np.ones((3, 5)))
+        Forward(X (3, 5), Z [(4, 5), (2, 5)], A [(4, 5)], P (2, 5))
+        """
+        weights, biases = self._parameters("forward")
+        X = self._normalized(as_examples("forward", X, self.sizes[0], self.dtype))
+        Z, A = [F.linear(weights[0], X, biases[0])], []
+        for activation, W, b in zip(self.activations, weights[1:], biases[1:], strict=True):
+            A.append(_ACTIVATIONS[activation][0](Z[-1], self.slope))
+            Z.append(F.linear(W, A[-1], b))
+        return Forward(X, Z, A, F.softmax(Z[-1]))
+
+    def backward(self, t, y):
+        """Gradients of the mean loss J with respect to every W, b, Z and A (section 10 of the notes).
+
+        Parameters
+        ----------
+        t : Forward
+            What `forward` returned; the weights must not have changed since.
+        y : array_like
+            Labels (r,), whole numbers below n, or one-hot or soft targets (n, r).
+
+        Returns
+        -------
+        g : Gradients
+            ``g.dW g.db g.dZ g.dA``, numbered as in t: ``g.dW[0]`` is ∂J/∂W¹, ``g.dA[0]`` is ∂J/∂a¹.
+
+        Raises
+        ------
+        ValueError
+            If y does not fit t.P, or t holds no example or is of another net.
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 4, 2], seed=0)
+        >>> t = net.forward(np.ones((3, 5)))
+        >>> net.backward(t, [0, 1, 1, 0, 1])
+        Gradients(dW [(4, 3), (2, 4)], db [(4, 1), (2, 1)], dZ [(4, 5), (2, 5)], dA [(4, 5)])
+        """
+        weights, _ = self._parameters("backward")
+        if tuple(map(len, (t.X, *t.Z))) != self.sizes:
+            raise ValueError(f"backward: t is of another net: its Z are {_shapes(t.Z)}, but sizes are {self.sizes}")
+        at_least_one("backward", t.X, "t.X")
+        y = as_truth("backward", y, *t.P.shape, self.dtype)
+        inputs = [t.X, *t.A]  # of each layer: X in the place of a⁰
+        dL = 1 / t.X.shape[1]  # J is the mean of the losses: the one place where r divides
+        dZ = [F.softmax_cross_entropy_backward(dL, t.P, y)]
+        dW, db, dA = [], [], []
+        for layer in reversed(range(len(weights))):  # the lists grow from the last layer on, and are turned round
+            dW.append(F.matmul(dZ[-1], inputs[layer].T))
+            db.append(F.add_bias_backward(dZ[-1])[1])
+            if layer > 0:
+                dA.append(F.matmul(weights[layer].T, dZ[-1]))
+                dZ.append(_ACTIVATIONS[self.activations[layer - 1]][1](dA[-1], inputs[layer], self.slope))
+        return Gradients(dW[::-1], db[::-1], dZ[::-1], dA[::-1])
+
+    # ---- at full speed -----------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X,
+        y,
+        epochs=10,
+        batch_size=64,
+        lr=0.1,
+        momentum=0.0,
+        validation=None,
+        shuffle=True,
+        seed=None,
+        progress=True,
+        callback=None,
+        keep_best=False,
+    ):
+        """Train: for each epoch, for each batch, W ← W - lr ∂J/∂W and b ← b - lr ∂J/∂b (eqs. 6.3, 6.4).
+
+        A whole epoch is one call of the C engine, without Python's lock, shared among `nnc.get_num_threads` threads;
+        the result is the same, bit for bit, for any number of them.
+
+        Parameters
+        ----------
+        X : array_like, (m, r), real
+            uint8, float32 and float64 are read where they are, whatever the strides: an (r, m) array of images goes in
+            as ``images.T``. Where the inputs of one example lie far apart, as in a C-ordered (m, r), one copy is made.
+        y : array_like
+            Labels (r,), whole numbers below n, or one-hot or soft targets (n, r).
+        epochs, batch_size : int
+            The last batch of an epoch may be smaller; it is averaged over its own size.
+        lr : float
+            The learning rate, α in the notes.
+        momentum : float
+            μ in v ← μ v + ∂J/∂W, W ← W - lr v; v starts at 0 in every fit.
+        validation : tuple (X, y), optional
+            Examples that are not trained on; the accuracy on them is measured after each epoch.
+        shuffle : bool
+            Take the examples in a new random order in each epoch.
+        seed : int, numpy.random.Generator or None
+            Of that order. None goes on with the net's own generator.
+        progress : bool
+            Show a progress bar (tqdm).
+        callback : callable, optional
+            ``callback(epoch, history)`` after each epoch, counted from 0; where it returns True the training stops.
+        keep_best : bool
+            At the end, go back to the weights of the best epoch: the first of those with the highest validation
+            accuracy (the notes' *optimal W, b*), also when the training was stopped or interrupted.
+
+        Returns
+        -------
+        history : History
+            ``.loss .accuracy .seconds``: lists with a number for each epoch.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit, before anything is trained.
+        KeyboardInterrupt
+            On Ctrl-C, within a tenth of a second; the weights are those after some whole step.
+
+        Notes
+        -----
+        A second thread that calls `fit` on the same net waits until the first is done.
+
+        Examples
+        --------
+        >>> import nnc
+        >>> (X, y), (X_val, y_val) = nnc.data.digits()
+        >>> net = nnc.MLP([784, 200, 10], seed=0, mean=X.mean(), std=X.std())
+        >>> history = net.fit(X.T, y, epochs=5, validation=(X_val.T, y_val), progress=False)
+        >>> history.accuracy[-1] > 0.9
+        True
+        """
+        with self._lock():
+            return training.fit(
+                self, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best
+            )
+
+    def predict_proba(self, X):
+        """P (n, r): the probability of each class, for each example of X (m, r); in the net's dtype (eq. 4.2).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not real, or not (m, r).
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 4, 2], seed=0)
+        >>> net.predict_proba(np.ones((3, 5))).sum(axis=0).round(5)
+        array([1., 1., 1., 1., 1.], dtype=float32)
+        """
+        return self._proba("predict_proba", X)
+
+    def predict(self, X):
+        """Labels (r,): for each example of X (m, r) the row of its largest probability.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not real, or not (m, r).
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 2], init=lambda n, m: [[1, 0, 0], [0, 1, 0]])
+        >>> net.predict(np.eye(3))
+        array([0, 1, 0])
+        """
+        return F.predict(self._proba("predict", X))
+
+    def accuracy(self, X, y):
+        """The share of the examples X (m, r) whose prediction is their label; y as in `fit`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or y does not fit the net, or there is no example.
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 2], init=lambda n, m: [[1, 0, 0], [0, 1, 0]])
+        >>> net.accuracy(np.eye(3)[:, :2], [0, 0])
+        0.5
+        """
+        X = as_examples("accuracy", X, self.sizes[0], self.dtype)
+        at_least_one("accuracy", X)
+        y = as_truth("accuracy", y, self.sizes[-1], X.shape[1], self.dtype)
+        return F.accuracy(self._proba("accuracy", X), y)
+
+    def loss(self, X, y):
+        """J, the mean cross-entropy over the examples X (m, r) (eqs. 5.2, 5.3); y as in `fit`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or y does not fit the net, or there is no example.
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 2], init=lambda n, m: np.zeros((n, m)))
+        >>> print(f"{net.loss(np.eye(3), [0, 1, 0]):.4f}")  # ln 2
+        0.6931
+        """
+        self._parameters("loss")
+        X = as_examples("loss", X, self.sizes[0], self.dtype)
+        at_least_one("loss", X)
+        r = X.shape[1]
+        y = as_truth("loss", y, self.sizes[-1], r, self.dtype)
+        # From the scores, not from P: the loss is exact also where a probability is too small to be a number.
+        total = 0.0
+        for start in range(0, r, _CHUNK):
+            some = slice(start, start + _CHUNK)
+            Z = self.forward(X[:, some]).Z[-1]
+            total += F.softmax_cross_entropy(Z, y[..., some]).sum(dtype=np.float64)
+        return float(total / r)
+
+    # ---- to keep -----------------------------------------------------------------------------------------------------
+
+    def save(self, path):
+        """Write the net to `path`, an .npz file, whole or not at all; the path is taken as given, no ending is added.
+
+        What is kept: sizes, activations, slope, mean, std, weights and biases; not the state of the random generator.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; one that was there before is then as it was.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnc
+        >>> net = nnc.MLP([3, 4, 2], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.npz")
+        ...     net.save(path)
+        ...     nnc.MLP.load(path)
+        MLP([3, 4, 2], activation='relu', dtype='float32'): 26 parameters
+        """
+        self._parameters("save")
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """The net that `save` wrote to `path`.
+
+        Raises
+        ------
+        ValueError
+            If the file is not a whole model; the message says what is missing or wrong in it.
+        OSError
+            If it cannot be read.
+        """
+        return storage.load(cls, path)
+
+    # ---- to see ------------------------------------------------------------------------------------------------------
+
+    def __repr__(self):
+        shown = ""
+        if self.activations:
+            same = len(set(self.activations)) == 1
+            shown = f"activation={(self.activations[0] if same else list(self.activations))!r}, "
+        return f"MLP({list(self.sizes)}, {shown}dtype={self.dtype.name!r}): {_count(self):,} parameters"
+
+    def _repr_html_(self):
+        """A table of the layers for a notebook; it names no colour, so it reads in a light and in a dark theme."""
+        rows = []
+        for layer, (m, n) in enumerate(pairwise(self.sizes)):
+            function = [*self.activations, "softmax"][layer]
+            cells = (f"{layer + 1}", f"({n}, {m})", f"({n}, 1)", function, f"{n * m + n:,}")
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        head = "".join(f"<th>{title}</th>" for title in ("layer", "W", "b", "activation", "parameters"))
+        sizes = "–".join(map(str, self.sizes))
+        return (
+            f"<table><caption>MLP {sizes}, {self.dtype.name}, {_count(self):,} parameters</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _parameters(self, op):
+        """The two lists, after a look at every array: they are public, and the engine writes into them unasked."""
+        for name, arrays, columns in (("weights", self.weights, self.sizes), ("biases", self.biases, None)):
+            if len(arrays) != len(self.sizes) - 1:
+                layers = len(self.sizes) - 1
+                raise ValueError(f"{op}: net.{name} holds {len(arrays)} arrays, but the net has {layers} layers")
+            for i, array in enumerate(arrays):
+                shape = (self.sizes[i + 1], columns[i] if columns else 1)
+                if not (
+                    isinstance(array, np.ndarray)
+                    and array.shape == shape
+                    and array.dtype == self.dtype
+                    and array.flags.carray
+                ):
+                    raise ValueError(_wrong_parameter(op, f"net.{name}[{i}]", array, shape, self.dtype))
+        return self.weights, self.biases
+
+    def _normalized(self, X):
+        """(X - mean) / std, eq. 17.3, in the net's dtype; X itself where that changes nothing."""
+        if X.dtype == self.dtype and (self.mean == 0).all() and (self.std == 1).all():
+            return X
+        X = np.subtract(X, self.mean, dtype=self.dtype)
+        X /= self.std
+        return X
+
+    def _proba(self, op, X):
+        weights, biases = self._parameters(op)
+        X = as_examples(op, X, self.sizes[0], self.dtype)
+        return _engine.predict(weights, biases, self.activations, self.slope, self.mean, self.std, X)
+
+    def _new_lock(self):
+        # Re-entrant: a callback may train the net a little more.
+        self._fit_lock, self._fit_pid = threading.RLock(), os.getpid()
+
+    def _lock(self):
+        """What makes a second thread's fit wait; a new one after a fork, where the thread that held it is gone."""
+        if self._fit_pid != os.getpid():
+            self._new_lock()
+        return self._fit_lock
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_fit_")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._new_lock()
+
+
+def _wrong_parameter(op, name, array, shape, dtype):
+    if isinstance(array, np.ndarray):
+        found = f"{array.dtype} {array.shape}"
+        if array.shape == shape and array.dtype == dtype:
+            found += ", but read-only or not in one C-ordered piece"
+    else:
+        found = type(array).__name__
+    return f"{op}: {name} must be {dtype} {shape} and is {found}; write into the array instead: {name}[...] = W"
+
+
+def _count(net):
+    return sum(n * m + n for m, n in pairwise(net.sizes))

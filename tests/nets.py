@@ -1,0 +1,63 @@
+"""A net and its training as the notes have them, in `nnc.reference` and NumPy alone: what `nnc.MLP` is held against."""
+
+import numpy as np
+
+from nnc import reference as ref
+
+ACTIVATIONS = {
+    "relu": (ref.relu, ref.relu_backward),
+    "leaky_relu": (ref.leaky_relu, ref.leaky_relu_backward),
+    "sigmoid": (ref.sigmoid, ref.sigmoid_backward),
+    "tanh": (ref.tanh, ref.tanh_backward),
+    "identity": (lambda Z: Z, lambda dA, A: dA),
+}
+
+
+def parameters(net, dtype=np.float64):
+    """Copies of the net's weights and biases."""
+    return [W.astype(dtype) for W in net.weights], [b.astype(dtype) for b in net.biases]
+
+
+def forward(W, b, activations, X, shift=None):
+    """Z and A of every layer; `shift`, such as (("Z", 0), array), is added where it says, to measure a derivative."""
+    Z, A = [], []
+    where, delta = shift or (None, 0)
+    for layer in range(len(W)):
+        Z.append(ref.linear(W[layer], A[-1] if A else X, b[layer]) + (delta if where == ("Z", layer) else 0))
+        if layer < len(activations):
+            A.append(ACTIVATIONS[activations[layer]][0](Z[-1]) + (delta if where == ("A", layer) else 0))
+    return Z, A
+
+
+def cost(W, b, activations, X, y, shift=None):
+    """J, the mean of the losses (eq. 5.3)."""
+    return ref.softmax_cross_entropy(forward(W, b, activations, X, shift)[0][-1], y).mean()
+
+
+def step(W, b, v, activations, X, y, lr, momentum):
+    """One batch of section 10, in place; returns the losses."""
+    r = X.shape[1]
+    Z, A = forward(W, b, activations, X)
+    losses = ref.softmax_cross_entropy(Z[-1], y)
+    dZ = ref.softmax_cross_entropy_backward(1 / r, ref.softmax(Z[-1]), y)
+    inputs = [X, *A]
+    for layer in reversed(range(len(W))):
+        dW, dA, db = ref.linear_backward(dZ, W[layer], inputs[layer])
+        if layer:
+            dZ = ACTIVATIONS[activations[layer - 1]][1](dA, A[layer - 1])
+        for parameter, velocity, gradient in ((W[layer], v[0][layer], dW), (b[layer], v[1][layer], db)):
+            velocity *= momentum
+            velocity += gradient
+            parameter -= lr * velocity
+    return losses
+
+
+def fit(W, b, activations, X, y, epochs, batch_size, lr, momentum=0.0):
+    """The training loop without a shuffle; changes W and b, returns the mean loss of each epoch."""
+    v = [np.zeros_like(a) for a in W], [np.zeros_like(a) for a in b]
+    history = []
+    for _ in range(epochs):
+        batches = [slice(start, start + batch_size) for start in range(0, X.shape[1], batch_size)]
+        losses = [step(W, b, v, activations, X[:, some], y[..., some], lr, momentum) for some in batches]
+        history.append(np.concatenate(losses).mean())
+    return history
