@@ -1,7 +1,24 @@
-"""nnc: a neural network derived by hand, run line by line on NumPy arrays, checked, and trained at full speed."""
+"""nnc: a neural network derived by hand, run line by line on NumPy arrays, checked, and trained at full speed.
 
-from . import init, reference
+The primitives stand in `nnc.functional`, each with its twin in plain NumPy in `nnc.reference`.
+"""
+
+from . import data, functional, init, reference
+from ._engine import cpu_info, get_num_threads, set_num_threads
+from .functional import *  # noqa: F403 - the names in its __all__
 from .graph import Node
 from .init import normalize
+from .model import MLP
 
-__all__ = ["Node", "init", "normalize", "reference"]
+__all__ = [
+    *functional.__all__,
+    "MLP",
+    "Node",
+    "cpu_info",
+    "data",
+    "get_num_threads",
+    "init",
+    "normalize",
+    "reference",
+    "set_num_threads",
+]
