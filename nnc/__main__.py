@@ -1,0 +1,257 @@
+"""The command line: `python -m nnc train`, `python -m nnc predict MODEL IMAGE`, `python -m nnc info`.
+
+Results go to stdout, the progress bar and what went wrong to stderr, the latter in one line that starts with `nnc:`.
+Exit codes: 0 done, 1 an error, 2 a command that makes no sense, 130 Ctrl-C.
+"""
+
+import argparse
+import importlib
+import importlib.metadata
+import math
+import os
+import platform
+import sys
+
+import numpy as np
+
+import nnc
+from nnc import plot
+
+
+class Failure(Exception):
+    """Something the user can mend; its text is the whole message."""
+
+
+def main(argv=None):
+    options = _parser().parse_args(argv)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `... | head`. Python flushes stdout once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Failure, ValueError, TypeError, ImportError, OSError, MemoryError) as error:
+        return _complain(error, 1)
+
+
+def _complain(message, code):
+    print("nnc:", " ".join(str(message).split()) or type(message).__name__, file=sys.stderr)
+    return code
+
+
+# ---- train -----------------------------------------------------------------------------------------------------------
+
+
+def train(options):
+    for path in filter(None, (options.out, options.plot)):
+        _check_writable(path)  # now, not after the training
+    if options.plot:
+        _need("matplotlib", "matplotlib", "--plot")
+    if options.threads:
+        nnc.set_num_threads(options.threads)
+    (X, y), (X_val, y_val) = _data(options.data)
+    if options.layers[0] != X.shape[1]:
+        raise Failure(f"--layers starts with {options.layers[0]}, but an image has {X.shape[1]} pixels")
+    mean, std = _mean_and_std(X)
+    net = nnc.MLP(
+        options.layers, options.activation, options.init, options.dtype, seed=options.seed, mean=mean, std=std or 1.0
+    )
+    print(f"{net!r}; {len(X):,} images, mean {mean:.2f}, std {std:.2f}; {len(X_val):,} for validation", flush=True)
+
+    from tqdm.auto import tqdm
+
+    def report(epoch, history):
+        # Through tqdm, which takes its bar off the screen while the line is written.
+        tqdm.write(f"epoch {epoch + 1:3}  {history.last()}, {history.seconds[-1]:.3f} s", file=sys.stdout)
+        sys.stdout.flush()
+
+    history = net.fit(
+        X.T,
+        y,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        momentum=options.momentum,
+        validation=(X_val.T, y_val),
+        callback=report,
+        keep_best=True,
+    )
+    if history.accuracy:
+        best = int(np.argmax(history.accuracy))
+        print(
+            f"best: epoch {best + 1}, accuracy {history.accuracy[best]:.4f}; {sum(history.seconds):.2f} s of training"
+        )
+    if options.out:
+        net.save(options.out)
+        print(f"wrote {options.out}")
+    if options.plot:
+        plot.history(history).savefig(options.plot, dpi=150)
+        print(f"wrote {options.plot}")
+
+
+def _data(name):
+    if name == "digits":
+        return nnc.data.digits()
+    if name == "fashion":
+        return nnc.data.fashion_mnist()
+    if not os.path.isdir(name):
+        raise Failure(f"--data must be digits, fashion or a folder with IDX files; there is no folder {name}")
+    return nnc.data.mnist(name)
+
+
+def _mean_and_std(X):
+    """Over all pixels of all images (eq. 17.3), counted: X.std() would make a float64 copy of X on its way."""
+    counts = sum(np.bincount(X[start : start + 1000].ravel(), minlength=256) for start in range(0, len(X), 1000))
+    values = np.arange(256)
+    mean = counts @ values / X.size
+    return mean, math.sqrt(counts @ (values - mean) ** 2 / X.size)
+
+
+def _check_writable(path):
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise Failure(f"cannot write {path}: there is no folder {folder}")
+    if os.path.isdir(path):
+        raise Failure(f"cannot write {path}: it is a folder")
+    if not os.access(folder, os.W_OK):
+        raise Failure(f"cannot write {path}: no permission to write in {folder}")
+
+
+def _need(module, package, what):
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise Failure(f"{what} needs {package}: pip install {package}") from None
+
+
+# ---- predict ---------------------------------------------------------------------------------------------------------
+
+
+def predict(options):
+    net = nnc.MLP.load(options.model)
+    x = _image(options.image, net.sizes[0], options.invert)
+    P = net.predict_proba(x[:, None])[:, 0]
+    for label, p in enumerate(P):
+        print(f"{label:3}  {p:.4f}  {'#' * round(40 * float(p))}".rstrip())
+    print(f"prediction: {P.argmax()}")
+
+
+def _image(path, m, invert):
+    """The image as m numbers from 0 to 255, resized if it has not as many pixels."""
+    Image = _need("PIL.Image", "Pillow", "predict")
+    side = math.isqrt(m)
+    if side * side != m:
+        raise Failure(f"the model takes {m} numbers, which is no square image")
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16 bits: Pillow itself would cut off at 255
+                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+            grey = image.convert("L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise Failure(f"cannot read {path} as an image: {error}") from None
+    if grey.size != (side, side):
+        grey = grey.resize((side, side), Image.Resampling.LANCZOS)
+    x = np.asarray(grey)
+    if invert:
+        x = 255 - x
+    border = np.concatenate([x[0], x[-1], x[:, 0], x[:, -1]])
+    if border.mean() > 127:
+        print("nnc: the border of the image is light; the nets here learn light on dark: try --invert", file=sys.stderr)
+    return x.reshape(-1)
+
+
+# ---- info ------------------------------------------------------------------------------------------------------------
+
+
+def info(options):
+    lines = {"nnc": _version("nnc"), "python": f"{platform.python_version()} on {platform.machine()}"}
+    lines |= nnc.cpu_info()
+    lines |= {package: _version(package) for package in ("numpy", "tqdm", "matplotlib", "pillow")}
+    for name, value in lines.items():
+        print(f"{name:12} {', '.join(map(str, value)) if isinstance(value, (tuple, list)) else value}")
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+# ---- the parser ------------------------------------------------------------------------------------------------------
+
+
+def _from(kind, low, name):
+    """A type for argparse: a finite number from `low` up."""
+
+    def parse(text):
+        value = kind(text)
+        if not (math.isfinite(value) and value >= low):
+            raise ValueError(text)
+        return value
+
+    parse.__name__ = name  # argparse: "invalid <name> value"
+    return parse
+
+
+def layers(text):
+    sizes = [int(size) for size in text.split(",")]
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(text)
+    return sizes
+
+
+def _parser():
+    count, positive = _from(int, 0, "count"), _from(int, 1, "number (1 or more)")
+    rate = _from(float, 0, "number (0 or more)")
+    parser = argparse.ArgumentParser(
+        prog="python -m nnc", description="A neural network, derived by hand, at full speed."
+    )
+    commands = parser.add_subparsers(required=True, metavar="train | predict | info")
+
+    command = commands.add_parser(
+        "train",
+        help="train a net on images and print its accuracy on validation data after each epoch",
+        description="Train a net on images, which are normalised by their mean and standard deviation. "
+        "What is kept is the best epoch: the first of those with the highest validation accuracy.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.set_defaults(run=train)
+    add = command.add_argument
+    add("--data", default="digits", metavar="digits|fashion|DIR", help="DIR holds the four IDX files of MNIST's format")
+    add("--layers", type=layers, default="784,200,10", help="pixels, hidden layers, classes")
+    add("--activation", default="relu", choices=("relu", "leaky_relu", "sigmoid", "tanh", "identity"))
+    add("--init", default="kaiming", choices=("kaiming", "xavier", "normal", "uniform"))
+    add("--dtype", default="float32", choices=("float32", "float64"))
+    add("--epochs", type=count, default=10)
+    add("--batch-size", type=positive, default=64)
+    add("--lr", type=rate, default=0.1, help="the learning rate")
+    add("--momentum", type=rate, default=0.0)
+    add("--seed", type=count, default=0, help="of the weights and of the order of the examples")
+    add("--threads", type=positive, default=None, metavar="N", help="by default one for each core")
+    add("--out", metavar="model.npz", help="write the net here")
+    add("--plot", metavar="FILE.png", help="draw loss and accuracy per epoch (needs matplotlib)")
+
+    command = commands.add_parser(
+        "predict",
+        help="print the probability of each class for one image",
+        description="Print the probability of each class for one image (PNG, or what else Pillow reads). It is taken "
+        "as grey levels and, if its size is another, resized to that of the training images, without keeping its "
+        "proportions. A digit is expected as in MNIST: light on dark, upright, in the middle, with a margin.",
+    )
+    command.set_defaults(run=predict)
+    command.add_argument("model", metavar="MODEL", help="what train --out wrote")
+    command.add_argument("image", metavar="IMAGE")
+    command.add_argument("--invert", action="store_true", help="for dark ink on light paper")
+
+    command = commands.add_parser("info", help="print what this machine offers, and the versions")
+    command.set_defaults(run=info)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
