@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -76,6 +76,7 @@ def test_the_credit_is_beside_the_digits():
 # ---- IDX: right files ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # files on a busy machine
 @given(
     array=st.sampled_from(sorted(CODES)).flatmap(
         lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))
@@ -161,6 +162,7 @@ def test_a_stream_that_never_ends_is_left_alone(folder):
     assert peak_of(read) < 4 << 20
 
 
+@settings(deadline=None)  # files on a busy machine
 @given(
     head=st.sampled_from([b"", b"\0\0", b"\0\0\x08\1", b"\0\0\x0d\2\0\0\0\2", b"\x1f\x8b", b"\x1f\x8b\x08\0"]),
     rest=st.binary(max_size=64),
