@@ -61,3 +61,30 @@ def fit(W, b, activations, X, y, epochs, batch_size, lr, momentum=0.0):
         losses = [step(W, b, v, activations, X[:, some], y[..., some], lr, momentum) for some in batches]
         history.append(np.concatenate(losses).mean())
     return history
+
+
+# ---- what the tests of fit share -------------------------------------------------------------------------------------
+
+M, N = 7, 4  # inputs, classes
+
+
+def examples(r, m=M, n=N, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((m, r)), rng.integers(0, n, r)
+
+
+def train(net, X, y, **options):
+    return net.fit(X, y, **{"epochs": 2, "batch_size": 16, "shuffle": False, "progress": False} | options)
+
+
+def arrays(net):
+    return [*net.weights, *net.biases]
+
+
+def assert_equal(net, other):
+    for mine, its in zip(arrays(net), arrays(other), strict=True):
+        assert mine.tobytes() == its.tobytes()
+
+
+def differ(net, other):
+    return any(mine.tobytes() != its.tobytes() for mine, its in zip(arrays(net), arrays(other), strict=True))
