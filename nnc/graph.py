@@ -236,16 +236,16 @@ class Node:
             node.grad = gradient
 
     def graph(self, **options):
-        """The graph as a picture, see `nnc.draw`."""
-        from . import draw
+        """The graph as a picture, a `nnc.draw.Drawing`."""
+        from .draw import Drawing
 
-        return draw.graph(self, **options)
+        return Drawing(self, **options)
 
     def steps(self, **options):
-        """The backward pass, one node at a time, see `nnc.draw`."""
-        from . import draw
+        """The backward pass, one node at a time: `nnc.steps.Steps`."""
+        from .steps import Steps
 
-        return draw.steps(self, **options)
+        return Steps(self, **options)
 
 
 def ancestors(y):

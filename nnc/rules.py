@@ -11,12 +11,14 @@ in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B
 - Broadcasting is undone by the caller: the vjps of A + b are g and g.
 - A vjp returns a new array, or g or a view of it, never A, B or C themselves.
 
-In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {r} how many numbers a mean
-is over; `write` puts them in. ``None`` in the place of a vjp says that this operand is a constant: labels, a slope.
+In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
+one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp
+says that this operand is a constant: labels, a slope.
 """
 
 import math
 import operator
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -83,15 +85,26 @@ class EachOperand:
         return (partial(self.vjp, i) for i in count())
 
 
-def write(latex, operands=(), out="", g="", r=""):
-    r"""A row's LaTeX with names in it.
+_KEY = re.compile(r"\{(\w+)\}")
+_SCRIPT = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}")
 
-    >>> write(RULES["matmul"].vjps_latex[0], ["W", "X"], g="dZ")
-    'dZ\\,X^T'
+
+def write(latex, names, factors):
+    r"""A row's LaTeX with the parts of one formula in it: `names` in superscripts and subscripts, else `factors`.
+
+    >>> write("{g} {1}^T + e^{{1}}", {"1": "W^2"}, {"g": "dZ", "1": r"W^2_{3\\times 4}"})
+    'dZ (W^2_{3\\\\times 4})^T + e^{W^2}'
     """
-    for key, text in [("g", g), ("out", out), ("r", str(r)), *enumerate(operands)]:
-        latex = latex.replace("{" + str(key) + "}", text)
-    return latex
+
+    def factor(braces):
+        key, script = braces.groups()
+        text = factors.get(key)
+        if text is None:
+            return braces[0]  # what stands in braces is LaTeX's own
+        return f"({text}){script}" if script and not text.isalnum() and text[0] != "(" else text + script
+
+    latex = _SCRIPT.sub(lambda part: _KEY.sub(lambda braces: names.get(braces[1], braces[0]), part[0]), latex)
+    return re.sub(_KEY.pattern + "([_^]?)", factor, latex)
 
 
 # ---- what several rows share ----------------------------------------------------------------------------------------
@@ -322,11 +335,11 @@ row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=_engine.matmul)
 row("add_bias", _engine.add_bias, "{0} + {1}",
-    (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _engine.add_bias_backward(g), r"{g}\,\mathbf{1}"))
+    (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (lambda g, Z, W, X, b: matmul_left(g, Z, W, X), r"{g}\,{1}^T"),
     (lambda g, Z, W, X, b: matmul_right(g, Z, W, X), r"{0}^T\,{g}"),
-    (lambda g, Z, W, X, b: _engine.add_bias_backward(g), r"{g}\,\mathbf{1}"))
+    (lambda g, Z, W, X, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
     takes=einsum_arguments, forward=lambda *arrays, subscripts: np.einsum(subscripts, *arrays))
@@ -342,14 +355,14 @@ row("sigmoid", _engine.sigmoid, r"\sigma({0})",
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"))
 row("softmax", _engine.softmax, r"\mathrm{softmax}({0})",
-    (softmax_back, r"{out} \circ ({g} - \sum_k {g}_k {out}_k)"), params="axis")
+    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis")
 row("log_softmax", _engine.log_softmax, r"\ln\,\mathrm{softmax}({0})",
-    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}_k"), params="axis")
-row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k {1}_k \ln {0}_k",
-    (cross_entropy_back, r"-{g} \circ \frac{{1}}{{0}}"), None)
+    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis")
+row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
+    (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None)
 row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),
-    r"-\sum_k {1}_k \ln\,\mathrm{softmax}({0})_k",
-    (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - {1}) \circ {g}"), None)
+    r"-\sum_k Y \circ \ln\,\mathrm{softmax}({0})",
+    (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}"), None)
 
 # ---- number by number
 
@@ -396,9 +409,9 @@ row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
 # ---- sums
 
 row("sum", np.sum, r"\sum {0}",
-    (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,\mathbf{1}"),
+    (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,{ones0}"),
     params="axis - - keepdims", forward=reduction(np.add))
-row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,\mathbf{1}"),
+row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,{ones0}"),
     params="axis - - keepdims", forward=mean)
 row("prod", np.prod, r"\prod {0}", (prod_back, r"{g} \circ \prod_{j \neq i} {0}_j"),
     params="axis - - keepdims", forward=reduction(np.multiply))
@@ -419,14 +432,14 @@ row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), p
 row("transpose", np.transpose, "{0}^T", (move_back(np.transpose), "{g}^T"), params="axes")
 row("swapaxes", np.swapaxes, "{0}^T", (move_back(np.swapaxes), "{g}^T"), params="axis1 axis2")
 row("moveaxis", np.moveaxis, "{0}^T", (move_back(np.moveaxis), "{g}^T"), params="source destination")
-row("getitem", getitem, "{0}[i]", (getitem_back, "{g}"), params="index")
+row("getitem", getitem, "{0}[i]", (getitem_back, r"\mathrm{scatter}({g})"), params="index")
 for function, params in {np.take: "indices axis", np.take_along_axis: "indices axis", np.diagonal: "offset axis1 axis2",
                          np.flip: "axis", np.roll: "shift axis", np.rot90: "k axes", np.tile: "reps",
                          np.repeat: "repeats axis"}.items():
     row(function.__name__, function, r"\mathrm{" + function.__name__.replace("_", r"\_") + "}({0})",
-        (take_back(function), "{g}"), params=params)
-row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), "{g}"),
+        (take_back(function), r"\mathrm{scatter}({g})"), params=params)
+row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), "{g}[i]"),
     takes=lambda arrays, axis=0: (arrays, {"axis": axis}),
     forward=lambda *arrays, axis: np.concatenate(arrays, axis))
-row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), "{g}"),
+row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), "{g}[i]"),
     takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=lambda *arrays, axis: np.stack(arrays, axis))

@@ -1,0 +1,156 @@
+"""Names for the nodes that were given none: by their part in a network, as in the notes, or by their expression.
+
+>>> import nnc
+>>> W1, b1 = nnc.Node(np.ones((2, 3)), name="W1"), nnc.Node(np.ones((2, 1)), name="b1")
+>>> a = np.tanh(W1 @ np.ones((3, 5)) + b1)
+>>> names = Names(a.sum())
+>>> [names.text(node) for node in (a, a.inputs[0], a.inputs[0].inputs[0])]
+['a¹', 'z¹', '(W¹ X)']
+"""
+
+import re
+
+import numpy as np
+
+from .graph import Node, ancestors
+from .notation import latex_text, name_latex, number_latex, shape_latex
+from .rules import write
+
+ACTIVATIONS = {"relu", "leaky_relu", "sigmoid", "tanh"}
+LOSSES = {"cross_entropy", "softmax_cross_entropy"}
+LAYERS = {"linear", "add_bias"}
+LONGEST = 12  # characters of an expression that stands for a name; what is longer is called u
+
+
+class Names:
+    """The LaTeX of every node and array from which the node `root` is made, no two of them alike."""
+
+    def __init__(self, root):
+        self._root = root  # keeps everything alive that is known by its id
+        self._latex = {}
+        self._taken = set()
+        self._others = 0
+        self.unexplained = []  # the nodes called u: their names do not say what they are
+        nodes = ancestors(root)[::-1]
+        for node in nodes:  # whoever has a name keeps it
+            if node.name:
+                self._enter(node, name_latex(node.name))
+        for node in nodes:
+            for place, x in enumerate(node.inputs):
+                if not isinstance(x, Node) and np.ndim(x) and id(x) not in self._latex:
+                    self._enter(x, _constant(node, place))
+            if not node.name:
+                self._enter(node, self._part(node) or self._expression(node))
+
+    def _enter(self, x, latex):
+        number, own = 1, latex
+        while own in self._taken:
+            number += 1
+            own = f"{_braced(latex)}_{number}" if number < 10 else f"{_braced(latex)}_{{{number}}}"
+        self._taken.add(own)
+        self._latex[id(x)] = own
+
+    def _part(self, node):
+        """The notes' name for the part that a node has in a network: z, a, P, L, J; None if it has none of these."""
+        x = node.inputs[0] if node.inputs else None
+        if node is self._root:
+            return "J"
+        if node.op in LAYERS or node.op == "add" and getattr(x, "op", "") == "matmul":
+            W = x if node.op == "linear" else x.inputs[0] if getattr(x, "op", "") == "matmul" else None
+            number = re.search(r"\^(\d|\{\d+\})$", self.latex(W)) if W is not None else None
+            return "z" + (number[0] if number else "")
+        if node.op in ACTIVATIONS and (z := re.fullmatch(r"([zZ])((?:[_^].*)?)", self.latex(x))):
+            return {"z": "a", "Z": "A"}[z[1]] + z[2]
+        return "P" if node.op == "softmax" else "L" if node.op in LOSSES else None
+
+    def _expression(self, node):
+        if node.inputs:
+            latex = "(" + self.forward(node) + ")"
+            if len(latex_text(latex)) <= LONGEST and latex not in self._taken:
+                return latex
+            self.unexplained.append(node)
+        self._others += 1
+        return name_latex(f"u{self._others}")
+
+    def forward(self, node):
+        """The LaTeX of how `node` is made."""
+        return self._write(node._rule.latex, node, 0, self.latex)
+
+    def product(self, node, place, g, before):
+        """The LaTeX of what `node` passes back to operand `place` when the gradient g (LaTeX) arrives.
+
+        `before` is the shape of the product before broadcasting is undone.
+        """
+        latex, total = self._vjp(node, place, self.shaped, g), _sum(before, np.shape(node.inputs[place]))
+        if latex == g and not np.ndim(node):
+            return total + latex + r" \cdot 1"  # between numbers the notes write the factor 1
+        return total + (latex if latex == g or not total else rf"\left({latex}\right)")
+
+    def local(self, node, place, before):
+        """The LaTeX of a local derivative: a factor, or what is done with the gradient, for which a dot stands."""
+        latex, total = self._vjp(node, place, self.latex, "@"), _sum(before, np.shape(node.inputs[place]))
+        if not total:
+            latex = re.sub(r"@ \\c(irc|dot) ", "", latex).replace(r"\frac{@}", r"\frac{1}")
+            latex = {"@": "1", "-@": "-1"}.get(latex, latex)
+        return total + latex.replace("@", r"\cdot")
+
+    def _vjp(self, node, place, operand, g):
+        texts = node._rule.vjps_latex
+        return self._write(texts[min(place, len(texts) - 1)], node, place, operand, g)
+
+    def _write(self, latex, node, place, operand, g=""):
+        """A row's LaTeX with this node's parts in it; `operand` gives the LaTeX of a factor."""
+        names = {str(i): self.latex(x) for i, x in enumerate(node.inputs)}
+        factors = {str(i): operand(x) for i, x in enumerate(node.inputs)}
+        if id(node) in self._latex:  # else it is just being named after its expression
+            names["out"], factors["out"] = self.latex(node), operand(node)
+        few, many = sorted((np.size(node.inputs[place]), np.size(node)))
+        factors |= {"g": g, "r": str(many // max(few, 1))}
+        for i, x in enumerate(node.inputs):
+            factors |= {f"shape{i}": shape_latex(np.shape(x)), f"ones{i}": with_shape(r"\mathbf{1}", np.shape(x))}
+        latex = write(latex, names, factors)
+        # Between numbers there is no telling an elementwise product from any other, and the dot is usual.
+        return latex if any(map(np.ndim, (node, *node.inputs))) else latex.replace(r"\circ", r"\cdot")
+
+    def latex(self, x):
+        """The LaTeX of a node, an array or a number."""
+        if id(x) in self._latex:
+            return self._latex[id(x)]
+        return number_latex(x) if x >= 0 else f"({number_latex(x)})"
+
+    def text(self, x):
+        """The same as plain text."""
+        return latex_text(self.latex(x))
+
+    def shaped(self, x):
+        """The LaTeX of a node, an array or a number with its shape as subscript."""
+        return with_shape(self.latex(x), np.shape(x))
+
+
+def with_shape(latex, shape):
+    return f"{_braced(latex)}_{{{shape_latex(shape)}}}" if shape else latex
+
+
+def _braced(latex):
+    """LaTeX that may get a subscript, which it could have already."""
+    return f"{{{latex}}}" if "_" in latex else latex
+
+
+def _sum(before, after):
+    r"""The sum that undoes broadcasting, from the shape `before` it to the one after.
+
+    >>> _sum((3, 64), (3, 1)), _sum((3, 64), ()), _sum((3, 64), (3, 64))
+    ('\\sum_{j=1}^{64} ', '\\sum_{i,j} ', '')
+    """
+    after = (0,) * (len(before) - len(after)) + after
+    axes = [(letter, n) for letter, n, m in zip("ijklmnpq", before, after, strict=False) if n != m]
+    if len(axes) == 1:
+        return rf"\sum_{{{axes[0][0]}=1}}^{{{axes[0][1]}}} "
+    return rf"\sum_{{{','.join(letter for letter, _ in axes)}}} " if axes else ""
+
+
+def _constant(node, place):
+    """The notes' letter for an array that is no node: X for the data, y for the labels."""
+    if node.op in LOSSES:
+        return "y"
+    return "X" if place == 1 and node.op in ("linear", "matmul") else "C"
