@@ -1,0 +1,109 @@
+"""A graph computed again in float64, with one value changed: what finite differences inside a graph need."""
+
+import numpy as np
+
+from .graph import Node, ancestors
+
+SAMPLE = 24  # entries of an array that are compared one by one; a direction through all of them is compared beside
+STEP = np.finfo(np.float64).eps ** (1 / 3)  # of a central difference: rounding and truncation weigh the same
+SUSPICIOUS = 1e-5
+
+
+class Replay:
+    """The graph of J once more in float64: all its values, and J again when one of them is changed."""
+
+    def __init__(self, J):
+        self.J, self.nodes, self.values = J, ancestors(J)[::-1], {}
+        for node in self.nodes:
+            self.values[node] = self.compute(node, self.values) if node.inputs else node.value.astype(np.float64)
+
+    def operands(self, node, values=None):
+        values = values or self.values
+        return [values.get(x, self.values[x]) if isinstance(x, Node) else _wide(x) for x in node.inputs]
+
+    def compute(self, node, values):
+        return np.asarray(node._rule.forward(*self.operands(node, values), **node.params))
+
+    def effect(self, node, through=None):
+        """J as a function of the node's value; with `through`, the other places that use the node do not see it."""
+        first = through[0] if through else node
+        later, seen = [], {first}
+        for other in self.nodes:
+            if any(x in seen for x in other.inputs if isinstance(x, Node)):
+                seen.add(other)
+                later.append(other)
+
+        def J(value):
+            changed = {node: value}
+            if through:
+                operands = self.operands(first)
+                operands[through[1]] = value
+                changed = {first: np.asarray(first._rule.forward(*operands, **first.params))}
+            for other in later:
+                changed[other] = self.compute(other, changed)
+            return float(changed[self.J])
+
+        return J
+
+
+def _wide(x):
+    return x.astype(np.float64) if isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f" else x
+
+
+def compare(J, x, gradient):
+    """Hold a gradient at x against central differences of the function J.
+
+    Returns
+    -------
+    residual : float
+        The largest difference, relative to the largest entry of either. NaN when nothing could be compared.
+    checked, skipped : int
+        How many entries were compared, and how many left out because J has a kink there.
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 1.0, 2.0])
+    >>> residual, checked, skipped = compare(lambda x: float(x @ x), x, 2 * x)
+    >>> residual < 1e-9, checked, skipped
+    (True, 3, 0)
+    >>> compare(lambda x: float(np.abs(x).sum()), x, np.array([1.0, 1.0, 1.0]))[1:]
+    (2, 1)
+    """
+    rng = np.random.default_rng(0)
+    places = np.arange(x.size) if x.size <= SAMPLE else np.sort(rng.choice(x.size, SAMPLE, replace=False))
+    scale = np.abs(gradient).max(initial=0.0)
+    pairs, skipped = [], 0  # (slope by the gradient, slope by differences)
+    for place in places:
+        direction = np.zeros(x.size)
+        direction[place] = max(1.0, abs(x.flat[place]))
+        pair = _slopes(J, x, gradient, direction.reshape(x.shape), scale)
+        skipped += pair is None
+        if pair:
+            pairs.append(np.array(pair) / direction[place])
+    checked = len(pairs)
+    error = 0.0
+    if pairs:
+        mine, right = np.array(pairs).T
+        scale = max(scale, np.abs(right).max())
+        error = np.abs(mine - right).max() / (scale or 1.0)
+    if x.size > SAMPLE:
+        length = np.sqrt(np.square(gradient).sum())  # what a slope along random signs amounts to
+        pair = _slopes(J, x, gradient, rng.choice([-1.0, 1.0], x.shape), length)
+        if pair:
+            error = max(error, abs(pair[0] - pair[1]) / (max(length, abs(pair[1])) or 1.0))
+    return float(error if checked else np.nan), checked, skipped
+
+
+def _slopes(J, x, gradient, direction, scale):
+    """The slope of J along a direction, by the gradient and by a central difference; None where J has a kink."""
+    mine = float((gradient * direction).sum())
+    here, (ahead, back) = J(x), (J(x + side * STEP * direction) for side in (1, -1))
+    right = (ahead - back) / (2 * STEP)
+    if not abs(mine - right) <= SUSPICIOUS * max(scale, abs(right)):
+        # In a smooth function the slopes before and behind x come nearer to each other by half with half the step.
+        halves = [J(x + side * STEP / 2 * direction) for side in (1, -1)]
+        gap, half_gap = (ahead + back - 2 * here) / STEP, (halves[0] + halves[1] - 2 * here) / (STEP / 2)
+        noise = 100 * np.finfo(np.float64).eps * max(map(abs, (here, ahead, back))) / STEP
+        if abs(gap) > noise and not 0.25 * abs(gap) < abs(half_gap) < 0.75 * abs(gap):
+            return None
+    return mine, right
