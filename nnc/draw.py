@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from .layout import layout
-from .notation import name_text, shape_text, summary
+from .names import Names
+from .notation import shape_text, summary
 
 MAX_NODES = 200  # a picture of more says nothing, and its text would be too small to read
 
@@ -41,7 +42,8 @@ class Drawing:
     """The graph that ends in `root`, drawn.
 
     A notebook shows it; ``.svg`` is the text of the picture and ``.save(path)`` writes it to a file. A box tells the
-    operation, the name, the shape, the value and the gradient (a dash before `backward` has run). Operations are
+    operation, the name (given, or the notes' for its part in a network, such as z¹), the shape, the value and the
+    gradient (a dash before `backward` has run). Operations are
     rounded; parameters have a heavy frame, data (the leaves named x, X, y or Y) a dashed one, and arrays and numbers
     that are no nodes a dotted one.
 
@@ -71,11 +73,12 @@ class Drawing:
 
     def __init__(self, root, *, highlight=None, gradients=None, max_nodes=MAX_NODES):
         vertices, self.arrows = collect(root, max_nodes)
-        self.boxes = [Box(v, v is highlight, gradients) for v in vertices]
+        names = Names(root)
+        self.boxes = [Box(v, names.part(v), v is highlight, gradients) for v in vertices]
         places, self.routes, (width, height) = layout([box.size() for box in self.boxes], self.arrows, limit=WIDEST)
         for box, place in zip(self.boxes, places, strict=True):
             box.x, box.y, box.width, box.height = place
-        self.svg = self._svg(width + 2 * MARGIN, height + 2 * MARGIN, name_text(root.name or ""))
+        self.svg = self._svg(width + 2 * MARGIN, height + 2 * MARGIN, names.part(root))
 
     def _svg(self, width, height, name):
         lines = [
@@ -106,12 +109,12 @@ class Drawing:
 class Box:
     """What one box of the drawing says, and where it stands."""
 
-    def __init__(self, vertex, highlight, gradients):
+    def __init__(self, vertex, name, highlight, gradients):
         self.kind = kind(vertex)
         self.highlight = highlight
         self.x = self.y = self.width = self.height = 0.0
         node = self.kind != "constant"
-        self.name = name_text((node and vertex.name) or "")
+        self.name = name
         self.title = SYMBOLS.get(vertex.op, vertex.op) if self.kind == "operation" else self.kind
         value = vertex.value if node else vertex
         self.rows = [("shape", shape_text(getattr(value, "shape", ())), INK), ("value", summary(value), INK)]

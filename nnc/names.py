@@ -28,27 +28,32 @@ class Names:
     def __init__(self, root):
         self._root = root  # keeps everything alive that is known by its id
         self._latex = {}
-        self._taken = set()
+        self._taken = {}  # LaTeX -> how many wanted it
         self._others = 0
+        self.parts = set()  # the ids of those that have a name of the notes, or their own
         self.unexplained = []  # the nodes called u: their names do not say what they are
         nodes = ancestors(root)[::-1]
         for node in nodes:  # whoever has a name keeps it
             if node.name:
-                self._enter(node, name_latex(node.name))
+                self._enter(node, name_latex(node.name), part=True)
         for node in nodes:
             for place, x in enumerate(node.inputs):
                 if not isinstance(x, Node) and np.ndim(x) and id(x) not in self._latex:
-                    self._enter(x, _constant(node, place))
+                    self._enter(x, _constant(node, place) or "C", part=bool(_constant(node, place)))
             if not node.name:
-                self._enter(node, self._part(node) or self._expression(node))
+                part = self._part(node)
+                self._enter(node, part or self._expression(node), part=bool(part) and node is not root)
 
-    def _enter(self, x, latex):
-        number, own = 1, latex
+    def _enter(self, x, latex, part):
+        own = latex
         while own in self._taken:
-            number += 1
+            self._taken[latex] += 1
+            number = self._taken[latex]
             own = f"{_braced(latex)}_{number}" if number < 10 else f"{_braced(latex)}_{{{number}}}"
-        self._taken.add(own)
+        self._taken[own] = 1
         self._latex[id(x)] = own
+        if part:
+            self.parts.add(id(x))
 
     def _part(self, node):
         """The notes' name for the part that a node has in a network: z, a, P, L, J; None if it has none of these."""
@@ -122,6 +127,10 @@ class Names:
         """The same as plain text."""
         return latex_text(self.latex(x))
 
+    def part(self, x):
+        """As plain text the name that x was given or has in the notes; nothing for an expression."""
+        return self.text(x) if id(x) in self.parts else ""
+
     def shaped(self, x):
         """The LaTeX of a node, an array or a number with its shape as subscript."""
         return with_shape(self.latex(x), np.shape(x))
@@ -150,7 +159,7 @@ def _sum(before, after):
 
 
 def _constant(node, place):
-    """The notes' letter for an array that is no node: X for the data, y for the labels."""
+    """The notes' letter for an array that is no node, if it has one: X for the data, y for the labels."""
     if node.op in LOSSES:
         return "y"
-    return "X" if place == 1 and node.op in ("linear", "matmul") else "C"
+    return "X" if place == 1 and node.op in ("linear", "matmul") else None

@@ -136,9 +136,13 @@ class Steps(Sequence):
 
     def __init__(self, root, seed=None):
         if seed is None and root.shape:
-            raise ValueError(f"steps: the node is {root.shape}, no scalar; take J.mean() or give a seed of its shape")
-        self.root, self.names = root, Names(root)
-        self.seed = np.broadcast_to(np.asarray(1 if seed is None else seed, root.dtype), root.shape)
+            raise ValueError(
+                f"steps: the node is {root.shape}, not a scalar: start from a scalar such as J.mean(), or give a seed"
+            )
+        seed = np.asarray(1 if seed is None else seed, root.dtype)
+        if seed.ndim and seed.shape != root.shape:
+            raise ValueError(f"steps: the seed is {seed.shape} and the node is {root.shape}; they must be the same")
+        self.root, self.names, self.seed = root, Names(root), np.full(root.shape, seed)
         self.gradients = {root: self.seed}
         self._steps = []
         for node in ancestors(root):

@@ -11,50 +11,52 @@ from hypothesis import strategies as st
 
 from nnc import draw, layout
 from nnc.draw import Drawing
+from nnc.graph import Node
+from nnc.rules import RULES
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Plain:
-    """The attributes a drawing needs of a node, so that a test can state any of them."""
-
-    def __init__(self, value, *inputs, name=None, op="leaf", grad=None):
-        self.value = np.asarray(value, dtype=float)
-        self.inputs, self.name, self.op, self.grad = inputs, name, op, grad
-        self.shape = self.value.shape
+def plain(value, *inputs, name=None, op="leaf", grad=None):
+    """A node that says what a test wants, whether true or not."""
+    node = Node(np.asarray(value, dtype=float), name=name)
+    node.inputs, node.grad = inputs, grad
+    if inputs:
+        node._rule = RULES[op]
+    return node
 
 
 def page_7():
-    w, x, b = Plain(-2, name="w", grad=5.0), Plain(5, name="x", grad=-2.0), Plain(3, name="b", grad=1.0)
-    t = Plain(-10, w, x, name="t", op="multiply", grad=1.0)
-    return Plain(-7, t, b, name="z", op="add", grad=1.0)
+    w, x, b = plain(-2, name="w", grad=5.0), plain(5, name="x", grad=-2.0), plain(3, name="b", grad=1.0)
+    t = plain(-10, w, x, name="t", op="multiply", grad=1.0)
+    return plain(-7, t, b, name="z", op="add", grad=1.0)
 
 
 def three_layers():
     rng = np.random.default_rng(0)
-    a, widths = Plain(rng.standard_normal((784, 64)), name="X"), (784, 200, 100, 10)
+    a, widths = plain(rng.standard_normal((784, 64)), name="X"), (784, 200, 100, 10)
     for i in (1, 2, 3):
-        W = Plain(rng.standard_normal((widths[i], widths[i - 1])), name=f"W{i}", grad=rng.standard_normal(9))
-        b = Plain(np.zeros((widths[i], 1)), name=f"b{i}")
-        a = Plain(rng.standard_normal((widths[i], 64)), W, a, b, name=f"z{i}", op="linear")
+        W = plain(rng.standard_normal((widths[i], widths[i - 1])), name=f"W{i}", grad=rng.standard_normal(9))
+        b = plain(np.zeros((widths[i], 1)), name=f"b{i}")
+        a = plain(rng.standard_normal((widths[i], 64)), W, a, b, name=f"z{i}", op="linear")
         if i < 3:
-            a = Plain(abs(a.value), a, name=f"a{i}", op="relu")
-    L = Plain(rng.random(64), a, np.arange(64) % 10, name="L", op="softmax_cross_entropy")
-    return Plain(2.3, L, name="J", op="mean")
+            a = plain(abs(a.value), a, name=f"a{i}", op="relu")
+    L = plain(rng.random(64), a, np.arange(64) % 10, name="L", op="softmax_cross_entropy")
+    return plain(2.3, L, name="J", op="mean")
 
 
 def shared():
     """Long arrows: a is used in three columns, and w in every one of a chain of eight."""
-    a, b, w = Plain(1, name="a"), Plain(2, name="b"), Plain(3, name="w")
-    c = Plain(1, a, b, op="add")
+    a, b, w = plain(1, name="a"), plain(2, name="b"), plain(3, name="w")
+    c = plain(1, a, b, op="add")
     for _ in range(8):
-        c = Plain(1, c, w, op="multiply")
-    return Plain(1, Plain(2, a, c, op="add"), b, a, op="stack")
+        c = plain(1, c, w, op="multiply")
+    return plain(1, plain(2, a, c, op="add"), b, a, op="stack")
 
 
 def unnamed_and_constants():
-    x = Plain([1, 2, 3, 4], name="x")
-    return Plain(30, Plain([1, 4, 9, 16], x, 2.0, op="power"), op="sum")
+    x = plain([1, 2, 3, 4], name="x")
+    return plain(30, plain([1, 4, 9, 16], x, 2.0, op="power"), op="sum")
 
 
 GRAPHS = [page_7, three_layers, shared, unnamed_and_constants]
@@ -63,10 +65,10 @@ GRAPHS = [page_7, three_layers, shared, unnamed_and_constants]
 @st.composite
 def random_graphs(draw_):
     """Any directed acyclic graph: each node takes up to three earlier ones."""
-    nodes = [Plain(0.5, name="a"), Plain(np.zeros((3, 4)), name="longer name")]
+    nodes = [plain(0.5, name="a"), plain(np.zeros((3, 4)), name="longer name")]
     for i in range(draw_(st.integers(1, 25))):
         places = draw_(st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=3))
-        nodes.append(Plain(0.1 * i, *(nodes[k] for k in places), op=draw_(st.sampled_from(["add", "linear", "exp"]))))
+        nodes.append(plain(0.1 * i, *(nodes[k] for k in places), op=draw_(st.sampled_from(["add", "linear", "exp"]))))
     return nodes[-1]
 
 
@@ -104,6 +106,14 @@ def test_arrays_are_summarised_and_names_raised():
     assert said["L"][-1] == "–", "backward has not run"
 
 
+def test_nodes_without_a_name_have_the_notes_name_for_their_part():
+    W1, b1 = Node(np.ones((3, 2)), name="W1"), Node(np.ones((3, 1)), name="b1")
+    P = np.tanh(W1 @ np.ones((2, 4)) + b1)
+    _, groups = parts(Drawing(np.exp(P)))
+    said = [f"{texts(g)[0]} {g.get('data-name')}".strip() for g in groups]
+    assert said == ["parameter W¹", "constant X", "matmul @", "parameter b¹", "+ z¹", "tanh a¹", "exp"]
+
+
 def test_kinds_differ_by_more_than_colour():
     _, groups = parts(Drawing(three_layers()))
     look = {}
@@ -117,16 +127,16 @@ def test_kinds_differ_by_more_than_colour():
 
 
 def test_numbers_that_are_no_nodes_get_a_box_for_each_use_and_arrays_one():
-    y, x = np.array([1.0, 2.0]), Plain(3, name="x")
-    one = Plain(1, Plain(1, x, 2.0, op="add"), 2.0, op="power")
-    two = Plain(1, Plain(1, x, y, op="add"), y, op="power")
+    y, x = np.array([1.0, 2.0]), plain(3, name="x")
+    one = plain(1, plain(1, x, 2.0, op="add"), 2.0, op="power")
+    two = plain(1, plain(1, x, y, op="add"), y, op="power")
     assert [b.kind for b in Drawing(one).boxes].count("constant") == 2
     assert [b.kind for b in Drawing(two).boxes].count("constant") == 1
 
 
 def test_a_node_used_twice_is_one_box():
-    x = Plain(3, name="x")
-    drawing = Drawing(Plain(9, x, x, op="multiply"))
+    x = plain(3, name="x")
+    drawing = Drawing(plain(9, x, x, op="multiply"))
     assert len(drawing.boxes) == 2 and drawing.arrows == [(0, 1)]
 
 
@@ -145,14 +155,14 @@ def test_gradients_of_the_moment_replace_those_of_the_nodes():
 
 @pytest.mark.parametrize("name", ['<b>&"\'</b>', "]]>", "ñandú", "a" * 300, "two\nlines", "\x00\x1b", "\ud800", ""])
 def test_any_name_gives_well_formed_xml(name):
-    root, groups = parts(Drawing(Plain(1, Plain(1, name=name), name=name, op="exp")))
+    root, groups = parts(Drawing(plain(1, plain(1, name=name), name=name, op="exp")))
     assert len(groups) == 2
     assert not root.findall(f".//{SVG}b"), "no name becomes markup"
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_name(name):
-    parts(Drawing(Plain(1, name=name)))
+    parts(Drawing(plain(1, name=name)))
 
 
 # That it can be read ---------------------------------------------------------------------------------
@@ -264,17 +274,17 @@ def test_all_text_lies_on_the_paper_of_a_box():
 
 
 def test_a_deep_graph_is_refused_and_does_not_hang():
-    node = Plain(1, name="x")
+    node = plain(1, name="x")
     for _ in range(100_000):
-        node = Plain(1, node, op="exp")
+        node = plain(1, node, op="exp")
     with pytest.raises(ValueError, match=r"graph: there are more than 200 nodes.*max_nodes"):
         Drawing(node)
 
 
 def test_the_limit_can_be_moved():
-    node = Plain(1, name="x")
+    node = plain(1, name="x")
     for _ in range(300):
-        node = Plain(1, node, op="exp")
+        node = plain(1, node, op="exp")
     assert len(Drawing(node, max_nodes=301).boxes) == 301
     with pytest.raises(ValueError, match="more than 300"):
         Drawing(node, max_nodes=300)
