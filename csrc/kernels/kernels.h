@@ -3,6 +3,13 @@
 #define NNC_KERNELS_H
 #include "../nnc.h"
 
+/* Memory that will be read soon after a product: the tiles ask for it line by line while they compute, and so hide the
+ * way from main memory. `count` pieces of `bytes` bytes; count 0 for nothing. */
+typedef struct nnc_ahead {
+    const char *const *pieces;
+    ptrdiff_t count, bytes;
+} nnc_ahead;
+
 #define REAL float
 #define FN(name) name##_f32
 #include "kernels_typed.inc"

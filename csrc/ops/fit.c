@@ -1,8 +1,8 @@
 /* fit.c - training: epochs of shuffled batches, each a step of mlp.c, on as many threads as the work is worth.
  *
  * A batch goes through in chunks of at most CHUNK examples, so that its panels stay in the cache whatever its size, and
- * so that a wish to stop is heard soon. X is read one chunk ahead, into the other one of two buffers: that saves a
- * meeting of the threads, since the one after the loss also says that the next chunk is ready. */
+ * so that a wish to stop is heard soon. While the products of one chunk run, the examples of the next come from main
+ * memory into the cache; they are read at the end of the step, into the other one of two buffers, which nobody uses. */
 #ifndef OP_FILE
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "mlp.h"
@@ -45,6 +45,9 @@ static int64_t nanoseconds(void) {
 #include "each_dtype.inc"
 #else
 
+/* Examples are shared in whole lines, so that no two threads write to one line of a panel. */
+#define SHARE(r, thread) nnc_share(r, LINE / (ptrdiff_t)sizeof(REAL), thread, threads)
+
 struct PUBLIC(fit) {
     PUBLIC(mlp) net;
     nnc_examples X;
@@ -58,6 +61,7 @@ struct PUBLIC(fit) {
     ptrdiff_t chunk;
     REAL *rows[2], *panel[2]; /* X of this chunk and of the next */
     REAL *most, *sum, *L;     /* of each example of the chunk */
+    const char **next;        /* where each example of the next chunk begins */
     double loss;
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
@@ -109,10 +113,22 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
     }
 }
 
+/* This thread's share of a chunk, to be asked for ahead of time; nothing if all examples fit into the cache anyway. */
+static nnc_ahead FN(ask_for)(PUBLIC(fit) *fit, FN(chunk) c, int thread, int threads) {
+    const nnc_examples *X = &fit->X;
+    const ptrdiff_t size = X->dtype == NNC_U8 ? 1 : X->dtype == NNC_F32 ? 4
+                                                                        : 8,
+                    bytes = X->m * size;
+    const ptrdiff_t begin = SHARE(c.r, thread), end = SHARE(c.r, thread + 1);
+    if (X->input_stride != 1 || X->r * bytes < nnc_cpu_l2()) return (nnc_ahead){0};
+    for (ptrdiff_t i = begin; i < end; i++)
+        fit->next[i] = (const char *)X->data + (ptrdiff_t)fit->order[c.begin + i] * X->example_stride * size;
+    return (nnc_ahead){fit->next + begin, end - begin, bytes};
+}
+
 static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
-    const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL); /* so that no two threads write to one line of the panel */
-    FN(nnc_pass_read)(&fit->pass, fit->rows[buffer], fit->panel[buffer], fit->order + c.begin, 0,
-                      nnc_share(c.r, unit, thread, threads), nnc_share(c.r, unit, thread + 1, threads));
+    FN(nnc_pass_read)(&fit->pass, fit->rows[buffer], fit->panel[buffer], fit->order + c.begin, 0, SHARE(c.r, thread),
+                      SHARE(c.r, thread + 1));
 }
 
 /* Thread 0 asks now and then whether to go on. */
@@ -132,9 +148,7 @@ static void FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int 
         nnc_barrier_wait(&fit->barrier, threads);
         if (fit->stop) return;
     }
-    const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
-    FN(loss_and_gradient)(fit, c, nnc_share(c.r, unit, thread, threads), nnc_share(c.r, unit, thread + 1, threads));
-    if (c.begin + c.r < fit->X.r) FN(read_chunk)(fit, FN(chunk_at)(fit, c.begin + c.r), !buffer, thread, threads);
+    FN(loss_and_gradient)(fit, c, SHARE(c.r, thread), SHARE(c.r, thread + 1));
     nnc_barrier_wait(&fit->barrier, threads);
     if (thread == 0) {
         REAL loss;
@@ -145,9 +159,13 @@ static void FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int 
         FN(nnc_pass_backward)(p, l, c.r, MINE(l - 1));
         FN(nnc_pass_turn)(p, l - 1, c.r, MINE(l - 1)); /* not sooner: the last chunk's may still have been in use */
         nnc_barrier_wait(&fit->barrier, threads);
-        FN(nnc_pass_update)(p, l, p->A_rows[l - 1], p->A_rows_ld[l - 1], c.r, MINE(l), c.first, c.last);
+        FN(nnc_pass_update)(p, l, p->A_rows[l - 1], p->A_rows_ld[l - 1], c.r, MINE(l), c.first, c.last, (nnc_ahead){0});
     }
-    FN(nnc_pass_update)(p, 0, fit->rows[buffer], p->rows_ld, c.r, MINE(0), c.first, c.last);
+    const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
+    const nnc_ahead ahead = FN(ask_for)(fit, next, thread, threads);
+    FN(nnc_pass_update)(p, 0, fit->rows[buffer], p->rows_ld, c.r, MINE(0), c.first, c.last, ahead);
+    FN(read_chunk)(fit, next, !buffer, thread, threads);
+    nnc_barrier_wait(&fit->barrier, threads);
 #undef MINE
 }
 
@@ -206,6 +224,7 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
         fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
         fit->panel[i] = FN(place)(base, &used, m * ld, sizeof(REAL));
     }
+    fit->next = FN(place)(base, &used, ld, sizeof *fit->next);
     REAL **each[] = {&fit->most, &fit->sum, &fit->L};
     for (int i = 0; i < 3; i++)
         *each[i] = FN(place)(base, &used, ld, sizeof(REAL));
@@ -274,4 +293,5 @@ void PUBLIC(fit_close)(PUBLIC(fit) *fit) {
     free(fit);
 }
 
+#undef SHARE
 #endif

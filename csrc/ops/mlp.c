@@ -101,11 +101,12 @@ void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0
 
 /* W (n, m) += dZ A^T for rows i0 .. i1 of D, which is W itself or its gradient; likewise b. (eqs. 11.5 - 11.7) */
 static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, const REAL *input_rows,
-                             ptrdiff_t rows_ld, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1, int accumulate) {
+                             ptrdiff_t rows_ld, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1, int accumulate,
+                             nnc_ahead ahead) {
     const ptrdiff_t m = p->net->sizes[l];
     const REAL *dZ = p->dZ[l] + i0 * p->ld;
     FN(gemm_args) g = {.n = i1 - i0, .k = r, .p = m, .A = dZ, .B = input_rows, .C = D + i0 * m};
-    g.accumulate = accumulate;
+    g.accumulate = accumulate, g.ahead = ahead;
     g.a_rs = p->ld, g.a_cs = 1, g.b_rs = rows_ld, g.c_rs = m;
     if (m > 0) KERNELS->gemm(&g);
     KERNELS->row_sums(db + i0, dZ, i1 - i0, r, 1, p->ld, accumulate);
@@ -115,13 +116,13 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, 
  * carries -lr/r and the gradient is added to W. Else it is gathered in D, which is the velocity too, a few rows at a
  * time so that they are still in the nearest cache when W follows. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, const REAL *input_rows, ptrdiff_t rows_ld, ptrdiff_t r,
-                         ptrdiff_t i0, ptrdiff_t i1, int first, int last) {
+                         ptrdiff_t i0, ptrdiff_t i1, int first, int last, nnc_ahead ahead) {
     const FN(kernels) *k = KERNELS;
     const ptrdiff_t m = p->net->sizes[l];
     REAL *W = p->net->W[l], *b = p->net->b[l];
     if (i1 <= i0) return;
     if (p->fused) {
-        FN(add_gradient)(p, l, W, b, input_rows, rows_ld, r, i0, i1, 1);
+        FN(add_gradient)(p, l, W, b, input_rows, rows_ld, r, i0, i1, 1, ahead);
         return;
     }
     REAL *D = p->D[l], *db = p->db[l];
@@ -132,7 +133,9 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, const REAL *input_rows,
             k->scale(D + i * m, D + i * m, NULL, momentum, count, 0);
             k->scale(db + i, db + i, NULL, momentum, end - i, 0);
         }
-        FN(add_gradient)(p, l, D, db, input_rows, rows_ld, r, i, end, !first || momentum != 0);
+        const ptrdiff_t from = (i - i0) * ahead.count / (i1 - i0), to = (end - i0) * ahead.count / (i1 - i0);
+        const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
+        FN(add_gradient)(p, l, D, db, input_rows, rows_ld, r, i, end, !first || momentum != 0, part);
         if (last) {
             k->sgd(W + i * m, W + i * m, D + i * m, lr, count, 0);
             k->sgd(b + i, b + i, db + i, lr, end - i, 0);
