@@ -139,14 +139,15 @@ static void FN(ask)(PUBLIC(fit) *fit) {
     fit->stop = fit->options.poll(fit->options.poll_arg) != 0;
 }
 
-static void FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
+/* 0 if thread 0 wished to stop. Only here, between two meetings, do all threads see the same of that wish. */
+static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes + 1;
 #define MINE(l) nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)
     for (ptrdiff_t l = 0; l < layers; l++) {
         FN(nnc_pass_forward)(p, l, l ? p->A[l - 1] : fit->panel[buffer], c.r, MINE(l));
         nnc_barrier_wait(&fit->barrier, threads);
-        if (fit->stop) return;
+        if (fit->stop) return 0;
     }
     FN(loss_and_gradient)(fit, c, SHARE(c.r, thread), SHARE(c.r, thread + 1));
     nnc_barrier_wait(&fit->barrier, threads);
@@ -167,6 +168,7 @@ static void FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int 
     FN(read_chunk)(fit, next, !buffer, thread, threads);
     nnc_barrier_wait(&fit->barrier, threads);
 #undef MINE
+    return 1;
 }
 
 static void FN(epoch_task)(void *arg, int thread, int threads) {
@@ -176,10 +178,10 @@ static void FN(epoch_task)(void *arg, int thread, int threads) {
     nnc_barrier_wait(&fit->barrier, threads);
     FN(read_chunk)(fit, FN(chunk_at)(fit, 0), 0, thread, threads);
     nnc_barrier_wait(&fit->barrier, threads);
-    for (ptrdiff_t begin = 0; begin < fit->X.r && !fit->stop; buffer = !buffer) {
+    for (ptrdiff_t begin = 0; begin < fit->X.r; buffer = !buffer) {
         const FN(chunk) c = FN(chunk_at)(fit, begin);
         if (thread == 0 && fit->options.poll) FN(ask)(fit);
-        FN(step)(fit, c, buffer, thread, threads);
+        if (!FN(step)(fit, c, buffer, thread, threads)) return;
         begin += c.r;
     }
 }
