@@ -48,7 +48,7 @@ def _run(trainer, threads, dtype, folder, raw=False, **options):
     epoch()
     # A peer that does less than the work is not a peer.
     share = learned(parameters(), ((X[:10000] - mean) / std if raw else X[:10000]), y[:10000])
-    assert share > 0.75, f"after an epoch only {share:.0%} of the images are right"
+    assert share > 0.6, f"after an epoch only {share:.0%} of the images are right"
     yield f"{len(X):,} images", epoch
 
 

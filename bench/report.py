@@ -102,7 +102,7 @@ def machine(peers):
     except (OSError, AttributeError):
         model = platform.processor() or platform.machine()
     versions = dict.fromkeys(f"{PEERS[p].title.split(',')[0]} {version(p)}" for p in peers if version(p))
-    return (f"{model}, {info['max_threads']} cores, nnc on {info['isa']}, {platform.system()}, "
+    return (f"{model}, {info['threads']} cores, nnc on {info['isa']}, {platform.system()}, "
             f"Python {platform.python_version()}. {', '.join(versions)}.")
 
 

@@ -90,7 +90,7 @@ def test_a_wrong_include_is_seen(room, line):
         ("python", '#include "ops/threads.h"'),
         ("ops", '#include "threads.h"'),
         ("isa", '#include "../kernels/gemm.c"'),
-        ("isa", '#include "../ops/cpu.h"'),
+        ("ops", '#include "../isa/cpu.h"'),
         ("kernels", '#include "../nnc.h"'),
     ],
 )
