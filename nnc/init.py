@@ -146,8 +146,9 @@ def normalize(data, axis=None):
     # The sums run in float64: with millions of pixels float32 would lose the last digits of the mean.
     mean = data.mean(axis=axis, keepdims=True, dtype=np.float64)
     std = data.std(axis=axis, keepdims=True, dtype=np.float64)
-    constant = data.max(axis=axis, keepdims=True) == data.min(axis=axis, keepdims=True)
-    std[constant] = 1  # asked so, since the std of equal numbers may come out as a rounding error, not as 0
+    # Asked by the extremes: the std of equal numbers may come out as a rounding error instead of 0.
+    least, most = data.min(axis=axis, keepdims=True), data.max(axis=axis, keepdims=True)
+    mean, std = np.where(least == most, least, mean), np.where(least == most, 1, std)
     normalized = ((data - mean) / std).astype(dtype)
     if axis is None:
         return normalized, mean.item(), std.item()

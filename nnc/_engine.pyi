@@ -1,0 +1,70 @@
+"""The C engine as Python sees it: ufuncs, the labels' gate, training. Private; people call what `nnc` exports."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# Elementwise; float32 and float64 loops, everything else is cast to one of them.
+relu: np.ufunc
+leaky_relu: np.ufunc
+sigmoid: np.ufunc
+tanh: np.ufunc
+exp: np.ufunc
+log: np.ufunc
+relu_backward: np.ufunc
+leaky_relu_backward: np.ufunc
+sigmoid_backward: np.ufunc
+tanh_backward: np.ufunc
+sgd: np.ufunc
+
+# Generalised.
+matmul: np.ufunc
+linear: np.ufunc
+add_bias: np.ufunc
+add_bias_backward: np.ufunc
+softmax: np.ufunc
+log_softmax: np.ufunc
+softmax_backward: np.ufunc
+cross_entropy: np.ufunc
+cross_entropy_targets: np.ufunc
+cross_entropy_backward: np.ufunc
+cross_entropy_targets_backward: np.ufunc
+softmax_cross_entropy: np.ufunc
+softmax_cross_entropy_targets: np.ufunc
+softmax_cross_entropy_backward: np.ufunc
+softmax_cross_entropy_targets_backward: np.ufunc
+
+def labels(op: str, y: ArrayLike, n: int, r: int, /) -> NDArray[np.intp]: ...
+def set_num_threads(n: int, /) -> None: ...
+def get_num_threads() -> int: ...
+def cpu_info() -> dict[str, Any]: ...
+def predict(
+    weights: Sequence[NDArray[Any]],
+    biases: Sequence[NDArray[Any]],
+    activations: tuple[str, ...],
+    slope: float,
+    mean: NDArray[Any],
+    std: NDArray[Any],
+    X: NDArray[Any],
+) -> NDArray[Any]: ...
+
+class Fit:
+    def __init__(
+        self,
+        weights: Sequence[NDArray[Any]],
+        biases: Sequence[NDArray[Any]],
+        activations: tuple[str, ...],
+        slope: float,
+        mean: NDArray[Any],
+        std: NDArray[Any],
+        X: NDArray[Any],
+        y: NDArray[Any],
+        batch_size: int,
+        lr: float,
+        momentum: float,
+        shuffle: bool,
+        seed: int,
+    ) -> None: ...
+    def epoch(self) -> float: ...

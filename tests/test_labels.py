@@ -1,0 +1,174 @@
+"""Labels of every form, good and bad, in the losses; one_hot, predict, accuracy."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import reference as ref
+
+A34 = np.random.default_rng(0).standard_normal((3, 4))
+
+LOSSES = [
+    lambda P, y: nnc.cross_entropy(P, y),
+    lambda P, y: nnc.softmax_cross_entropy(P, y),
+    lambda P, y: nnc.cross_entropy_backward(0.5, P, y),
+    lambda P, y: nnc.softmax_cross_entropy_backward(0.5, P, y),
+    lambda P, y: nnc.accuracy(P, y),
+]
+TAKE_LABELS = pytest.mark.parametrize(
+    "op", LOSSES, ids=["ce", "sce", "ce_backward", "sce_backward", "accuracy"]
+)  # fmt: skip
+P34 = ref.softmax(A34)
+
+
+@TAKE_LABELS
+@pytest.mark.parametrize("dtype", "? i1 u1 i2 u2 i4 u4 i8 u8 >i4 <i8 f2 f4 f8 >f8".split())
+def test_labels_of_any_dtype(op, dtype):
+    plain = np.array([0, 1, 1, 0])
+    np.testing.assert_array_equal(op(P34, plain.astype(dtype)), op(P34, plain))
+    padded = np.zeros(8, dtype)
+    padded[::2] = plain
+    np.testing.assert_array_equal(op(P34, padded[::2]), op(P34, plain))
+    np.testing.assert_array_equal(op(P34, padded[-2::-2]), op(P34, plain[::-1]))
+
+
+@TAKE_LABELS
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i4", "i8", "f2", "f4", "f8"])
+def test_one_hot_labels(op, dtype):
+    plain = np.array([0, 2, 1, 0])
+    np.testing.assert_allclose(op(P34, nnc.one_hot(plain, 3, dtype)), op(P34, plain), rtol=1e-14)
+    np.testing.assert_allclose(op(P34, nnc.one_hot(plain, 3, dtype).tolist()), op(P34, plain), rtol=1e-14)
+
+
+@TAKE_LABELS
+@pytest.mark.parametrize(
+    ("y", "says"),
+    [
+        ([0, 1, 3, 5], r"y\[2\].*3.*0\.\.2"),
+        ([0, -1, -3, 1], r"y\[1\].*-1"),
+        ([0.0, 1.0, 1.5, 0.2], r"y\[2\].*1\.5"),
+        ([0.0, np.nan, 1.0, 0.0], r"y\[1\].*nan"),
+        ([0.0, 1.0, 0.0, np.inf], r"y\[3\].*inf"),
+        ([0.0, 1.0, 1e300, -1e300], r"y\[2\]"),
+        (np.array([0, 2**63, 1, 1], np.uint64), r"y\[1\]"),
+        (np.array([0, -(2**63), 1, 1], np.int64), r"y\[1\]"),
+        ([0, 1, 2], r"\(3,\).*4|4.*\(3,\)"),
+        ([0, 1, 2, 0, 1], r"\(5,\).*4|4.*\(5,\)"),
+        ([[0, 1, 2, 0]], r"\(1, 4\)"),
+        ([[0], [1], [2], [0]], r"\(4, 1\)"),
+        (np.full((4, 3), 1 / 3), r"\(4, 3\).*y\.T"),
+        (0, r"\(\)"),
+        (np.zeros((1, 3, 4)), r"\(1, 3, 4\)"),
+        ([[1, 0, 0.5, 0], [0, 1, 0, 0], [0, 0, 0.4, 0.1]], r"y\[:, 2\].*0\.9"),
+        ([[1, np.nan, 0.5, 0], [0, 1, 0, 0], [0, 0, 0.4, 0.1]], r"y\[:, 1\].*nan"),
+    ],
+    ids=str,
+)
+def test_bad_labels(op, y, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        op(P34, y)
+    assert re.match(r"(softmax_)?(cross_entropy)(_backward)?: |accuracy: ", str(caught.value))
+
+
+@TAKE_LABELS
+@pytest.mark.parametrize("y", [np.zeros(4, complex), np.array(["0"] * 4), np.zeros(4, object), 1j * np.eye(3, 4)])
+def test_labels_of_bad_dtype(op, y):
+    with pytest.raises((TypeError, ValueError), match="cross_entropy|accuracy"):
+        op(P34, y)
+
+
+def test_one_class():
+    """n = 1: the one row of (1, r) may be targets, which are all 1."""
+    Z = np.array([[3.0, -2.0]])
+    np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, [0, 0]), [0, 0])
+    np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, [[1, 1]]), [0, 0])
+    with pytest.raises(ValueError, match=r"y\[:, 0\]"):
+        nnc.softmax_cross_entropy(Z, [[0, 0]])
+
+
+def test_float32_soft_targets_sum_to_one():
+    """A softmax computed in float32 is good enough as targets, also of 1000 classes."""
+    Z = 5 * np.random.default_rng(5).standard_normal((1000, 200)).astype(np.float32)
+    for y in (nnc.softmax(Z), nnc.softmax(Z).astype(np.float64), nnc.softmax(Z[:10]).astype(np.float16)):
+        assert np.isfinite(nnc.softmax_cross_entropy(Z[: len(y)], y)).all()
+
+
+def test_zero_probability():
+    P = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, np.nan], [0.0, 0.0, 1.0]])
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(nnc.cross_entropy(P, [0, 0, 2]), [np.inf, 0, 0])
+        np.testing.assert_array_equal(nnc.cross_entropy(P, nnc.one_hot([0, 0, 2], 3)), [np.inf, 0, 0])
+        np.testing.assert_array_equal(nnc.cross_entropy_backward(2.0, P, [0, 0, 2])[:, 0], [-np.inf, 0, 0])
+        np.testing.assert_array_equal(nnc.cross_entropy_backward(2.0, P, [0, 0, 2])[:, 2], [0, 0, -2])
+        Y = nnc.one_hot([0, 0, 2], 3)
+        np.testing.assert_array_equal(nnc.cross_entropy_backward(2.0, P, Y)[:, 2], [0, 0, -2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(nnc.cross_entropy(P, [1, 0, 2]), [0, 0, 0])
+        np.testing.assert_array_equal(nnc.cross_entropy(P, nnc.one_hot([1, 0, 2], 3)), [0, 0, 0])
+
+
+def test_loss_where_the_probability_underflows():
+    for dtype in (np.float32, np.float64):
+        Z = np.array([[0, 1e4, -3e4], [2e4, 0, 3e4]], dtype)
+        np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, [0, 1, 0]), np.array([2e4, 1e4, 6e4], dtype))
+        Y = nnc.one_hot([0, 1, 0], 2, dtype)
+        np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, Y), np.array([2e4, 1e4, 6e4], dtype))
+
+
+def test_mean_in_one_place():
+    """dL = 1/r, as a number or as (r,)."""
+    y = np.array([0, 2, 1, 0])
+    for op in (nnc.softmax_cross_entropy_backward, nnc.cross_entropy_backward):
+        one = op(0.25, P34, y)
+        np.testing.assert_allclose(one, 0.25 * op(1, P34, y))
+        np.testing.assert_array_equal(one, op(np.full(4, 0.25), P34, y))
+        np.testing.assert_array_equal(one, op([0.25] * 4, P34, y))
+        np.testing.assert_array_equal(one, op(np.full(8, 0.25)[::2], P34, y))
+        each = np.array([1.0, 2.0, -1.0, 0.0])
+        np.testing.assert_allclose(op(each, P34, y), each * op(1, P34, y))
+        for bad in (np.ones(3), np.ones((1, 4)), np.ones((4, 1)), np.ones((3, 4))):
+            with pytest.raises(ValueError, match=f"{op.__name__}: dL is .*{re.escape(str(bad.shape))}"):
+                op(bad, P34, y)
+        with pytest.raises(TypeError, match="dL"):
+            op(1j, P34, y)
+
+
+# ---- one_hot, predict, accuracy --------------------------------------------------------------------------------------
+
+
+def test_one_hot():
+    Y = nnc.one_hot([2, 0], 3)
+    np.testing.assert_array_equal(Y, [[0, 1], [0, 0], [1, 0]])
+    assert Y.dtype == np.float64
+    assert nnc.one_hot(np.array([2.0, 0.0], np.float32), 3, np.float32).dtype == np.float32
+    assert nnc.one_hot([], 3).shape == (3, 0)
+    with pytest.raises(ValueError, match=r"one_hot: y\[1\] is 3"):
+        nnc.one_hot([2, 3, 4], 3)
+    with pytest.raises(ValueError, match=r"one_hot: .*\(2, 1\)"):
+        nnc.one_hot([[1], [0]], 3)
+
+
+def test_predict():
+    got = nnc.predict(A34)
+    np.testing.assert_array_equal(got, A34.argmax(0))
+    assert got.dtype == np.intp
+    np.testing.assert_array_equal(nnc.predict(np.zeros((3, 2))), [0, 0])
+    assert nnc.predict(np.zeros((3, 0))).shape == (0,)
+    for bad in (np.zeros(3), np.zeros((0, 3)), np.zeros((2, 2, 2))):
+        with pytest.raises(ValueError, match="predict: P is"):
+            nnc.predict(bad)
+
+
+def test_accuracy():
+    y = A34.argmax(0)
+    y[0] = (y[0] + 1) % 3
+    assert nnc.accuracy(A34, y) == 0.75
+    assert type(nnc.accuracy(A34, y)) is float
+    assert nnc.accuracy(A34, nnc.one_hot(y, 3)) == 0.75
+    assert nnc.accuracy(A34.tolist(), y.tolist()) == 0.75
+    with pytest.raises(ValueError, match="accuracy"):
+        nnc.accuracy(np.zeros((3, 0)), [])
