@@ -1,0 +1,144 @@
+"""A hundred thousand calls that fail, or that come and go, leave nothing behind: no reference, no memory."""
+
+import ctypes
+import gc
+import resource
+import sys
+
+import numpy as np
+import pytest
+
+import nnc
+
+CALLS = 100_000
+X, Y = np.ones((5, 6)), np.arange(6) % 3
+X_WRONG, Y_WRONG, Y_LONG = np.ones((6, 5)), np.full(6, 7), np.zeros(9, int)
+TARGETS_WRONG = np.ones((3, 6))
+net = nnc.MLP([5, 4, 3], seed=0)
+t = net.forward(X)
+
+ENGINE = dict(
+    weights=net.weights, biases=net.biases, activations=net.activations, slope=0.01, mean=net.mean, std=net.std,
+    X=X, y=Y.astype(np.intp), batch_size=2, lr=0.1, momentum=0.0, shuffle=True, seed=0,
+)  # fmt: skip
+
+
+def engine(**wrong):
+    return lambda: nnc._engine.Fit(*(ENGINE | wrong).values())
+
+
+def spoilt():
+    other = nnc.MLP([5, 4, 3], seed=0)
+    other.weights[0] = X
+    return other
+
+
+SPOILT = spoilt()
+
+FAILING = {
+    "constructor, sizes": lambda: nnc.MLP([5, 0, 3]),
+    "constructor, activation": lambda: nnc.MLP([5, 4, 3], "swish"),
+    "constructor, mean": lambda: nnc.MLP([5, 3], mean=X),
+    "forward": lambda: net.forward(X_WRONG),
+    "forward, weights": lambda: SPOILT.forward(X),
+    "backward, label": lambda: net.backward(t, Y_WRONG),
+    "backward, targets": lambda: net.backward(t, TARGETS_WRONG),
+    "predict": lambda: net.predict(X_WRONG),
+    "loss": lambda: net.loss(X, Y_LONG),
+    "accuracy": lambda: net.accuracy(X, Y_WRONG),
+    "fit, X": lambda: net.fit(X_WRONG, Y, progress=False),
+    "fit, y": lambda: net.fit(X, Y_WRONG, progress=False),
+    "fit, lr": lambda: net.fit(X, Y, lr=np.nan, progress=False),
+    "fit, validation": lambda: net.fit(X, Y, validation=(X, Y_WRONG), progress=False),
+    "fit, weights": lambda: SPOILT.fit(X, Y, progress=False),
+    "load": lambda: nnc.MLP.load(__file__),
+    "engine, weights": engine(weights=[X, X]),
+    "engine, biases": engine(biases=net.biases[:1]),
+    "engine, activation": engine(activations=("swish",)),
+    "engine, X": engine(X=X_WRONG),
+    "engine, y": engine(y=np.full(6, 9, np.intp)),
+    "engine, batch": engine(batch_size=0),
+    "engine, mean": engine(mean=np.zeros((2, 1), np.float32)),
+    "engine, seed": engine(seed=-1),
+    "engine, predict": lambda: nnc._engine.predict(
+        net.weights, net.biases, net.activations, 0.01, net.mean, net.std, X_WRONG
+    ),
+    "engine, labels": lambda: nnc._engine.labels("op", Y_WRONG, 3, 6),
+}  # fmt: skip
+
+WORKING = {
+    "fit": lambda: net.fit(X, Y, epochs=1, progress=False),
+    "fit, stopped": lambda: net.fit(X, Y, epochs=3, progress=False, callback=lambda epoch, history: True),
+    "predict": lambda: net.predict(X),
+    "forward and backward": lambda: net.backward(net.forward(X), Y),
+    "constructor": lambda: nnc.MLP([5, 4, 3]),
+    "engine": engine(),
+}
+
+
+def resident():
+    """Bytes of memory that the process holds now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def repeat(function, calls, error):
+    for _ in range(calls):
+        try:
+            function()
+        except error:
+            pass
+
+
+def references():
+    """Of every array and object that the calls above are given."""
+    given = [X, Y, X_WRONG, Y_WRONG, Y_LONG, TARGETS_WRONG, net, t, SPOILT, *t.Z, *t.A]
+    given += [*net.weights, *net.biases, *SPOILT.weights, *SPOILT.biases, *ENGINE.values(), np.dtype("f4"), None]
+    return [sys.getrefcount(thing) for thing in given]
+
+
+def assert_nothing_stays(function, calls, error=()):
+    repeat(function, calls // 10, error)  # caches fill, the allocator takes what it will go on using
+    gc.collect()
+    before, memory, blocks = references(), resident(), sys.getallocatedblocks()
+    repeat(function, calls, error)
+    gc.collect()
+    # One reference a call would be `calls` of them. Memory comes and goes by up to a megabyte for other reasons; a
+    # block is 32 bytes at least where C allocates it, so that the slow test sees any.
+    assert max(abs(now - then) for now, then in zip(references(), before, strict=True)) < calls // 10
+    assert sys.getallocatedblocks() - blocks < calls // 10
+    assert resident() - memory < max(1 << 20, 16 * calls)
+
+
+@pytest.mark.parametrize("leak", ["reference", "object", "memory"])
+def test_a_leak_is_seen(leak):
+    kept, malloc = [], ctypes.CDLL(None).malloc
+    leaks = {"reference": lambda: kept.append(X), "object": lambda: kept.append([]), "memory": lambda: malloc(200)}
+    with pytest.raises(AssertionError):
+        assert_nothing_stays(leaks[leak], CALLS // 10)
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_each_of_these_fails(name):
+    with pytest.raises((ValueError, TypeError, OverflowError)):
+        FAILING[name]()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("name", FAILING)
+def test_failing_calls(name):
+    # Together more than CALLS; a tenth of it each is enough to see a leak, which adds up call by call.
+    assert_nothing_stays(FAILING[name], CALLS // 10, (ValueError, TypeError, OverflowError))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("name", FAILING)
+def test_a_hundred_thousand_failing_calls(name):
+    assert_nothing_stays(FAILING[name], CALLS, (ValueError, TypeError, OverflowError))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("name", WORKING)
+def test_working_calls(name):
+    assert_nothing_stays(WORKING[name], CALLS // 20)
