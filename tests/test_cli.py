@@ -1,0 +1,273 @@
+"""The command line, as a shell sees it: output, exit codes, one line for an error, never a traceback."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_data import needs_fashion, write_four
+
+import nnc
+
+COMMAND = [sys.executable, "-m", "nnc"]
+
+
+def run(*arguments, code=0, **options):
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def error_of(*arguments, **options):
+    """The one line of a command that fails."""
+    done = run(*arguments, code=1, **options)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("nnc: "), done.stderr
+    assert done.stdout == ""
+    return lines[0]
+
+
+def accuracies(stdout):
+    return [float(a) for a in re.findall(r"^epoch .* accuracy (\d\.\d+)", stdout, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The main job, once: (what it printed, the model that it wrote)."""
+    path = tmp_path_factory.mktemp("model") / "model.npz"
+    return run("train", "--out", path), path
+
+
+# ---- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_main_job(trained):
+    done, path = trained
+    assert "MLP([784, 200, 10], activation='relu', dtype='float32')" in done.stdout
+    shown = accuracies(done.stdout)
+    assert len(shown) == 10 and max(shown) >= 0.94
+    assert "100%" in done.stderr and "10/10" in done.stderr  # the progress bar, and nothing of it on stdout
+    assert "%|" not in done.stdout and f"wrote {path}" in done.stdout
+    net = nnc.MLP.load(path)
+    _, (X_val, y_val) = nnc.data.digits()
+    assert net.sizes == (784, 200, 10)
+    assert net.accuracy(X_val.T, y_val) == max(shown)  # the best epoch is what is kept
+
+
+def test_the_images_are_normalized(trained):
+    (X, _), _ = nnc.data.digits()
+    net = nnc.MLP.load(trained[1])
+    assert np.isclose(net.mean.item(), X.mean(dtype=float), rtol=1e-6)
+    assert np.isclose(net.std.item(), X.std(dtype=float), rtol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    for name, options in (("a", []), ("b", ["--threads", 1]), ("c", ["--seed", 1])):
+        run("train", "--epochs", 1, "--out", tmp_path / name, *options)
+    a, b, c = (nnc.MLP.load(tmp_path / name).weights[0] for name in "abc")
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_every_option(tmp_path):
+    done = run(
+        "train", "--data", "digits", "--layers", "784,30,20,10", "--activation", "tanh", "--init", "xavier", "--dtype",
+        "float64", "--epochs", 2, "--batch-size", 100, "--lr", 0.05, "--momentum", 0.9, "--seed", 3, "--threads", 1,
+        "--out", tmp_path / "m", "--plot", tmp_path / "curves.png",
+    )  # fmt: skip
+    assert len(accuracies(done.stdout)) == 2
+    net = nnc.MLP.load(tmp_path / "m")
+    assert net.sizes == (784, 30, 20, 10) and net.activations == ("tanh", "tanh") and net.dtype == np.float64
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_of_idx_files(tmp_path):
+    write_four(tmp_path)  # images of 6 pixels, labels from 0 to 5
+    done = run("train", "--data", tmp_path, "--layers", "6,4,6", "--epochs", 3)
+    assert len(accuracies(done.stdout)) == 3
+
+
+@needs_fashion
+@pytest.mark.slow
+def test_fashion_reaches_088(tmp_path):
+    done = run("train", "--data", "fashion", "--epochs", 20)
+    assert len(accuracies(done.stdout)) == 20 and max(accuracies(done.stdout)) >= 0.88
+
+
+def test_what_cannot_be_written_is_refused_before_training(tmp_path):
+    assert "there is no folder" in error_of("train", "--out", tmp_path / "nowhere" / "m.npz")
+    assert "there is no folder" in error_of("train", "--plot", tmp_path / "nowhere" / "m.png")
+    assert "it is a folder" in error_of("train", "--out", tmp_path)
+
+
+def test_wrong_data(tmp_path):
+    assert "there is no folder /nowhere" in error_of("train", "--data", "/nowhere")
+    assert "train-images-idx3-ubyte" in error_of("train", "--data", tmp_path)
+    write_four(tmp_path)
+    assert "--layers starts with 784, but an image has 6 pixels" in error_of("train", "--data", tmp_path)
+    done = run("train", "--data", tmp_path, "--layers", "6,4,3", code=1)
+    assert re.fullmatch(r"nnc: fit: y\[3\] is 3, .*\n", done.stderr)
+    (tmp_path / "t10k-labels-idx1-ubyte").write_text("no labels")
+    assert "is no IDX file" in error_of("train", "--data", tmp_path)
+
+
+def test_the_plot_needs_matplotlib(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+    message = error_of("train", "--plot", tmp_path / "c.png", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert message == "nnc: --plot needs matplotlib: pip install matplotlib"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["swim"],
+        ["train", "--epochs", "-1"],
+        ["train", "--epochs", "many"],
+        ["train", "--batch-size", "0"],
+        ["train", "--threads", "0"],
+        ["train", "--lr", "nan"],
+        ["train", "--lr", "-1"],
+        ["train", "--layers", "784"],
+        ["train", "--layers", "784,x,10"],
+        ["train", "--layers", "784,0,10"],
+        ["train", "--activation", "swish"],
+        ["train", "--no-such-option"],
+        ["predict"],
+        ["predict", "model.npz"],
+    ],
+    ids=" ".join,
+)
+def test_usage_errors(arguments):
+    done = run(*arguments, code=2)
+    assert done.stderr.startswith("usage: python -m nnc") and done.stdout == ""
+
+
+def test_help():
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"]):
+        assert run(*arguments).stdout.startswith("usage: python -m nnc")
+
+
+def test_ctrl_c():
+    process = subprocess.Popen(
+        [*COMMAND, "train", "--epochs", "1000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "nnc: interrupted" and "Traceback" not in stderr
+
+
+def test_whoever_reads_may_go_away():
+    process = subprocess.Popen(
+        [*COMMAND, "train", "--epochs", "200"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.stdout.close()  # as `| head -1` does
+    stderr = process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    assert "Traceback" not in stderr and "BrokenPipe" not in stderr and "Exception ignored" not in stderr
+
+
+# ---- predict ---------------------------------------------------------------------------------------------------------
+
+
+def write_image(path, pixels):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(pixels).save(path)
+    return path
+
+
+def validation_image(which=0):
+    _, (X_val, y_val) = nnc.data.digits()
+    return X_val[which].reshape(28, 28), int(y_val[which])
+
+
+def prediction(stdout):
+    *lines, last = stdout.splitlines()
+    P = {int(label): float(p) for label, p, *_ in map(str.split, lines)}
+    return P, int(last.removeprefix("prediction: "))
+
+
+def test_predict(trained, tmp_path):
+    path = trained[1]
+    pixels, label = validation_image()
+    done = run("predict", path, write_image(tmp_path / "digit.png", pixels))
+    P, predicted = prediction(done.stdout)
+    right = nnc.MLP.load(path).predict_proba(pixels.reshape(-1, 1))[:, 0]
+    assert list(P) == list(range(10))
+    assert all(abs(P[k] - right[k]) <= 0.00005 + 1e-6 for k in range(10))
+    assert predicted == right.argmax() == label
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("form", ["colour", "16 bits", "palette", "larger", "inverted"])
+def test_predict_reads_other_images(trained, tmp_path, form):
+    image = pytest.importorskip("PIL.Image")
+    pixels, label = validation_image()
+    options = []
+    if form == "colour":
+        picture = image.fromarray(pixels).convert("RGB")
+    elif form == "16 bits":
+        picture = image.fromarray(pixels.astype(np.uint16) * 257)
+    elif form == "palette":
+        picture = image.fromarray(pixels).convert("P")
+    elif form == "larger":
+        picture = image.fromarray(pixels).resize((280, 280))
+    else:
+        picture, options = image.fromarray(255 - pixels), ["--invert"]
+    picture.save(tmp_path / "digit.png")
+    done = run("predict", trained[1], tmp_path / "digit.png", *options)
+    assert prediction(done.stdout)[1] == label and done.stderr == ""
+
+
+def test_dark_on_light_gets_a_word(trained, tmp_path):
+    pixels, _ = validation_image()
+    done = run("predict", trained[1], write_image(tmp_path / "digit.png", 255 - pixels))
+    assert done.stderr.count("\n") == 1 and "--invert" in done.stderr
+
+
+def test_predict_errors(trained, tmp_path):
+    path = trained[1]
+    image = write_image(tmp_path / "digit.png", validation_image()[0])
+    assert "No such file" in error_of("predict", tmp_path / "none.npz", image)
+    assert "No such file" in error_of("predict", path, tmp_path / "none.png")
+    text = tmp_path / "text.png"
+    text.write_text("just text")
+    assert "cannot read" in error_of("predict", path, text)
+    assert "is no model" in error_of("predict", text, image)
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(image.read_bytes()[:100])
+    assert "cannot read" in error_of("predict", path, cut)
+    nnc.MLP([5, 3]).save(tmp_path / "small.npz")
+    assert "takes 5 numbers" in error_of("predict", tmp_path / "small.npz", image)
+
+
+def test_predict_needs_pillow(trained, tmp_path):
+    (tmp_path / "PIL").mkdir()
+    (tmp_path / "PIL" / "__init__.py").write_text("raise ImportError")
+    message = error_of("predict", trained[1], "digit.png", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert message == "nnc: predict needs Pillow: pip install Pillow"
+
+
+# ---- info ------------------------------------------------------------------------------------------------------------
+
+
+def test_info():
+    shown = dict(line.split(maxsplit=1) for line in run("info").stdout.splitlines())
+    assert shown["isa"] == nnc.cpu_info()["isa"] and shown["isa"] in shown["available"]
+    assert shown["numpy"] == np.__version__ and shown["python"].startswith("3.")
+    assert {"nnc", "threads", "tqdm", "matplotlib", "pillow"} <= set(shown)
+
+
+def test_importing_the_command_line_imports_no_extra():
+    code = "import sys, nnc.__main__; print([m for m in ('matplotlib', 'PIL', 'tqdm', 'gzip') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert shown.stdout == "[]\n", shown.stderr
