@@ -88,7 +88,12 @@ static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
     nnc_barrier_wait(&job->barrier, threads);
     for (ptrdiff_t group = 0; group < FN(groups)(job); group++) {
         const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
-        FN(multiply)(job, job->panels + group * job->panel_size, 0, job->g.k, i0, i1, j0, columns);
+        const REAL *panel = job->panels + group * job->panel_size;
+        /* in the pieces that the columns take it in, for the same roundings however many threads there are */
+        for (ptrdiff_t k = 0; k < job->g.k; k += PANEL_ROWS) {
+            const ptrdiff_t rows = job->g.k - k < PANEL_ROWS ? job->g.k - k : PANEL_ROWS;
+            FN(multiply)(job, panel + k * job->kernels->tile_columns, k, rows, i0, i1, j0, columns);
+        }
     }
 }
 
