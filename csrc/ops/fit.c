@@ -83,7 +83,7 @@ static FN(chunk) FN(chunk_at)(const PUBLIC(fit) *fit, ptrdiff_t begin) {
 
 /* Columns j0 .. j1 of the last layer: Z becomes dZ = (P - Y) dL (eq. 10.1), L the losses (eq. 5.2). */
 static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, ptrdiff_t j1) {
-    const FN(kernels) *k = KERNELS;
+    const FN(kernels) *k = fit->pass.k;
     const ptrdiff_t last = fit->net.layers - 1, n = fit->net.sizes[last + 1], ld = fit->pass.ld;
     const REAL *Z = fit->pass.A[last];
     REAL *dZ = fit->pass.dZ[last], *most = fit->most, *sum = fit->sum, *L = fit->L;
@@ -115,15 +115,12 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
 
 /* This thread's share of a chunk, to be asked for ahead of time; nothing if all examples fit into the cache anyway. */
 static nnc_ahead FN(ask_for)(PUBLIC(fit) *fit, FN(chunk) c, int thread, int threads) {
-    const nnc_examples *X = &fit->X;
-    const ptrdiff_t size = X->dtype == NNC_U8 ? 1 : X->dtype == NNC_F32 ? 4
-                                                                        : 8,
-                    bytes = X->m * size;
+    const FN(source) *X = &fit->pass.X;
     const ptrdiff_t begin = SHARE(c.r, thread), end = SHARE(c.r, thread + 1);
-    if (X->input_stride != 1 || X->r * bytes < nnc_cpu_l2()) return (nnc_ahead){0};
+    if (X->input_stride != 1 || fit->X.r * X->bytes < nnc_cpu_l2()) return (nnc_ahead){0};
     for (ptrdiff_t i = begin; i < end; i++)
-        fit->next[i] = (const char *)X->data + (ptrdiff_t)fit->order[c.begin + i] * X->example_stride * size;
-    return (nnc_ahead){fit->next + begin, end - begin, bytes};
+        fit->next[i] = X->data + (ptrdiff_t)fit->order[c.begin + i] * X->step;
+    return (nnc_ahead){fit->next + begin, end - begin, X->bytes};
 }
 
 static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
@@ -153,7 +150,7 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int t
     nnc_barrier_wait(&fit->barrier, threads);
     if (thread == 0) {
         REAL loss;
-        KERNELS->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
+        p->k->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
         fit->loss += (double)loss;
     }
     for (ptrdiff_t l = layers - 1; l > 0; l--) {
@@ -267,8 +264,8 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     fit->chunk = options->batch_size < CHUNK ? options->batch_size : CHUNK;
     if (fit->chunk > X->r) fit->chunk = X->r;
     if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
-    fit->pass = (FN(pass)){.net = &fit->net, .X = &fit->X, .lr = options->lr, .momentum = options->momentum};
-    fit->pass.plain = FN(nnc_pass_plain)(net);
+    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .lr = options->lr, .momentum = options->momentum};
+    fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
     fit->pass.fused = options->momentum == 0 && fit->options.batch_size <= fit->chunk;
 
     const size_t bytes = FN(lay_out)(fit, NULL, labels == NULL);

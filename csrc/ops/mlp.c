@@ -27,15 +27,19 @@ nnc_status FN(nnc_pass_check)(const PUBLIC(mlp) *net, const nnc_examples *X) {
     return NNC_OK;
 }
 
-int FN(nnc_pass_plain)(const PUBLIC(mlp) *net) {
-    int plain = 1;
-    for (ptrdiff_t i = 0; i < net->sizes[0]; i++)
-        plain = plain && net->mean[i * net->mean_s] == 0 && net->std[i * net->std_s] == 1;
-    return plain;
+FN(source) FN(nnc_pass_source)(const PUBLIC(mlp) *net, const nnc_examples *X) {
+    static const ptrdiff_t bytes[] = {[NNC_F32] = 4, [NNC_F64] = 8, [NNC_U8] = 1};
+    FN(source) source = {.data = X->data, .dtype = X->dtype, .m = X->m, .input_stride = X->input_stride};
+    source.bytes = X->m * bytes[X->dtype], source.step = X->example_stride * bytes[X->dtype];
+    source.mean = net->mean, source.std = net->std, source.mean_s = net->mean_s, source.std_s = net->std_s;
+    source.plain = 1;
+    for (ptrdiff_t i = 0; i < X->m; i++)
+        source.plain = source.plain && net->mean[i * net->mean_s] == 0 && net->std[i * net->std_s] == 1;
+    return source;
 }
 
 static void FN(activate)(const FN(pass) *p, ptrdiff_t l, REAL *Z, ptrdiff_t count) {
-    const FN(kernels) *k = KERNELS;
+    const FN(kernels) *k = p->k;
     switch (p->net->activation[l]) {
     case NNC_IDENTITY: return;
     case NNC_RELU: k->relu_forward(Z, Z, NULL, 0, count, 0); return;
@@ -47,7 +51,7 @@ static void FN(activate)(const FN(pass) *p, ptrdiff_t l, REAL *Z, ptrdiff_t coun
 
 /* dA becomes dZ = dA * f'(Z), with f' a function of A (activate) */
 static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, const REAL *A, ptrdiff_t count) {
-    const FN(kernels) *k = KERNELS;
+    const FN(kernels) *k = p->k;
     switch (p->net->activation[l]) {
     case NNC_IDENTITY: return;
     case NNC_RELU: k->relu_backward(dA, dA, A, 0, count, 0); return;
@@ -60,16 +64,9 @@ static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, cons
 /* Examples i0 .. i1 of the chunk: index[i] says which of the caller's, or NULL: `first` + i. Both layouts of X. */
 void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_t *index, ptrdiff_t first, ptrdiff_t i0,
                        ptrdiff_t i1) {
-    const nnc_examples *X = p->X;
-    static const ptrdiff_t bytes[] = {[NNC_F32] = 4, [NNC_F64] = 8, [NNC_U8] = 1};
-    const ptrdiff_t size = bytes[X->dtype];
-    for (ptrdiff_t i = i0; i < i1; i++) {
-        const ptrdiff_t which = index ? (ptrdiff_t)index[i] : first + i;
-        const char *x = (const char *)X->data + which * X->example_stride * size;
-        KERNELS->read_example(rows + i * p->rows_ld, x, X->dtype, X->input_stride, X->m, p->net->mean, p->net->std,
-                              p->net->mean_s, p->net->std_s, p->plain);
-    }
-    KERNELS->transpose(panel + i0, rows + i0 * p->rows_ld, X->m, i1 - i0, p->ld, p->rows_ld);
+    rows += i0 * p->rows_ld;
+    p->k->read_examples(rows, &p->X, index ? index + i0 : NULL, first + i0, i1 - i0, p->rows_ld);
+    p->k->transpose(panel + i0, rows, p->X.m, i1 - i0, p->ld, p->rows_ld);
 }
 
 /* Rows i0 .. i1 of Z = W A + b and, in a hidden layer, of A = f(Z), in place (eqs. 3.9, 12.2 - 12.4) */
@@ -79,7 +76,7 @@ void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, const REAL *input, ptr
     if (i1 <= i0) return;
     FN(gemm_args) g = {.n = i1 - i0, .k = m, .p = r, .A = p->net->W[l] + i0 * m, .B = input, .C = Z};
     g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = p->net->b[l] + i0, g.bias_s = 1;
-    KERNELS->gemm(&g);
+    p->k->gemm(&g);
     if (l < p->net->layers - 1) FN(activate)(p, l, Z, (i1 - i0 - 1) * p->ld + r);
 }
 
@@ -90,13 +87,13 @@ void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_
     if (i1 <= i0) return;
     FN(gemm_args) g = {.n = i1 - i0, .k = p->net->sizes[l + 1], .p = r, .A = p->net->W[l] + i0, .B = p->dZ[l], .C = dA};
     g.a_rs = 1, g.a_cs = m, g.b_rs = p->ld, g.c_rs = p->ld; /* W^T is W with its strides exchanged */
-    KERNELS->gemm(&g);
+    p->k->gemm(&g);
     FN(activate_backward)(p, l - 1, dA, p->A[l - 1] + i0 * p->ld, (i1 - i0 - 1) * p->ld + r);
 }
 
 /* Units i0 .. i1 of a hidden layer, example by example: the A^T of the next layer's dW = dZ A^T */
 void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
-    KERNELS->transpose(p->A_rows[l] + i0, p->A[l] + i0 * p->ld, r, i1 - i0, p->A_rows_ld[l], p->ld);
+    p->k->transpose(p->A_rows[l] + i0, p->A[l] + i0 * p->ld, r, i1 - i0, p->A_rows_ld[l], p->ld);
 }
 
 /* W (n, m) += dZ A^T for rows i0 .. i1 of D, which is W itself or its gradient; likewise b. (eqs. 11.5 - 11.7) */
@@ -108,8 +105,8 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, 
     FN(gemm_args) g = {.n = i1 - i0, .k = r, .p = m, .A = dZ, .B = input_rows, .C = D + i0 * m};
     g.accumulate = accumulate, g.ahead = ahead;
     g.a_rs = p->ld, g.a_cs = 1, g.b_rs = rows_ld, g.c_rs = m;
-    if (m > 0) KERNELS->gemm(&g);
-    KERNELS->row_sums(db + i0, dZ, i1 - i0, r, 1, p->ld, accumulate);
+    if (m > 0) p->k->gemm(&g);
+    p->k->row_sums(db + i0, dZ, i1 - i0, r, 1, p->ld, accumulate);
 }
 
 /* Rows i0 .. i1 of layer l take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
@@ -117,7 +114,7 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, 
  * time so that they are still in the nearest cache when W follows. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, const REAL *input_rows, ptrdiff_t rows_ld, ptrdiff_t r,
                          ptrdiff_t i0, ptrdiff_t i1, int first, int last, nnc_ahead ahead) {
-    const FN(kernels) *k = KERNELS;
+    const FN(kernels) *k = p->k;
     const ptrdiff_t m = p->net->sizes[l];
     REAL *W = p->net->W[l], *b = p->net->b[l];
     if (i1 <= i0) return;

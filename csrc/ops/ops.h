@@ -12,6 +12,7 @@ void nnc_scratch_give(void *memory);
 
 /* Where the i-th of `parts` even shares of `count` begins; the shares are cut at multiples of `unit`. */
 static inline ptrdiff_t nnc_share(ptrdiff_t count, ptrdiff_t unit, int i, int parts) {
+    if (parts == 1) return i == 0 ? 0 : count; /* small networks would feel the divisions */
     const ptrdiff_t units = (count + unit - 1) / unit, begin = units * i / parts * unit;
     return begin < count ? begin : count;
 }

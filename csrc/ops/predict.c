@@ -25,7 +25,7 @@ typedef struct FN(prediction) {
 static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, ptrdiff_t end) {
     const PUBLIC(mlp) *net = job->net;
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL), m = job->X->m, layers = net->layers;
-    FN(pass) pass = {.net = net, .X = job->X, .plain = FN(nnc_pass_plain)(net), .ld = CHUNK};
+    FN(pass) pass = {.net = net, .k = KERNELS, .X = FN(nnc_pass_source)(net, job->X), .ld = CHUNK};
     ptrdiff_t widest = 0;
     pass.rows_ld = (m + unit - 1) / unit * unit;
     for (ptrdiff_t l = 1; l <= layers; l++)
