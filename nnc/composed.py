@@ -33,9 +33,10 @@ def std(a, axis=None, *, ddof=0, keepdims=False):
 
 
 @stands_for(np.clip)
-def clip(a, a_min=None, a_max=None):
-    a = a if a_min is None else np.maximum(a, a_min)
-    return a if a_max is None else np.minimum(a, a_max)
+def clip(a, a_min=None, a_max=None, *, min=None, max=None):
+    least, greatest = a_min if min is None else min, a_max if max is None else max
+    a = a if least is None else np.maximum(a, least)
+    return a if greatest is None else np.minimum(a, greatest)
 
 
 @stands_for(np.linalg.norm)
@@ -126,9 +127,13 @@ def column_stack(tup):
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)) for a in tup], 1)
 
 
-@stands_for(np.split, np.array_split)
-def split(ary, indices_or_sections, axis=0):
+@stands_for(np.array_split)
+def array_split(ary, indices_or_sections, axis=0):
     parts = np.array_split(np.arange(np.shape(ary)[axis]), indices_or_sections)
-    if isinstance(indices_or_sections, int) and len(parts[0]) != len(parts[-1]):
-        raise ValueError(f"np.split: {np.shape(ary)[axis]} entries do not make {indices_or_sections} equal parts")
     return [np.take(ary, part, axis) for part in parts]
+
+
+@stands_for(np.split)
+def split(ary, indices_or_sections, axis=0):
+    np.split(np.empty(np.shape(ary)[axis]), indices_or_sections)  # refuses parts that are not equal
+    return np.array_split(ary, indices_or_sections, axis)

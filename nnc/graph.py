@@ -169,6 +169,8 @@ class Node:
         return (self[i] for i in range(len(self)))
 
     def __len__(self):
+        if not self.value.ndim:
+            raise TypeError("a Node that is a scalar has no length and cannot be iterated over")
         return len(self.value)
 
     def __bool__(self):
@@ -248,6 +250,77 @@ class Node:
         return Steps(self, **options)
 
 
+# ---- from a call to a node -----------------------------------------------------------------------------------------
+
+
+def _new(rule, value, inputs, args, params):
+    """The node that results; `args` are the inputs as arrays. Everything passes here, so it is kept short."""
+    if value.dtype.char not in "fd":
+        raise TypeError(f"{rule.name}: the result would be {value.dtype}, but Nodes are float32 or float64")
+    node = Node.__new__(Node)
+    node.value = value
+    node.grad = node.name = None
+    node.inputs = inputs
+    node.params = params
+    node._rule = rule
+    node._args = args
+    node._serial = next(_serial)
+    return node
+
+
+def _call(rule, args, kwargs):
+    """Apply a row of the table, or a function composed of rows, to Nodes, arrays and numbers."""
+    if not isinstance(rule, Rule):
+        return rule(*args, **kwargs)
+    if rule.takes:
+        args, params = rule.takes(*args, **kwargs)
+    else:
+        n = len(rule.vjps)
+        args, params = args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) != n else _NO_PARAMS
+    inputs = tuple([x if isinstance(x, Node) or type(x) in _AS_IT_IS else np.asarray(x) for x in args])
+    for i in rule.constants:
+        if isinstance(inputs[i], Node):
+            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}, a Node; give its .value")
+    arrays = tuple([_raw(x) for x in inputs])
+    return _new(rule, rule.forward(*arrays, **params), inputs, arrays, params)
+
+
+def _params(rule, positional, keywords):
+    """The arguments that are no operands, by their names."""
+    params = dict(zip(rule.params, positional, strict=False)) | keywords
+    params = {name: value for name, value in params.items() if value is not None}
+    for name in params:
+        if name not in rule.params or name == "-":
+            known = ", ".join(p for p in rule.params if p != "-") or "none"
+            raise TypeError(f"{rule.name}: the argument {name!r} does not work on Nodes (operands come by position, "
+                            f"further arguments: {known})")  # fmt: skip
+    return params
+
+
+def _dispatch(table, function, args, kwargs):
+    """What NumPy hands over."""
+    if function in table:
+        return _call(table[function], args, kwargs)
+    if function in PLAIN:
+        return function(*map(_raw, args), **kwargs)
+    known = sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
+    near = difflib.get_close_matches(function.__name__, known, 3, 0)
+    raise TypeError(f"{_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
+                    "For its number without a gradient take node.value")  # fmt: skip
+
+
+def _name(function):
+    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
+    return f"{module.replace('numpy', 'np')}.{function.__name__}"
+
+
+def _raw(x):
+    return x.value if isinstance(x, Node) else x
+
+
+# ---- backward, and functions of functions ----------------------------------------------------------------------------
+
+
 def ancestors(y):
     """y and all nodes before it, the latest first, so that each comes before what went into it."""
     nodes, seen = [y], {y}
@@ -310,67 +383,63 @@ def _unbroadcast(c, shape, lead):
     return np.add.reduce(c, stretched, keepdims=True) if stretched else c
 
 
-# ---- from a call to a node -----------------------------------------------------------------------------------------
+def value_and_grad(f, argnums=0):
+    """The function that returns f's value and its gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Of arrays, numbers, or lists, tuples and dicts of them; it returns a scalar.
+    argnums : int or tuple of int
+        Which arguments to take the gradient by.
+
+    Returns
+    -------
+    callable
+        With f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and a list where the
+        argument is a list.
+
+    Examples
+    --------
+    >>> f = lambda W, x: np.sum((W @ x) ** 2)
+    >>> nnc.value_and_grad(f)(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
+    (np.float64(121.0), array([[66., 88.]]))
+    """
+
+    def value_and_gradient(*args, **kwargs):
+        args = list(args)
+        wanted = argnums if isinstance(argnums, tuple) else (argnums,)
+        for i in wanted:
+            args[i] = _over(Node, args[i])
+        y = f(*args, **kwargs)
+        y = y if isinstance(y, Node) else Node(y)  # a constant
+        y.backward()
+        gradients = tuple([_over(_gradient, args[i]) for i in wanted])
+        return y.value, gradients if isinstance(argnums, tuple) else gradients[0]
+
+    return value_and_gradient
 
 
-def _new(rule, value, inputs, args, params):
-    """The node that results; `args` are the inputs as arrays. Everything passes here, so it is kept short."""
-    if value.dtype.char not in "fd":
-        raise TypeError(f"{rule.name}: the result would be {value.dtype}, but Nodes are float32 or float64")
-    node = Node.__new__(Node)
-    node.value = value
-    node.grad = node.name = None
-    node.inputs = inputs
-    node.params = params
-    node._rule = rule
-    node._args = args
-    node._serial = next(_serial)
-    return node
+def grad(f, argnums=0):
+    """The function that returns the gradient of f, with the arguments of `value_and_grad`.
+
+    Examples
+    --------
+    >>> nnc.grad(np.tanh)(1.0)
+    np.float64(0.41997434161402614)
+    """
+    function = value_and_grad(f, argnums)
+    return lambda *args, **kwargs: function(*args, **kwargs)[1]
 
 
-def _call(rule, args, kwargs):
-    """Apply a row of the table, or a function composed of rows, to Nodes, arrays and numbers."""
-    if not isinstance(rule, Rule):
-        return rule(*args, **kwargs)
-    if rule.takes:
-        args, params = rule.takes(*args, **kwargs)
-    else:
-        n = len(rule.vjps)
-        args, params = args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) != n else _NO_PARAMS
-    inputs = tuple([x if isinstance(x, Node) or type(x) in _AS_IT_IS else np.asarray(x) for x in args])
-    for i in rule.constants:
-        if isinstance(inputs[i], Node):
-            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}, a Node; give its .value")
-    arrays = tuple([_raw(x) for x in inputs])
-    return _new(rule, rule.forward(*arrays, **params), inputs, arrays, params)
+def _gradient(leaf):
+    return np.zeros_like(leaf.value) if leaf.grad is None else leaf.grad
 
 
-def _params(rule, positional, keywords):
-    """The arguments that are no operands, by their names."""
-    params = dict(zip(rule.params, positional, strict=False)) | keywords
-    params = {name: value for name, value in params.items() if value is not None}
-    for name in params:
-        if name not in rule.params or name == "-":
-            raise TypeError(f"{rule.name}: of a Node there is no argument {name}; there is {', '.join(rule.params)}")
-    return params
-
-
-def _dispatch(table, function, args, kwargs):
-    """What NumPy hands over."""
-    if function in table:
-        return _call(table[function], args, kwargs)
-    if function in PLAIN:
-        return function(*map(_raw, args), **kwargs)
-    known = sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
-    near = difflib.get_close_matches(function.__name__, known, 3, 0)
-    raise TypeError(f"{_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
-                    "For its number without a gradient take node.value")  # fmt: skip
-
-
-def _name(function):
-    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
-    return f"{module.replace('numpy', 'np')}.{function.__name__}"
-
-
-def _raw(x):
-    return x.value if isinstance(x, Node) else x
+def _over(f, tree):
+    """f of every array in lists, tuples and dicts of arrays."""
+    if isinstance(tree, dict):
+        return {key: _over(f, branch) for key, branch in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_over(f, branch) for branch in tree)
+    return f(tree)

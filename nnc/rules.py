@@ -25,15 +25,7 @@ from itertools import count
 
 import numpy as np
 
-try:
-    from . import _engine
-except ImportError:  # the extension is not built yet
-    from types import SimpleNamespace
-
-    from . import reference
-
-    _engine = SimpleNamespace(**vars(reference), exp=np.exp, log=np.log, cross_entropy_targets=reference.cross_entropy)
-    _engine.softmax_cross_entropy_targets = reference.softmax_cross_entropy
+from . import _engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +103,10 @@ def write(latex, names, factors):
 
 
 def _axes(axis, A):
-    """The axes of a reduction as a list of numbers from 0 on."""
-    return list(range(A.ndim)) if axis is None else [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
+    """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
+    if axis is None or not A.ndim:
+        return list(range(A.ndim))
+    return [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
 
 
 def _from_end(axis, A):

@@ -1,0 +1,153 @@
+"""Jacobian matrices as on pages 15 and 16 of the notes: nothing is summed, not even over the examples.
+
+All rows of a Jacobian flow backward together: the seed of `nnc.graph.pullback` is the identity, with one entry in front
+for each number of y, and every vector-Jacobian product takes such an axis along.
+"""
+
+import math
+
+import numpy as np
+
+from .graph import Node, ancestors, pullback
+
+
+def jacobian(y, x, per_example=False):
+    """The derivative of every number of y by every number of x.
+
+    Parameters
+    ----------
+    y, x : Node
+        y was computed from x.
+    per_example : bool
+        Pair the examples, which are y's last axis: the rows of the result are examples, as in the notes. Where x has
+        the examples on its last axis, too (Z, A, X), row i is only about the i-th of them: that of the others is 0.
+        Whether it has is found along the graph, from y to x, and not by its size; a W (n, r) does not.
+
+    Returns
+    -------
+    ndarray
+        (\\*y.shape, \\*x.shape). With per_example, for L (r,): (r, n) by Z (n, r), (r, n, m) by W (n, m), (r, n, 1) by
+        b (n, 1); if y has axes in front of the examples they stand after r.
+
+    Raises
+    ------
+    ValueError
+        If y does not depend on x, or with per_example if y is a scalar.
+
+    Examples
+    --------
+    >>> W, X, b = nnc.Node(np.ones((2, 3))), nnc.Node(np.ones((3, 5))), nnc.Node(np.ones((2, 1)))
+    >>> L = np.sum((W @ X + b) ** 2, axis=0)
+    >>> nnc.jacobian(L, W).shape, nnc.jacobian(L, X).shape
+    ((5, 2, 3), (5, 3, 5))
+    >>> [nnc.jacobian(L, x, per_example=True).shape for x in (W, X, b)]  # page 16
+    [(5, 2, 3), (5, 3), (5, 2, 1)]
+    """
+    for name, node in (("y", y), ("x", x)):
+        if not isinstance(node, Node):
+            raise TypeError(f"jacobian: {name} is a {type(node).__name__}, but must be a Node; nnc.Node wraps an array")
+    path = ancestors(y)
+    if x not in set(path):
+        raise ValueError("jacobian: y was not computed from x, as far as the graph knows")
+    if not per_example:
+        return _pull(y, x, np.eye(y.size, dtype=y.dtype).reshape(y.shape * 2), y.ndim)
+    if not y.ndim:
+        raise ValueError("jacobian: per_example wants y with one entry for each example, L (r,), and y is a scalar; "
+                         "take L and not J = L.mean()")  # fmt: skip
+    front = y.shape[:-1]
+    if _paired(path, x):  # all examples at once: what one adds to the others' columns is 0
+        seeds = np.eye(math.prod(front), dtype=y.dtype).reshape(front * 2 + (1,))
+        return np.moveaxis(_pull(y, x, np.broadcast_to(seeds, front + y.shape), len(front)), -1, 0)
+    return np.moveaxis(jacobian(y, x), len(front), 0)
+
+
+def _pull(y, x, seeds, lead):
+    """x's gradient for each seed, of which there are as many as the first `lead` axes have entries."""
+    shape = seeds.shape[:lead]
+    gradients = pullback(y, seeds.reshape((math.prod(shape), *y.shape)), wrt=x)
+    return gradients[x].reshape(shape + x.shape)
+
+
+# ---- where the examples are ------------------------------------------------------------------------------------------
+
+
+def _paired(path, x):
+    """Whether the last axis of x holds the examples which are on the last axis of path[0], on every way between."""
+    where = {path[0]: path[0].ndim - 1}  # node -> the axis that holds the examples, None if there is none
+    for node in path:
+        if node is x or node not in where:
+            continue
+        for i, operand in enumerate(node.inputs):
+            if isinstance(operand, Node):
+                axis = None if where[node] is None else _axis_of(operand, i, node, where[node])
+                if operand in where and where[operand] != axis:
+                    axis = None  # one way keeps the examples apart and another does not
+                where[operand] = axis
+    return where[x] is not None and where[x] == x.ndim - 1
+
+
+def _axis_of(operand, i, node, k):
+    """The axis of the node's i-th operand that holds the examples, if axis k of the node does; None if no axis does."""
+    if node.op in ("matmul", "linear"):
+        return _axis_of_product(operand, i, node, k)
+    if node.op in ("cross_entropy", "softmax_cross_entropy"):
+        return 1
+    if node.op == "einsum":
+        terms, _, out = node.params["subscripts"].partition("->")
+        return at if (at := terms.split(",")[i].find(out[k])) >= 0 else None
+    if node.op in ("sum", "mean", "max", "min", "prod"):
+        return _axis_of_reduction(operand, node, k)
+    if node.op in ("softmax", "log_softmax", "cumsum", "concatenate", "stack"):
+        along = node.params.get("axis", None if node.op == "cumsum" else 0)
+        if along is None or along % node.ndim == k:
+            return None
+        return k - (node.op == "stack" and along % node.ndim < k)
+    if node.params or node.op in ("ravel", "squeeze", "transpose", "flip"):
+        return _axis_by_trial(operand, node, k)
+    return _axis_of_broadcast(operand, node, k)
+
+
+def _axis_of_product(operand, i, node, k):
+    """Z = W X + b: the columns of Z are those of X, its rows those of W and b, the axes in front are everybody's."""
+    ends = [name for name, x in zip(("rows", "columns"), node.inputs, strict=False) if np.ndim(x) > 1]
+    behind = k - node.ndim + len(ends)
+    if behind >= 0:
+        if ends[behind] == "columns":
+            return operand.ndim - 1 if i == 1 else None
+        return operand.ndim - 2 if i != 1 else None
+    axis = operand.ndim - 2 + behind
+    return axis if axis >= 0 and operand.shape[axis] == node.shape[k] else None
+
+
+def _axis_of_reduction(operand, node, k):
+    axes, axis = list(range(operand.ndim)), node.params.get("axis")
+    gone = axes if axis is None else [a % operand.ndim for a in np.atleast_1d(axis)]
+    left = axes if node.params.get("keepdims") else [a for a in axes if a not in gone]
+    return left[k] if left[k] not in gone else None
+
+
+def _axis_by_trial(operand, node, k):
+    """For operations that move numbers: number the examples along an axis, and see if they come out along axis k."""
+    r = node.shape[k]
+    expected = np.broadcast_to(_along(k, r, node.ndim), node.shape)
+    for axis in reversed(range(operand.ndim)):
+        if operand.shape[axis] == r:
+            numbers = np.broadcast_to(_along(axis, r, operand.ndim), operand.shape)
+            if np.array_equal(node._rule.forward(numbers, **node.params), expected):
+                return axis
+    return None
+
+
+def _along(axis, n, ndim):
+    return np.arange(n).reshape([n if a == axis else 1 for a in range(ndim)])
+
+
+def _axis_of_broadcast(operand, node, k):
+    """For operations that go number by number: axes are matched from the end."""
+    axis = k - node.ndim + operand.ndim
+    if axis < 0 or operand.shape[axis] != node.shape[k]:
+        return None
+    if node.shape[k] == 1 and not operand.inputs:  # one example: is this leaf (n, 1) a bias or a column of data?
+        if any(isinstance(x, Node) and x.inputs for x in node.inputs):
+            return None  # beside what was computed from the example, it is a bias
+    return None if node.op == "add_bias" and operand is node.inputs[1] else axis
