@@ -24,6 +24,8 @@ from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
 
 _LEAF = Rule("leaf", None, "", (), (), (), None, ())
 _NO_PARAMS = {}
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
+_bare = object.__new__
 _AS_IT_IS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32})  # operands that need no conversion
 _serial = count()  # what goes into a node always has a smaller number than the node
 
@@ -94,7 +96,7 @@ class Node:
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     data = property(lambda self: self.value)
-    T = property(lambda self: self.transpose())
+    T = property(lambda self: _apply(RULES["transpose"], (self,), _NO_PARAMS))
 
     # ---- expressions ----------------------------------------------------------------------------------------------
 
@@ -113,15 +115,18 @@ class Node:
             return _new(rule, forward(*args), (self, other), args, _NO_PARAMS)
 
         def reflected(self, other):
-            return _call(rule, (other, self), _NO_PARAMS)
+            return _apply(rule, (other, self), _NO_PARAMS)
 
         return method, reflected
 
     def _method(function):
         """The method that stands for a NumPy function of the node."""
         target = UFUNCS.get(function) or FUNCTIONS.get(function) or function
+        is_rule = isinstance(target, Rule)
 
         def method(self, *args, **kwargs):
+            if is_rule and not args and not kwargs:
+                return _apply(target, (self,), _NO_PARAMS)
             return _call(target, (self, *args), kwargs)
 
         method.__name__ = function.__name__
@@ -150,20 +155,20 @@ class Node:
 
     def reshape(self, *shape):
         """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-        return _call(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
+        return _apply(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
 
     def transpose(self, *axes):
         """As an array's: all axes in reverse without arguments."""
-        axes = axes[0] if len(axes) == 1 else axes or None
-        return _call(RULES["transpose"], (self,), {"axes": axes})
+        axes = axes[0] if len(axes) == 1 else axes
+        return _apply(RULES["transpose"], (self,), {"axes": axes} if axes else _NO_PARAMS)
 
     def relu(self):
         """max(0, z), eq. 12.3."""
-        return _call(RULES["relu"], (self,), _NO_PARAMS)
+        return _apply(RULES["relu"], (self,), _NO_PARAMS)
 
     def __getitem__(self, index):
         index = index if isinstance(index, tuple) else (index,)
-        return _call(RULES["getitem"], (self,), {"index": index})
+        return _apply(RULES["getitem"], (self,), {"index": index})
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -196,12 +201,13 @@ class Node:
                         "np.stack and np.concatenate join Nodes")  # fmt: skip
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        name = _name(ufunc)
+        if method == "__call__" and not kwargs and ufunc in UFUNCS:
+            return _apply(UFUNCS[ufunc], inputs, _NO_PARAMS)
         if method != "__call__":
-            raise TypeError(f"{name}.{method} does not take Nodes; np.sum, np.max, np.cumsum ... and indexing do")
+            raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
         if any(x is not None for x in kwargs.pop("out", ())):
-            raise TypeError(f"{name}: a result with a Node in it is a new Node and cannot be written into an array "
-                            "(out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
+            raise TypeError(f"{_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
+                            "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
         return _dispatch(UFUNCS, ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -228,13 +234,15 @@ class Node:
             if self.value.ndim:
                 raise ValueError(f"backward: the node is {self.shape}, not a scalar: start from a scalar such as "
                                  "J.mean(), or give a seed of the node's shape")  # fmt: skip
-            seed = 1.0
-        seed = np.asarray(seed)
-        if seed.dtype.kind not in "biuf":
-            raise TypeError(f"backward: the seed is {seed.dtype}, but must be real numbers")
-        if seed.ndim and seed.shape != self.shape:
-            raise ValueError(f"backward: the seed is {seed.shape} and the node is {self.shape}; they must be the same")
-        for node, gradient in pullback(self, np.full(self.shape, seed, self.dtype)).items():
+            seed = self.dtype.type(1)
+        else:
+            seed = np.asarray(seed)
+            if seed.dtype.kind not in "biuf":
+                raise TypeError(f"backward: the seed is {seed.dtype}, but must be real numbers")
+            if seed.ndim and seed.shape != self.shape:
+                raise ValueError(f"backward: the seed is {seed.shape}, but must be of the node's shape {self.shape}")
+            seed = np.full(self.shape, seed, self.dtype)
+        for node, gradient in pullback(self, seed).items():
             node.grad = gradient
 
     def graph(self, **options):
@@ -255,9 +263,10 @@ class Node:
 
 def _new(rule, value, inputs, args, params):
     """The node that results; `args` are the inputs as arrays. Everything passes here, so it is kept short."""
-    if value.dtype.char not in "fd":
-        raise TypeError(f"{rule.name}: the result would be {value.dtype}, but Nodes are float32 or float64")
-    node = Node.__new__(Node)
+    dtype = value.dtype
+    if dtype is not _F64 and dtype is not _F32 and dtype.char not in "fd":
+        raise TypeError(f"{rule.name}: the result would be {dtype}, but Nodes are float32 or float64")
+    node = _bare(Node)
     node.value = value
     node.grad = node.name = None
     node.inputs = inputs
@@ -268,21 +277,31 @@ def _new(rule, value, inputs, args, params):
     return node
 
 
+def _apply(rule, operands, params):
+    """Apply a row of the table to Nodes, arrays and numbers."""
+    arrays = []
+    for x in operands:
+        if isinstance(x, Node):
+            arrays.append(x.value)
+        elif type(x) in _AS_IT_IS:
+            arrays.append(x)
+        else:
+            return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
+    for i in rule.constants:
+        if isinstance(operands[i], Node):
+            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}, a Node; give its .value")
+    return _new(rule, rule.forward(*arrays, **params), operands, arrays, params)
+
+
 def _call(rule, args, kwargs):
-    """Apply a row of the table, or a function composed of rows, to Nodes, arrays and numbers."""
+    """The same for a row or a function composed of rows, with the arguments as NumPy has them."""
     if not isinstance(rule, Rule):
         return rule(*args, **kwargs)
     if rule.takes:
-        args, params = rule.takes(*args, **kwargs)
-    else:
-        n = len(rule.vjps)
-        args, params = args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) != n else _NO_PARAMS
-    inputs = tuple([x if isinstance(x, Node) or type(x) in _AS_IT_IS else np.asarray(x) for x in args])
-    for i in rule.constants:
-        if isinstance(inputs[i], Node):
-            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}, a Node; give its .value")
-    arrays = tuple([_raw(x) for x in inputs])
-    return _new(rule, rule.forward(*arrays, **params), inputs, arrays, params)
+        operands, params = rule.takes(*args, **kwargs)
+        return _apply(rule, tuple(operands), params)
+    n = len(rule.vjps)
+    return _apply(rule, args[:n], _params(rule, args[n:], kwargs))
 
 
 def _params(rule, positional, keywords):
@@ -318,7 +337,7 @@ def _raw(x):
     return x.value if isinstance(x, Node) else x
 
 
-# ---- backward, and functions of functions ----------------------------------------------------------------------------
+# ---- backward ---------------------------------------------------------------------------------------------------------
 
 
 def ancestors(y):
@@ -339,39 +358,51 @@ def pullback(y, seed, wrt=None):
     y and it are visited.
     """
     nodes = ancestors(y)
-    if wrt is not None:
-        between = {wrt}
-        for node in reversed(nodes):
-            if any(x in between for x in node.inputs if isinstance(x, Node)):
-                between.add(node)
-        nodes = [node for node in nodes if node in between and node is not wrt]
+    between = None if wrt is None else _between(nodes, wrt)
     lead = seed.shape[: seed.ndim - y.value.ndim]
     gradients = {y: seed}
     borrowed = set()  # nodes whose gradient is another's too, or a view of it: not to be written to
     for node in nodes:
-        g = gradients[node]
+        if between is not None and (node not in between or node is wrt):
+            continue
+        g, value, args, params = gradients[node], node.value, node._args, node.params
         for x, vjp in zip(node.inputs, node._rule.vjps):  # noqa: B905  (the vjps may go on for ever)
-            if not isinstance(x, Node) or (wrt is not None and x not in between):
+            if not isinstance(x, Node) or (between is not None and x not in between):
                 continue
-            c = vjp(g, node.value, *node._args, **node.params)
+            c = vjp(g, value, *args, **params) if params else vjp(g, value, *args)
             shape = lead + x.value.shape
             if c.shape != shape:
                 c = _unbroadcast(c, shape, len(lead))
             if c.dtype is not x.value.dtype:
-                c = c.astype(x.value.dtype)
-            if x not in gradients:
+                c = c.astype(x.value.dtype, copy=False)
+            before = gradients.get(x)
+            if before is None:
                 gradients[x] = c
                 if c is g or c.base is not None:
                     borrowed.add(x)
-            elif x in borrowed:
-                gradients[x] = gradients[x] + c
+            elif x not in borrowed:  # x goes into several nodes: their gradients add up
+                before += c
+                gradients[x] = before
+            elif c is g or c.base is not None:
+                gradients[x] = before + c
                 borrowed.remove(x)
             else:
-                gradients[x] += c  # x goes into several nodes
+                c += before
+                gradients[x] = c
+                borrowed.remove(x)
     for x in borrowed:
         if not x.inputs:  # what a leaf gets is the caller's own
             gradients[x] = gradients[x].copy()
     return gradients
+
+
+def _between(nodes, wrt):
+    """Those of the nodes that were computed from wrt, and wrt."""
+    found = {wrt}
+    for node in reversed(nodes):
+        if any(x in found for x in node.inputs if isinstance(x, Node)):
+            found.add(node)
+    return found
 
 
 def _unbroadcast(c, shape, lead):
@@ -381,65 +412,3 @@ def _unbroadcast(c, shape, lead):
         c = np.add.reduce(c, added)
     stretched = tuple([i for i, n in enumerate(shape) if n != c.shape[i]])
     return np.add.reduce(c, stretched, keepdims=True) if stretched else c
-
-
-def value_and_grad(f, argnums=0):
-    """The function that returns f's value and its gradient.
-
-    Parameters
-    ----------
-    f : callable
-        Of arrays, numbers, or lists, tuples and dicts of them; it returns a scalar.
-    argnums : int or tuple of int
-        Which arguments to take the gradient by.
-
-    Returns
-    -------
-    callable
-        With f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and a list where the
-        argument is a list.
-
-    Examples
-    --------
-    >>> f = lambda W, x: np.sum((W @ x) ** 2)
-    >>> nnc.value_and_grad(f)(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
-    (np.float64(121.0), array([[66., 88.]]))
-    """
-
-    def value_and_gradient(*args, **kwargs):
-        args = list(args)
-        wanted = argnums if isinstance(argnums, tuple) else (argnums,)
-        for i in wanted:
-            args[i] = _over(Node, args[i])
-        y = f(*args, **kwargs)
-        y = y if isinstance(y, Node) else Node(y)  # a constant
-        y.backward()
-        gradients = tuple([_over(_gradient, args[i]) for i in wanted])
-        return y.value, gradients if isinstance(argnums, tuple) else gradients[0]
-
-    return value_and_gradient
-
-
-def grad(f, argnums=0):
-    """The function that returns the gradient of f, with the arguments of `value_and_grad`.
-
-    Examples
-    --------
-    >>> nnc.grad(np.tanh)(1.0)
-    np.float64(0.41997434161402614)
-    """
-    function = value_and_grad(f, argnums)
-    return lambda *args, **kwargs: function(*args, **kwargs)[1]
-
-
-def _gradient(leaf):
-    return np.zeros_like(leaf.value) if leaf.grad is None else leaf.grad
-
-
-def _over(f, tree):
-    """f of every array in lists, tuples and dicts of arrays."""
-    if isinstance(tree, dict):
-        return {key: _over(f, branch) for key, branch in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(_over(f, branch) for branch in tree)
-    return f(tree)

@@ -120,10 +120,12 @@ def _leading(g, C):
 
 def spread(g, A, axis=None, keepdims=False):
     """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
-    axes = _axes(axis, A)
-    kept = tuple([1 if i in axes else n for i, n in enumerate(A.shape)])
-    lead = g.shape[: g.ndim - (A.ndim if keepdims else A.ndim - len(axes))]
-    g, shape = g.reshape(lead + kept), lead + A.shape
+    shape = A.shape
+    if g.ndim:  # a number goes everywhere by itself
+        axes = _axes(axis, A)
+        kept = tuple([1 if i in axes else n for i, n in enumerate(A.shape)])
+        lead = g.shape[: g.ndim - (A.ndim if keepdims else A.ndim - len(axes))]
+        g, shape = g.reshape(lead + kept), lead + A.shape
     if A.size > 4096:
         return np.broadcast_to(g, shape)  # costs no memory, but 3 microseconds
     out = np.empty(shape, g.dtype)
@@ -151,6 +153,8 @@ def reduction(ufunc):
 
 
 def mean(A, axis=None, keepdims=False):
+    if axis is not None and not A.ndim:
+        raise np.exceptions.AxisError(axis, 0)  # as np.mean does, though np.sum does not
     total = np.add.reduce(A, axis, keepdims=keepdims)
     return total / (A.size / max(total.size, 1))
 
@@ -186,6 +190,8 @@ def move_back(move):
     """For functions that put axes in another order."""
 
     def vjp(g, C, A, **params):
+        if A.ndim == 2 and not params:
+            return g.swapaxes(-1, -2)
         order = move(np.empty(range(A.ndim)), **params).shape  # where each axis came from, as axis i is of length i
         lead = g.ndim - A.ndim
         return g.transpose(*range(lead), *[lead + i for i in sorted(range(A.ndim), key=order.__getitem__)])
@@ -276,6 +282,8 @@ def matmul_right(g, C, A, B):
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
     if np.ndim(B) == 0:
+        if B == 2:
+            return g * (2 * A)
         return g * (B * A ** (B - 1)) if B else np.zeros_like(g * A)
     return g * (B * A ** np.where(B == 0, 1, B - 1))
 

@@ -1,7 +1,8 @@
-"""Jacobian matrices as on pages 15 and 16 of the notes: nothing is summed, not even over the examples.
+"""Derivatives beyond `Node.backward`: of functions of arrays, and Jacobian matrices (pages 15 and 16 of the notes).
 
-All rows of a Jacobian flow backward together: the seed of `nnc.graph.pullback` is the identity, with one entry in front
-for each number of y, and every vector-Jacobian product takes such an axis along.
+A Jacobian sums nothing, not even over the examples. All its rows flow backward together: the seed of
+`nnc.graph.pullback` is the identity, with one entry in front for each number of y, and every vector-Jacobian product of
+the table takes such an axis along.
 """
 
 import math
@@ -9,6 +10,68 @@ import math
 import numpy as np
 
 from .graph import Node, ancestors, pullback
+
+
+def value_and_grad(f, argnums=0):
+    """The function that returns f's value and its gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Of arrays, numbers, or lists, tuples and dicts of them; it returns a scalar.
+    argnums : int or tuple of int
+        Which arguments to take the gradient by.
+
+    Returns
+    -------
+    callable
+        With f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and a list where the
+        argument is a list.
+
+    Examples
+    --------
+    >>> f = lambda W, x: np.sum((W @ x) ** 2)
+    >>> nnc.value_and_grad(f)(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
+    (np.float64(121.0), array([[66., 88.]]))
+    """
+
+    def value_and_gradient(*args, **kwargs):
+        args = list(args)
+        wanted = argnums if isinstance(argnums, tuple) else (argnums,)
+        for i in wanted:
+            args[i] = _over(Node, args[i])
+        y = f(*args, **kwargs)
+        y = y if isinstance(y, Node) else Node(y)  # a constant
+        y.backward()
+        gradients = tuple([_over(_gradient, args[i]) for i in wanted])
+        return y.value, gradients if isinstance(argnums, tuple) else gradients[0]
+
+    return value_and_gradient
+
+
+def grad(f, argnums=0):
+    """The function that returns the gradient of f, with the arguments of `value_and_grad`.
+
+    Examples
+    --------
+    >>> nnc.grad(np.tanh)(1.0)
+    np.float64(0.41997434161402614)
+    """
+    function = value_and_grad(f, argnums)
+    return lambda *args, **kwargs: function(*args, **kwargs)[1]
+
+
+def _gradient(leaf):
+    return np.zeros_like(leaf.value) if leaf.grad is None else leaf.grad
+
+
+def _over(f, tree):
+    """f of every array in lists, tuples and dicts of arrays."""
+    if isinstance(tree, dict):
+        return {key: _over(f, branch) for key, branch in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_over(f, branch) for branch in tree)
+    return f(tree)
 
 
 def jacobian(y, x, per_example=False):
