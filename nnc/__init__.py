@@ -6,21 +6,30 @@ The primitives stand in `nnc.functional`, each with its twin in plain NumPy in `
 from . import data, functional, init, reference
 from ._engine import cpu_info, get_num_threads, set_num_threads
 from .derive import derive
+from .check import gradcheck, numerical_gradient
+from .derivatives import grad, jacobian, value_and_grad
 from .functional import *  # noqa: F403 - the names in its __all__
 from .graph import Node
 from .init import normalize
 from .model import MLP
+from .verdict import check_gradient
 
 __all__ = [
     *functional.__all__,
     "MLP",
     "Node",
+    "check_gradient",
     "cpu_info",
     "data",
     "derive",
     "get_num_threads",
+    "grad",
+    "gradcheck",
     "init",
+    "jacobian",
     "normalize",
+    "numerical_gradient",
     "reference",
     "set_num_threads",
+    "value_and_grad",
 ]

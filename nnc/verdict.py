@@ -1,0 +1,231 @@
+"""What is wrong with a gradient that was derived by hand: held against the graph, and named.
+
+The ways to be wrong are those of the derivation: a transpose that was forgotten, a sign, the 1/r of eq. 5.3 missing or
+there twice, a sum over the batch that was left out or runs over another axis.
+"""
+
+from html import escape
+
+import numpy as np
+
+from .graph import Node, ancestors, pullback
+
+
+def check_gradient(mine, J, wrt):
+    """Compare a gradient that you derived with that of the graph, and say what is wrong with it.
+
+    Parameters
+    ----------
+    mine : array_like
+        Your dJ/d(wrt). float32 is right when it is right for float32.
+    J : Node
+        A scalar.
+    wrt : Node
+        One that J was computed from: a parameter, or any result on the way.
+
+    Returns
+    -------
+    Verdict
+        ``.ok``; ``.reason``, the first that fits of "correct", "transposed", "sign", "missing 1/r", "extra 1/r",
+        "not summed over the batch", "summed over the wrong axis", "scale", "shape", "wrong"; ``.factor``, mine / right
+        where one number explains it, else None. Printed, it is a sentence.
+
+    Raises
+    ------
+    ValueError
+        If J is no scalar or was not computed from wrt.
+    TypeError
+        If J or wrt is no Node, or mine is not an array of real numbers.
+
+    Examples
+    --------
+    >>> W, X, y = nnc.Node(np.eye(2, 3), name="W"), np.ones((3, 5)), np.zeros(5, int)
+    >>> Z = W @ X
+    >>> J = nnc.softmax_cross_entropy(Z, y).mean()
+    >>> dZ = nnc.softmax(Z.value) - nnc.one_hot(y, 2)  # without the 1/r
+    >>> nnc.check_gradient(dZ @ X.T, J, W)
+    missing 1/r: dJ/dW is 5 times the right one, and J is a mean over r = 5: the 1/r of eq. 5.3 is missing
+    >>> nnc.check_gradient(dZ / 5 @ X.T, J, W).ok
+    True
+    """
+    for name, node in (("J", J), ("wrt", wrt)):
+        if not isinstance(node, Node):
+            raise TypeError(f"check_gradient: {name} is a {type(node).__name__}, but must be a Node")
+    if J.ndim:
+        raise ValueError(f"check_gradient: J is {J.shape}, but must be a scalar, such as L.mean()")
+    if wrt not in set(ancestors(J)):
+        raise ValueError("check_gradient: J was not computed from wrt, as far as the graph knows")
+    mine = np.asarray(mine)
+    if mine.dtype.kind not in "biuf":
+        raise TypeError(f"check_gradient: mine is {mine.dtype}, but must be real numbers")
+    eps = max(np.finfo(d).eps for d in (mine.dtype, J.dtype, wrt.dtype) if d.kind == "f")
+    return _judge(_Comparison(np.asarray(mine, np.float64), J, wrt, eps))
+
+
+class Verdict:
+    """What `check_gradient` found: ``.ok``, ``.reason``, ``.factor``, and the sentence that it prints."""
+
+    def __init__(self, reason, sentence, factor=None):
+        self.ok = reason == "correct"
+        self.reason, self.sentence, self.factor = reason, sentence, factor
+
+    def __bool__(self):
+        return self.ok
+
+    def __repr__(self):
+        return f"{self.reason}: {self.sentence}"
+
+    def _repr_html_(self):
+        return f"<div>{'✓' if self.ok else '✗'} <b>{escape(self.reason)}</b>: {escape(self.sentence)}</div>"
+
+
+class _Comparison:
+    """Both gradients, and what the graph knows about the batch."""
+
+    def __init__(self, mine, J, wrt, eps):
+        self.mine, self.J, self.wrt, self.eps = mine, J, wrt, eps
+        found = pullback(J, J.dtype.type(1), wrt)
+        self.right = np.asarray(found[wrt], np.float64)
+        self.means = _means(J, wrt)
+        self.name = f"dJ/d{wrt.name}" if wrt.name else "the gradient"
+
+    def same(self, a, b):
+        """Equal in shape, and in value up to rounding: half of the digits of an entry, or noise beside the largest."""
+        if a.shape != b.shape:
+            return False
+        noise = 1000 * self.eps * np.max(np.abs(b), initial=0)
+        return bool(np.all(np.abs(a - b) <= np.sqrt(self.eps) * np.abs(b) + noise))
+
+    def same_numbers(self, a, b):
+        """Equal but for axes of length 1."""
+        return self.same(a.squeeze(), b.squeeze())
+
+    def factors(self):
+        """1, and the r by which a gradient is too large without its 1/r."""
+        return [1, *[r for r, _ in self.means]]
+
+    def of_each_example(self):
+        """For each mean of an operand that ends in the examples: (r, *wrt.shape), what each adds to the gradient."""
+        for _, L in self.means:
+            if L.ndim and L.size:
+                seed = np.asarray(pullback(self.J, self.J.dtype.type(1), L)[L])
+                own = np.eye(L.shape[-1], dtype=L.dtype).reshape(L.shape[-1:] + (1,) * (L.ndim - 1) + L.shape[-1:])
+                yield np.asarray(pullback(L, seed * own, self.wrt)[self.wrt], np.float64)
+
+
+def _means(J, wrt):
+    """(r, operand) of every mean between J and wrt: np.mean, or a sum divided by a number or times one."""
+    found = []
+    for node in ancestors(J):
+        if node.op == "mean":
+            found.append((node.inputs[0].size / max(node.size, 1), node.inputs[0]))
+        elif node.ndim == 0 and node.op in ("divide", "multiply"):
+            orders = [node.inputs] if node.op == "divide" else [node.inputs, node.inputs[::-1]]
+            for total, number in orders:
+                is_constant = not isinstance(number, Node) or number.op == "leaf"
+                if isinstance(total, Node) and total.op == "sum" and is_constant and float(number):
+                    r = float(number) if node.op == "divide" else 1 / float(number)
+                    found.append((r, total.inputs[0]))
+    return [(round(r), L) for r, L in found if r > 1 and abs(r - round(r)) < 1e-6 * r and wrt in set(ancestors(L))]
+
+
+def _judge(c):
+    """The first reason that fits."""
+    for fits in (_correct, _transposed, _sign, _one_over_r, _not_summed, _wrong_axis, _scale, _shape):
+        if verdict := fits(c):
+            return verdict
+    return _wrong(c)
+
+
+def _correct(c):
+    if c.same(c.mine, c.right):
+        return Verdict("correct", f"{c.name} is right", 1.0)
+    return None
+
+
+def _transposed(c):
+    if c.mine.ndim == 2 and c.same(c.mine.T, c.right):
+        return Verdict("transposed", f"{c.name} is {c.right.shape}, and yours is its transpose; of a product A Bᵀ "
+                       "that is B Aᵀ")  # fmt: skip
+    return None
+
+
+def _sign(c):
+    if c.same(c.mine, -c.right):
+        return Verdict("sign", f"{c.name} has the wrong sign, all else is right; is it P - Y and not Y - P?", -1.0)
+    return None
+
+
+def _one_over_r(c):
+    for r, _ in c.means:
+        if c.same(c.mine, r * c.right):
+            return Verdict("missing 1/r", f"{c.name} is {r} times the right one, and J is a mean over r = {r}: the 1/r "
+                           "of eq. 5.3 is missing", float(r))  # fmt: skip
+    for r, _ in c.means:
+        if c.same(c.mine, c.right / r):
+            return Verdict("extra 1/r", f"{c.name} is the right one divided by r = {r} once more: the 1/r of eq. 5.3 "
+                           "enters once", 1 / r)  # fmt: skip
+    return None
+
+
+def _not_summed(c):
+    if c.mine.size <= c.right.size:
+        return None
+    for axis in range(c.mine.ndim):
+        total = c.mine.sum(axis)
+        if total.size == c.right.size:
+            for factor in c.factors():
+                if c.same_numbers(total, factor * c.right):
+                    also = f", and the 1/r is missing, r = {factor}" if factor != 1 else ""
+                    return Verdict("not summed over the batch", f"yours is {c.mine.shape}, and summed over axis {axis} "
+                                   f"it is {c.name} {c.right.shape}: every example adds to it{also}")  # fmt: skip
+    return None
+
+
+def _wrong_axis(c):
+    for parts, axes in _sums(c):
+        for axis in axes:
+            if parts.shape[axis] == 1:
+                continue
+            total = parts.sum(axis, keepdims=True)
+            laid_out = [total.squeeze()]
+            if c.mine.shape == c.right.shape and np.broadcast_shapes(total.shape, c.right.shape) == c.right.shape:
+                laid_out.append(np.broadcast_to(total, c.right.shape))
+            for candidate in laid_out:
+                for factor in c.factors():
+                    if c.same_numbers(c.mine, factor * candidate):
+                        return Verdict("summed over the wrong axis", f"yours is {c.mine.shape}, summed over another "
+                                       f"axis than that of the examples; {c.name} is {c.right.shape}")  # fmt: skip
+    return None
+
+
+def _sums(c):
+    """What could have been summed over an axis that it should not: the gradient itself, each example's part of it."""
+    yield c.right, range(c.right.ndim)
+    for parts in c.of_each_example():
+        yield parts, range(1, parts.ndim)
+
+
+def _scale(c):
+    square = np.sum(c.right * c.right)
+    if c.mine.shape == c.right.shape and square > 0:
+        factor = float(np.sum(c.mine * c.right) / square)
+        if factor != 0 and c.same(c.mine, factor * c.right):
+            return Verdict("scale", f"{c.name} is right but for a factor: yours is {factor:.6g} times as large", factor)
+    return None
+
+
+def _shape(c):
+    if c.mine.shape != c.right.shape:
+        fits = "; its numbers are right" if c.same_numbers(c.mine, c.right) else ""
+        owner = c.wrt.name or "the node"
+        return Verdict("shape", f"{c.name} is of the shape of {owner}, {c.right.shape}, and yours {c.mine.shape}{fits}")
+    return None
+
+
+def _wrong(c):
+    apart = np.abs(c.mine - c.right)
+    at = np.unravel_index(np.argmax(apart), apart.shape)
+    where = f" at {[int(i) for i in at]}" if apart.ndim else ""
+    return Verdict("wrong", f"{c.name} is farthest from the right one{where}: yours is {c.mine[at]:.6g} and should be "
+                   f"{c.right[at]:.6g}")  # fmt: skip
