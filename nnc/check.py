@@ -12,7 +12,8 @@ from .graph import Node, ancestors, pullback
 
 EPS = np.finfo(np.float64).eps
 TOLERANCE = 1e-5
-STEPS = (1e-4, 1e-5, 1e-6, 1e-7)  # the first is the best for most f, the last is the width of a kink
+STEPS = 10.0 ** -np.arange(4, 13)  # the first is the best for most f, smaller ones for an f that bends much
+KINK = 1e-7  # how near by a kink is where there is no derivative
 
 # Which side of its kinks an operation is on, for each number.
 SIDES = {
@@ -182,16 +183,20 @@ class GradientReport:
         """Entry i of argument k, by the step that suits it best."""
         value, a = self._value_of(k), self.gradients[k][i]
         unit = max(1.0, abs(self._args[k][i]))
-        n, noise, bent = _five_points(value, i, STEPS[0] * unit, self._value)
-        error = _relative(a, n, noise)
-        for h in STEPS[1:]:
-            if error < TOLERANCE:
-                break
-            # a smaller step may do where f bends much or has a kink near by
-            closer = (value(i, h * unit) - value(i, -h * unit)) / (2 * h * unit)
-            if not _relative(a, closer) >= error:
-                n, error = closer, _relative(a, closer)
-        if (bent or not error < TOLERANCE) and (what := self._kink(k, i, STEPS[-1] * unit)):
+        with np.errstate(all="ignore"):  # a step may leave the domain of f
+            n, noise, bent = _five_points(value, i, STEPS[0] * unit, self._value)
+            error = _relative(a, n, noise)
+            for h in STEPS[1:] * unit:
+                if error < TOLERANCE:
+                    break
+                up, down = value(i, h), value(i, -h)
+                closer, noise = (up - down) / (2 * h), _noise(h, up, down)
+                if noise > 0.1 * TOLERANCE * max([abs(d) for d in (a, n, closer) if d == d], default=0.0):
+                    break  # from here on it might be right by chance
+                if (new := _relative(a, closer, noise)) < error or error != error:
+                    n, error = closer, new
+            what = self._kink(k, i, KINK * unit) if bent or not error < TOLERANCE else ""
+        if what:
             self.kinks.append((k, i, what))
         else:
             self.differences[k][i], self.errors[k][i] = n, error
@@ -282,12 +287,17 @@ def _relative(a, n, noise=0.0):
     return 0.0 if apart <= 0 else apart / max(abs(a), abs(n))
 
 
+def _noise(h, *values):
+    """What rounding of f may do to a difference."""
+    return 8 * EPS * max(map(abs, values)) / h
+
+
 def _five_points(value, i, h, start):
     """(derivative, its rounding error, whether there is a kink) from f at -h, -h/2, 0, h/2 and h."""
     up, down, half_up, half_down = value(i, h), value(i, -h), value(i, h / 2), value(i, -h / 2)
     wide, narrow = (up - down) / (2 * h), (half_up - half_down) / h
     n = (4 * narrow - wide) / 3  # in which the h² of both goes away
-    noise = 8 * EPS * max(abs(up), abs(down), abs(start)) / h
+    noise = _noise(h, up, down, start)
     # for a smooth f the second difference goes with h², at a kink with h
     bend = 4 * (half_up - 2 * start + half_down) / h - (up - 2 * start + down) / h
     return n, noise, abs(bend) > 8 * noise + TOLERANCE * max(abs(n), abs(wide))

@@ -132,7 +132,7 @@ def _means(J, wrt):
 def _judge(c):
     """The first reason that fits."""
     for fits in (_correct, _transposed, _sign, _one_over_r, _not_summed, _wrong_axis, _scale, _shape):
-        if verdict := fits(c):
+        if (verdict := fits(c)) is not None:
             return verdict
     return _wrong(c)
 
