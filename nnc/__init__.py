@@ -5,9 +5,9 @@ The primitives stand in `nnc.functional`, each with its twin in plain NumPy in `
 
 from . import data, functional, init, reference
 from ._engine import cpu_info, get_num_threads, set_num_threads
-from .derive import derive
 from .check import gradcheck, numerical_gradient
 from .derivatives import grad, jacobian, value_and_grad
+from .derive import derive
 from .functional import *  # noqa: F403 - the names in its __all__
 from .graph import Node
 from .init import normalize

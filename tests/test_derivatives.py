@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_graph import away
+from test_rules import away
 
 import nnc
 from nnc import Node
@@ -112,8 +112,21 @@ def test_three_ways_agree(build):
 def test_shapes_of_section_11(build):
     v, y = tree()
     t = build(v, y)
-    expected = {"Z3": (R, N), "A2": (R, Q), "W3": (R, N, Q), "b3": (R, N, 1), "Z2": (R, Q), "W2": (R, Q, P), "b2": (R, Q, 1),
-                "A1": (R, P), "Z1": (R, P), "W1": (R, P, M), "b1": (R, P, 1), "X": (R, M), "L": (R,)}  # fmt: skip
+    expected = {
+        "Z3": (R, N),
+        "A2": (R, Q),
+        "W3": (R, N, Q),
+        "b3": (R, N, 1),
+        "Z2": (R, Q),
+        "W2": (R, Q, P),
+        "b2": (R, Q, 1),
+        "A1": (R, P),
+        "Z1": (R, P),
+        "W1": (R, P, M),
+        "b1": (R, P, 1),
+        "X": (R, M),
+        "L": (R,),
+    }
     for name, shape in expected.items():
         assert nnc.jacobian(t["L"], t[name], per_example=True).shape == shape
         assert nnc.jacobian(t["L"], t[name]).shape == (R, *t[name].shape)
@@ -196,7 +209,7 @@ def test_what_is_refused():
             nnc.jacobian(*bad)
 
 
-# ---- where the examples are -------------------------------------------------------------------------------------------
+# ---- where the examples are -----------------------------------------------------------------------------------------
 
 X, W = away(3, 5), away(2, 3)
 PAIRS = {  # a way from x, with its examples last, to one number for each: paired, and what an example contributes alone

@@ -107,12 +107,21 @@ def test_where_sizes_agree_the_numbers_decide():
     """Square everywhere: m = p = q = n = r, so that no shape tells anything."""
     t, J, _ = three_layers(r=4, sizes=(4, 4, 4, 4))
     dZ, A = t["Z2"].grad, t["A1"].value
-    for mine, reason in ((dZ @ A.T, "correct"), (A @ dZ.T, "transposed"), (4 * dZ @ A.T, "missing 1/r"), (dZ.T @ A, "wrong"),
-                         (np.einsum("nr,mr->rnm", dZ, A).sum(1), "summed over the wrong axis")):  # fmt: skip
+    for mine, reason in (
+        (dZ @ A.T, "correct"),
+        (A @ dZ.T, "transposed"),
+        (4 * dZ @ A.T, "missing 1/r"),
+        (dZ.T @ A, "wrong"),
+        (np.einsum("nr,mr->rnm", dZ, A).sum(1), "summed over the wrong axis"),
+    ):
         assert nnc.check_gradient(mine, J, t["W2"]).reason == reason
-    for mine, reason in ((dZ.sum(1, keepdims=True), "correct"), (dZ.sum(1, keepdims=True).T, "transposed"),
-                         (dZ.sum(0, keepdims=True).T, "summed over the wrong axis"), (dZ, "not summed over the batch"),
-                         (dZ.sum(0), "summed over the wrong axis")):  # fmt: skip
+    for mine, reason in (
+        (dZ.sum(1, keepdims=True), "correct"),
+        (dZ.sum(1, keepdims=True).T, "transposed"),
+        (dZ.sum(0, keepdims=True).T, "summed over the wrong axis"),
+        (dZ, "not summed over the batch"),
+        (dZ.sum(0), "summed over the wrong axis"),
+    ):
         assert nnc.check_gradient(mine, J, t["b2"]).reason == reason
 
 
@@ -125,8 +134,17 @@ def test_the_first_that_fits():
     assert nnc.check_gradient(-R * right("W1"), NET["L"].mean(), NET["W1"]).reason == "scale"
 
 
-@pytest.mark.parametrize("of_L", [lambda L: L.mean(), lambda L: np.mean(L), lambda L: L.sum() / R, lambda L: np.sum(L) * (1 / R),
-                                  lambda L: (1 / R) * L.sum(), lambda L: L.mean() + 0.1 * (NET["W1"] ** 2).sum()])  # fmt: skip
+@pytest.mark.parametrize(
+    "of_L",
+    [
+        lambda L: L.mean(),
+        lambda L: np.mean(L),
+        lambda L: L.sum() / R,
+        lambda L: np.sum(L) * (1 / R),
+        lambda L: (1 / R) * L.sum(),
+        lambda L: L.mean() + 0.1 * (NET["W1"] ** 2).sum(),
+    ],
+)
 def test_r_is_what_the_mean_divides_by(of_L):
     J = of_L(NET["L"])
     J.backward()

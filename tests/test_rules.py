@@ -1,0 +1,336 @@
+"""Every row of the table of operations, and every composed function, against finite differences.
+
+The test is driven by the table itself: a row without examples fails, and so does a composed function.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc.graph import Node, pullback
+from nnc.rules import FUNCTIONS, RULES, UFUNCS, Rule, row, write
+
+rng = np.random.default_rng(7)
+
+
+def away(*shape):
+    """Numbers of both signs, no two of them close, none close to 0 or to 1: no kink within a finite difference."""
+    size = int(np.prod(shape))
+    return rng.permutation(np.linspace(-0.87, 0.9, size) if size > 1 else np.array([0.6])).reshape(shape)
+
+
+def inside(*shape):
+    return 0.2 + 0.7 * np.abs(away(*shape))
+
+
+LABELS = np.array([2, 0, 2, 1, 0])
+TARGETS = np.full((3, 5), 0.2) + 0.4 * np.eye(3)[:, LABELS]
+PAIRS = [
+    (away(3, 4), away(3, 4) + 0.013),
+    (away(3, 1), away(4)),
+    (away(3, 4), 0.7),
+    (away(), away(2, 3)),
+    (away(2, 1, 3), away(4, 1)),
+]
+POSITIVE_PAIRS = [tuple(abs(np.asarray(x)) + 0.3 for x in pair) for pair in PAIRS]
+ANY = [(away(3, 4),), (away(),), (away(2, 1, 3),)]
+POSITIVE = [(inside(3, 4),), (inside(),)]
+REDUCED = [
+    (away(3, 4), {}),
+    (away(3, 4), {"axis": 0}),
+    (away(2, 3, 4), {"axis": (0, -1)}),
+    (away(), {}),
+    (away(3, 4), {"axis": -1, "keepdims": True}),
+    (away(2, 3, 4), {"axis": 1}),
+    (away(1, 4), {"keepdims": True}),
+]
+CONSTANT = {"leaky_relu": [1], "cross_entropy": [1], "softmax_cross_entropy": [1], "where": [0]}
+
+EXAMPLES = {  # row -> a list of (operand, ..., [params])
+    **dict.fromkeys(
+        ("add", "subtract", "multiply", "divide", "maximum", "minimum", "logaddexp", "hypot", "arctan2"), PAIRS
+    ),
+    "power": [*POSITIVE_PAIRS, (2.5, away(3)), (inside(3), np.array([0.0, 1.0, 2.0]))],
+    **dict.fromkeys(
+        (
+            "negative",
+            "positive",
+            "exp",
+            "exp2",
+            "expm1",
+            "square",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "absolute",
+            "sign",
+            "arctan",
+            "tanh",
+            "relu",
+            "sigmoid",
+            "cbrt",
+        ),
+        ANY,
+    ),
+    **dict.fromkeys(("log", "log2", "log10", "log1p", "sqrt", "reciprocal", "arcsin", "arccos"), POSITIVE),
+    "leaky_relu": [(away(3, 4), 0.01), (away(3), 0.3)],
+    "matmul": [
+        (away(3, 4), away(4, 2)),
+        (away(4), away(4, 2)),
+        (away(3, 4), away(4)),
+        (away(4), away(4)),
+        (away(2, 3, 4), away(4, 2)),
+        (away(2, 3, 4), away(2, 4, 2)),
+        (away(3, 4), away(2, 4, 2)),
+        (away(2, 3, 4), away(4)),
+        (away(4), away(2, 4, 2)),
+        (away(2, 1, 3, 4), away(5, 4, 2)),
+        (away(1, 1), away(1, 1)),
+    ],
+    "add_bias": [(away(3, 4), away(3, 1)), (away(3, 1), away(3, 1))],
+    "linear": [
+        (away(3, 4), away(4, 5), away(3, 1)),
+        (away(3, 3), away(3, 3), away(3, 1)),
+        (away(1, 1), away(1, 1), away(1, 1)),
+    ],
+    "einsum": [],  # its subscripts come first, so it stands with the composed functions
+    "softmax": [
+        (away(3, 4), {"axis": 0}),
+        (away(3, 4), {"axis": 1}),
+        (away(4), {"axis": 0}),
+        (away(2, 3, 4), {"axis": -2}),
+    ],
+    "log_softmax": [(away(3, 4), {"axis": 0}), (away(3, 4), {"axis": -1}), (away(2, 3, 4), {"axis": 1})],
+    "cross_entropy": [(inside(3, 5), LABELS), (inside(3, 5), TARGETS)],
+    "softmax_cross_entropy": [(away(3, 5), LABELS), (5 * away(3, 5), TARGETS)],
+    "where": [
+        (away(3, 4) > 0, away(3, 4), away(3, 4)),
+        (away(3, 4) > 0, away(4), 0.3),
+        (away(3, 1) > 0, away(4), away(3, 1)),
+    ],
+    **dict.fromkeys(("sum", "mean", "max", "min"), REDUCED),
+    "prod": [*REDUCED, (np.array([[0.0, 2.0], [3.0, 0.0], [0.5, 0.7]]), {"axis": 1}), (np.array([0.0, 2.0, 0.0]),)],
+    "cumsum": [(away(3, 4),), (away(3, 4), {"axis": 0}), (away(3, 4), {"axis": -1})],
+    "reshape": [(away(3, 4), {"shape": (2, 6)}), (away(3, 4), {"shape": -1}), (away(), {"shape": (1, 1)})],
+    "ravel": [(away(3, 4),), (away(),)],
+    "squeeze": [(away(3, 1, 4),), (away(1, 3, 1), {"axis": 0})],
+    "expand_dims": [(away(3, 4), {"axis": 1}), (away(3), {"axis": (0, 2)})],
+    "broadcast_to": [(away(3, 1), {"shape": (2, 3, 4)}), (away(), {"shape": (3,)})],
+    "transpose": [(away(3, 4),), (away(2, 3, 4), {"axes": (2, 0, 1)}), (away(2, 3, 4),), (away(3),)],
+    "swapaxes": [(away(2, 3, 4), {"axis1": 0, "axis2": -1})],
+    "moveaxis": [
+        (away(2, 3, 4), {"source": 0, "destination": -1}),
+        (away(2, 3, 4), {"source": (2, 0), "destination": (0, 1)}),
+    ],
+    "getitem": [
+        (away(3, 4), {"index": index})
+        for index in (
+            (1,),
+            (slice(None), 2),
+            (slice(None, None, -1), slice(1, 3)),
+            (..., None, 0),
+            (np.array([0, 0, 2]),),
+            ([2, 2, 1], [0, 0, 3]),
+            (np.array([[0, 1], [1, 1]]),),
+            (slice(None), np.array([3, 3])),
+            (away(3, 4) > 0,),
+            (np.array([True, False, True]),),
+            (np.array([0, 2]), slice(None, 2)),
+            (1, np.array([0, 0])),
+            (True,),
+            (np.int64(1), -1),
+        )
+    ]
+    + [(away(2, 3, 4), {"index": (np.array([0, 0]), slice(None), np.array([1, 1]))}), (away(2), {"index": ()})],
+    "take": [(away(3, 4), {"indices": np.array([0, 0, 2]), "axis": 1}), (away(3, 4), {"indices": [5, 5]})],
+    "take_along_axis": [(away(3, 4), {"indices": np.array([[0, 0], [1, 2], [3, 3]]), "axis": 1})],
+    "diagonal": [(away(3, 4),), (away(2, 3, 3), {"offset": 1, "axis1": 1, "axis2": 2})],
+    "flip": [(away(3, 4),), (away(3, 4), {"axis": 1})],
+    "roll": [(away(3, 4), {"shift": 2}), (away(3, 4), {"shift": 1, "axis": 1})],
+    "rot90": [(away(3, 4),), (away(3, 4), {"k": 2})],
+    "tile": [(away(3, 2), {"reps": (2, 3)})],
+    "repeat": [(away(3, 2), {"repeats": 2}), (away(3, 2), {"repeats": [1, 0, 2], "axis": 0})],
+    "concatenate": [],
+    "stack": [],
+}
+
+COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the operands as Nodes or as arrays
+    np.var: [
+        (np.var, away(3, 4)),
+        (lambda x: np.var(x, 0, ddof=1), away(3, 4)),
+        (lambda x: x.var(axis=1, keepdims=True), away(3, 4)),
+    ],
+    np.std: [(np.std, away(3, 4)), (lambda x: x.std(axis=0, ddof=1), away(3, 4))],
+    np.clip: [
+        (lambda x: np.clip(x, -0.5, 0.5), away(3, 4)),
+        (lambda x: x.clip(max=0.3), away(3, 4)),
+        (lambda x: np.clip(x, a_min=-0.3, a_max=None), away(3, 4)),
+        (np.clip, away(5), away(5) - 0.4, away(5) + 0.41),
+    ],
+    np.linalg.norm: [(np.linalg.norm, away(3, 4)), (lambda x: np.linalg.norm(x, axis=0, keepdims=True), away(3, 4))],
+    np.dot: [
+        (np.dot, away(3, 4), away(4, 2)),
+        (np.dot, away(4), away(4)),
+        (np.dot, away(), away(3)),
+        (lambda x: x.dot(np.ones(3)), away(2, 3)),
+    ],
+    np.vdot: [(np.vdot, away(2, 3), away(2, 3))],
+    np.inner: [(np.inner, away(3), away(3)), (np.inner, away(2, 3), away(4, 3))],
+    np.outer: [(np.outer, away(3), away(2))],
+    np.trace: [(np.trace, away(3, 4)), (lambda x: x.trace(1), away(3, 4)), (np.trace, away(3, 3, 2))],
+    np.tril: [(np.tril, away(3, 4)), (lambda x: np.tril(x, -1), away(3, 4))],
+    np.triu: [(np.triu, away(3, 4)), (lambda x: np.triu(x, 1), away(3, 4))],
+    np.diff: [(np.diff, away(3, 4)), (lambda x: np.diff(x, 2, 0), away(4, 2))],
+    np.fliplr: [(np.fliplr, away(3, 4))],
+    np.flipud: [(np.flipud, away(3, 4))],
+    np.atleast_1d: [(np.atleast_1d, away()), (np.atleast_1d, away(3))],
+    np.atleast_2d: [(np.atleast_2d, away(3)), (np.atleast_2d, away(3, 2))],
+    np.vstack: [(lambda x, y: np.vstack([x, y]), away(3), away(2, 3))],
+    np.hstack: [
+        (lambda x, y: np.hstack([x, y]), away(3), away(2)),
+        (lambda x, y: np.hstack((x, y)), away(3, 2), away(3, 1)),
+    ],
+    np.column_stack: [(lambda x, y: np.column_stack([x, y]), away(3), away(3, 2))],
+    np.split: [(lambda x: np.split(x, [1, 3], 1)[1], away(2, 4)), (lambda x: sum(np.split(x, 2)), away(4))],
+    np.array_split: [(lambda x: np.array_split(x, 3)[1], away(4))],
+    np.concatenate: [
+        (lambda x, y: np.concatenate([x, y]), away(3), away(2)),
+        (lambda x, y: np.concatenate((x, y, x), 1), away(2, 3), away(2, 1)),
+    ],
+    np.stack: [
+        (lambda x, y: np.stack([x, y]), away(3), away(3)),
+        (lambda x, y: np.stack((x, y), axis=-1), away(2, 3), away(2, 3)),
+    ],
+    np.einsum: [
+        (lambda x, y: np.einsum("ij,jk->ik", x, y), away(2, 3), away(3, 2)),
+        (lambda x, y: np.einsum("ij,jk", x, y), away(2, 3), away(3, 2)),
+        (lambda x: np.einsum("ij->j", x), away(2, 3)),
+        (lambda x, y: np.einsum("ij,k->k", x, y), away(2, 3), away(4)),
+        (lambda x, y, z: np.einsum("nr,qr,q->rnq", x, y, z), away(2, 3), away(4, 3), away(4)),
+    ],
+}
+
+
+def split(example):
+    return (example[:-1], example[-1]) if isinstance(example[-1], dict) else (example, {})
+
+
+def functions_of(name):
+    """Every function that the row stands for, by the way a person calls it."""
+    found = [
+        f for table in (UFUNCS, FUNCTIONS) for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name
+    ]
+    return [lambda A, index: A[index]] if name == "getitem" else found
+
+
+def central(f, x, h=1e-6):
+    """df/dx by central differences, of a number f."""
+    x = np.array(x, dtype=np.float64)
+    g = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        at = x[i]
+        x[i] = at + h
+        up = float(f(x))
+        x[i] = at - h
+        g[i] = (up - float(f(x))) / (2 * h)
+        x[i] = at
+    return g
+
+
+def hold(f, *operands, constant=()):
+    """f's values and gradients as a Node are those of f as a function of arrays, for several seeds at once, too."""
+    free = [i for i in range(len(operands)) if i not in constant]
+    nodes = [Node(x) if i in free else x for i, x in enumerate(operands)]
+    y = f(*nodes)
+    np.testing.assert_allclose(y.value, f(*operands), rtol=1e-14, atol=1e-14)
+    seeds = 0.5 + rng.random((3, *y.shape))
+    together = pullback(y, seeds)
+    for seed, k in zip(seeds, range(3), strict=True):
+        y.backward(seed)
+        for i in free:
+            x = nodes[i]
+            assert x.grad.shape == x.shape and x.grad.dtype == x.dtype
+            np.testing.assert_allclose(together[x][k], x.grad, rtol=1e-13, atol=1e-13)
+
+            def cost(value, i=i, seed=seed):
+                return np.sum(seed * f(*operands[:i], value, *operands[i + 1 :]))
+
+            if k == 0:
+                # central differences of step h: h²/6 f''' and eps/h of rounding are both below 1e-9 for these sizes
+                np.testing.assert_allclose(x.grad, central(cost, operands[i]), rtol=1e-6, atol=2e-8)
+        for i in free:  # alone in a graph, beside plain arrays, it gets the same gradient
+            alone = Node(operands[i])
+            f(*operands[:i], alone, *operands[i + 1 :]).backward(seed)
+            np.testing.assert_allclose(alone.grad, nodes[i].grad, rtol=1e-14, atol=1e-14)
+
+
+def test_every_row_has_examples():
+    assert set(EXAMPLES) == set(RULES)
+    assert set(COMPOSED) >= {f for f, rule in FUNCTIONS.items() if not isinstance(rule, Rule) or rule.takes}
+    assert all(functions_of(name) for name in RULES)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
+def test_row(name):
+    for function in functions_of(name):
+        for example in EXAMPLES[name]:
+            operands, params = split(example)
+            if name in ("cross_entropy", "softmax_cross_entropy") and (
+                np.ndim(operands[1]) == 2
+            ) != function.__name__.endswith("targets"):
+                continue
+            hold(lambda *xs, f=function, p=params: f(*xs, **p), *operands, constant=CONSTANT.get(name, ()))
+
+
+@pytest.mark.parametrize("function", COMPOSED, ids=lambda f: f.__name__)
+def test_composed(function):
+    for call, *operands in COMPOSED[function]:
+        hold(call, *operands)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
+def test_row_is_found_out(name, monkeypatch):
+    """The test of the rows, tested: a gradient off by a thousandth fails, whatever the row and the operand."""
+    for i, vjp in enumerate(RULES[name].vjps):
+        if vjp is None:
+            continue
+        wrong = list(RULES[name].vjps)
+        wrong[i] = lambda g, *rest, vjp=vjp, **params: (c := vjp(g, *rest, **params)) + 1e-3 * (1 + abs(c))
+
+        def apply(rule, *args, right=nnc.graph._apply, wrong=tuple(wrong)):
+            return right(replace(rule, vjps=wrong) if rule.name == name else rule, *args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(nnc.graph, "_apply", apply)
+            with pytest.raises(AssertionError):
+                test_row(name)
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_has_its_latex():
+    parts = {"0": "A", "1": "B", "2": "C", "out": "O", "g": "G", "r": "5", "shape0": "s", "ones0": "1"}
+    for rule in RULES.values():
+        assert rule.latex and len(rule.vjps_latex) == (1 if rule.takes else len(rule.vjps))
+        for latex, vjp in zip(rule.vjps_latex, rule.vjps, strict=False):
+            assert (latex is None) == (vjp is None)
+        for latex in (rule.latex, *filter(None, rule.vjps_latex)):
+            text = write(latex, parts, parts)
+            assert text.count("{") == text.count("}") and not any("{" + key + "}" in text for key in ("0", "g", "out"))
+
+
+def test_a_new_operation_is_one_row(monkeypatch):
+    for table in ("RULES", "UFUNCS", "FUNCTIONS"):
+        monkeypatch.setattr(nnc.rules, table, new := dict(getattr(nnc.rules, table)))
+        if hasattr(nnc.graph, table):
+            monkeypatch.setattr(nnc.graph, table, new)
+    with pytest.raises(TypeError, match="deg2rad"):
+        np.deg2rad(Node(1.0))
+    row("deg2rad", np.deg2rad, r"\frac{\pi}{180} {0}", (lambda g, C, A: g * (np.pi / 180), r"\frac{\pi}{180} {g}"))
+    hold(np.deg2rad, away(3))
+    assert np.deg2rad(Node(1.0)).op == "deg2rad"
