@@ -201,11 +201,14 @@ class Node:
                         "np.stack and np.concatenate join Nodes")  # fmt: skip
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if method == "__call__" and not kwargs and ufunc in UFUNCS:
-            return _apply(UFUNCS[ufunc], inputs, _NO_PARAMS)
+        rule = UFUNCS.get(ufunc)
+        if rule is not None and method == "__call__" and "out" not in kwargs:
+            if len(inputs) == 1 and not kwargs:  # most of the calls, so they go straight
+                return _new(rule, rule.forward(self.value), inputs, (self.value,), _NO_PARAMS)
+            return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
         if method != "__call__":
             raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
-        if any(x is not None for x in kwargs.pop("out", ())):
+        if "out" in kwargs:
             raise TypeError(f"{_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
                             "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
         return _dispatch(UFUNCS, ufunc, inputs, kwargs)
@@ -287,10 +290,10 @@ def _apply(rule, operands, params):
             arrays.append(x)
         else:
             return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
-    for i in rule.constants:
-        if isinstance(operands[i], Node):
-            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}, a Node; give its .value")
-    return _new(rule, rule.forward(*arrays, **params), operands, arrays, params)
+    if rule.constants and any(isinstance(operands[i], Node) for i in rule.constants):
+        raise TypeError(f"{rule.name}: no gradient flows through argument {rule.constants[0] + 1}; give its .value")
+    value = rule.forward(*arrays, **params) if params else rule.forward(*arrays)
+    return _new(rule, value, operands, arrays, params)
 
 
 def _call(rule, args, kwargs):
@@ -306,14 +309,16 @@ def _call(rule, args, kwargs):
 
 def _params(rule, positional, keywords):
     """The arguments that are no operands, by their names."""
-    params = dict(zip(rule.params, positional, strict=False)) | keywords
-    params = {name: value for name, value in params.items() if value is not None}
-    for name in params:
+    if positional:
+        keywords = dict(zip(rule.params, positional, strict=False)) | keywords
+    for name, value in keywords.items():
+        if value is None:
+            return _params(rule, (), {name: value for name, value in keywords.items() if value is not None})
         if name not in rule.params or name == "-":
             known = ", ".join(p for p in rule.params if p != "-") or "none"
             raise TypeError(f"{rule.name}: the argument {name!r} does not work on Nodes (operands come by position, "
                             f"further arguments: {known})")  # fmt: skip
-    return params
+    return keywords
 
 
 def _dispatch(table, function, args, kwargs):
@@ -370,11 +375,11 @@ def pullback(y, seed, wrt=None):
             if not isinstance(x, Node) or (between is not None and x not in between):
                 continue
             c = vjp(g, value, *args, **params) if params else vjp(g, value, *args)
-            shape = lead + x.value.shape
-            if c.shape != shape:
+            like = x.value
+            if c.shape != (shape := lead + like.shape if lead else like.shape):
                 c = _unbroadcast(c, shape, len(lead))
-            if c.dtype is not x.value.dtype:
-                c = c.astype(x.value.dtype, copy=False)
+            if c.dtype is not like.dtype:
+                c = c.astype(like.dtype, copy=False)
             before = gradients.get(x)
             if before is None:
                 gradients[x] = c

@@ -267,6 +267,8 @@ def matrices(g, A, B):
 
 def matmul_left(g, C, A, B):
     """dA = dC Bᵀ (eq. 11.5)."""
+    if A.ndim == B.ndim == 2:
+        return _engine.matmul(g, B.T)
     dC, _, matrix = matrices(g, A, B)
     dA = _engine.matmul(dC, matrix.swapaxes(-1, -2))
     return dA[..., 0, :] if A.ndim == 1 else dA
@@ -274,6 +276,8 @@ def matmul_left(g, C, A, B):
 
 def matmul_right(g, C, A, B):
     """dB = Aᵀ dC."""
+    if A.ndim == B.ndim == 2:
+        return _engine.matmul(A.T, g)
     dC, matrix, _ = matrices(g, A, B)
     dB = _engine.matmul(matrix.swapaxes(-1, -2), dC)
     return dB[..., 0] if B.ndim == 1 else dB

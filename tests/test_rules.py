@@ -301,11 +301,11 @@ def test_row_is_found_out(name, monkeypatch):
         wrong = list(RULES[name].vjps)
         wrong[i] = lambda g, *rest, vjp=vjp, **params: (c := vjp(g, *rest, **params)) + 1e-3 * (1 + abs(c))
 
-        def apply(rule, *args, right=nnc.graph._apply, wrong=tuple(wrong)):
+        def new(rule, *args, right=nnc.graph._new, wrong=tuple(wrong)):
             return right(replace(rule, vjps=wrong) if rule.name == name else rule, *args)
 
         with monkeypatch.context() as patch:
-            patch.setattr(nnc.graph, "_apply", apply)
+            patch.setattr(nnc.graph, "_new", new)
             with pytest.raises(AssertionError):
                 test_row(name)
 
