@@ -67,6 +67,24 @@ def as_truth(op, y, n, r, dtype):
     return targets(op, y, np.broadcast_to(dtype.type(0), (n, r)))[0].astype(dtype, copy=False)
 
 
+# ---- the net's own arrays --------------------------------------------------------------------------------------------
+
+
+def parameters(op, name, arrays, shapes, dtype):
+    """Refuse a list of weights or biases in which the user has put something that the engine cannot write into."""
+    if len(arrays) != len(shapes):
+        raise ValueError(f"{op}: net.{name} holds {len(arrays)} arrays, but the net has {len(shapes)} layers")
+    for i, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
+        known = isinstance(array, np.ndarray)
+        if known and array.shape == shape and array.dtype == dtype and array.flags.carray:
+            continue
+        found = f"{array.dtype} {array.shape}" if known else type(array).__name__
+        if found == f"{dtype} {shape}":
+            found += ", but read-only or not in one C-ordered piece"
+        this = f"net.{name}[{i}]"
+        raise ValueError(f"{op}: {this} must be {dtype} {shape} and is {found}; write into the array: {this}[...] = W")
+
+
 # ---- options ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,13 +3,22 @@
 Images are rows here, (r, m) uint8, as they lie in the files; a net takes them as columns: `images.T`, without a copy.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pair = tuple[NDArray[np.uint8], NDArray[np.intp]]
+    Place = str | os.PathLike[str]
 
 __all__ = ["digits", "load_idx", "mnist", "fashion_mnist"]
 
@@ -21,7 +30,7 @@ _CHUNK = 1 << 20
 _VALIDATION = slice(2000, 3000)
 
 
-def digits():
+def digits() -> tuple[Pair, Pair]:
     """5,000 handwritten digits that come with the package, 500 of each.
 
     They are a part of MNIST, by Yann LeCun and Corinna Cortes, under CC BY-SA 3.0.
@@ -44,7 +53,7 @@ def digits():
     return rest, (images[_VALIDATION].copy(), labels[_VALIDATION].copy())
 
 
-def load_idx(path):
+def load_idx(path: Place) -> NDArray[Any]:
     """The array in an IDX file, plain or compressed with gzip, in the machine's byte order.
 
     An IDX file is two zero bytes, a byte for the type, a byte for the number of dimensions, the dimensions as
@@ -107,7 +116,7 @@ def _read_idx(file, path):
         raise ValueError(f"load_idx: {path} announces {ndim} dimensions: {error}") from None
 
 
-def mnist(root=None):
+def mnist(root: Place | None = None) -> tuple[Pair, Pair]:
     """MNIST from its four IDX files: 60,000 digits to train on, 10,000 for the test.
 
     Parameters
@@ -132,7 +141,7 @@ def mnist(root=None):
     return _four_files("mnist", root, (), "get the files of MNIST and set NNC_DATA to their folder")
 
 
-def fashion_mnist(root=None):
+def fashion_mnist(root: Place | None = None) -> tuple[Pair, Pair]:
     """Fashion-MNIST from its four IDX files: 60,000 pictures of clothes in ten classes, 10,000 for the test.
 
     Parameters

@@ -4,16 +4,25 @@
 `fit` and `predict` do the same arithmetic in the C engine, whole epochs at a time, and keep nothing.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import _engine, arguments, storage, training
 from . import functional as F
 from .arguments import as_examples, as_truth, at_least_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Seed = int | np.random.Generator | None
 
 # name: (A from Z, dZ from dA and A); `slope` matters to leaky_relu alone
 _ACTIVATIONS = {
@@ -34,24 +43,24 @@ def _shapes(arrays):
 class Forward(NamedTuple):
     """What `MLP.forward` computed: X (m, r) after mean and std; Z[0] is z¹, A[0] is a¹; P (n, r), the probabilities."""
 
-    X: np.ndarray
-    Z: list
-    A: list
-    P: np.ndarray
+    X: NDArray[Any]
+    Z: list[NDArray[Any]]
+    A: list[NDArray[Any]]
+    P: NDArray[Any]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Forward(X {self.X.shape}, Z {_shapes(self.Z)}, A {_shapes(self.A)}, P {self.P.shape})"
 
 
 class Gradients(NamedTuple):
     """What `MLP.backward` computed: the gradients of J, the mean loss; dW[0] is ∂J/∂W¹, dA[0] is ∂J/∂a¹."""
 
-    dW: list
-    db: list
-    dZ: list
-    dA: list
+    dW: list[NDArray[Any]]
+    db: list[NDArray[Any]]
+    dZ: list[NDArray[Any]]
+    dA: list[NDArray[Any]]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "Gradients(" + ", ".join(f"{name} {_shapes(arrays)}" for name, arrays in self._asdict().items()) + ")"
 
 
@@ -105,15 +114,15 @@ class MLP:
 
     def __init__(
         self,
-        sizes,
-        activation="relu",
-        init="kaiming",
-        dtype=np.float32,
-        seed=None,
-        slope=0.01,
-        mean=0.0,
-        std=1.0,
-    ):
+        sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        init: str | Callable[[int, int], ArrayLike] = "kaiming",
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+        slope: float = 0.01,
+        mean: ArrayLike = 0.0,
+        std: ArrayLike = 1.0,
+    ) -> None:
         self.sizes = arguments.sizes(sizes)
         self.activations = arguments.activations(activation, len(self.sizes) - 2, tuple(_ACTIVATIONS))
         self.dtype = arguments.real_dtype(dtype)
@@ -130,7 +139,7 @@ class MLP:
 
     # ---- line by line ------------------------------------------------------------------------------------------------
 
-    def forward(self, X):
+    def forward(self, X: ArrayLike) -> Forward:
         """Scores, activations and probabilities of every layer, as derived (section 10 of the notes).
 
         Parameters
@@ -164,7 +173,7 @@ class MLP:
             Z.append(F.linear(W, A[-1], b))
         return Forward(X, Z, A, F.softmax(Z[-1]))
 
-    def backward(self, t, y):
+    def backward(self, t: Forward, y: ArrayLike) -> Gradients:
         """Gradients of the mean loss J with respect to every W, b, Z and A (section 10 of the notes).
 
         Parameters
@@ -213,19 +222,19 @@ class MLP:
 
     def fit(
         self,
-        X,
-        y,
-        epochs=10,
-        batch_size=64,
-        lr=0.1,
-        momentum=0.0,
-        validation=None,
-        shuffle=True,
-        seed=None,
-        progress=True,
-        callback=None,
-        keep_best=False,
-    ):
+        X: ArrayLike,
+        y: ArrayLike,
+        epochs: int = 10,
+        batch_size: int = 64,
+        lr: float = 0.1,
+        momentum: float = 0.0,
+        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        shuffle: bool = True,
+        seed: Seed = None,
+        progress: bool = True,
+        callback: Callable[[int, training.History], object] | None = None,
+        keep_best: bool = False,
+    ) -> training.History:
         """Train: for each epoch, for each batch, W ← W - lr ∂J/∂W and b ← b - lr ∂J/∂b (eqs. 6.3, 6.4).
 
         A whole epoch is one call of the C engine, without Python's lock, shared among `nnc.get_num_threads` threads;
@@ -288,7 +297,7 @@ class MLP:
                 self, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best
             )
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """P (n, r): the probability of each class, for each example of X (m, r); in the net's dtype (eq. 4.2).
 
         Raises
@@ -305,7 +314,7 @@ class MLP:
         """
         return self._proba("predict_proba", X)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Labels (r,): for each example of X (m, r) the row of its largest probability.
 
         Raises
@@ -322,7 +331,7 @@ class MLP:
         """
         return F.predict(self._proba("predict", X))
 
-    def accuracy(self, X, y):
+    def accuracy(self, X: ArrayLike, y: ArrayLike) -> float:
         """The share of the examples X (m, r) whose prediction is their label; y as in `fit`.
 
         Raises
@@ -342,7 +351,7 @@ class MLP:
         y = as_truth("accuracy", y, self.sizes[-1], X.shape[1], self.dtype)
         return F.accuracy(self._proba("accuracy", X), y)
 
-    def loss(self, X, y):
+    def loss(self, X: ArrayLike, y: ArrayLike) -> float:
         """J, the mean cross-entropy over the examples X (m, r) (eqs. 5.2, 5.3); y as in `fit`.
 
         Raises
@@ -372,7 +381,7 @@ class MLP:
 
     # ---- to keep -----------------------------------------------------------------------------------------------------
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the net to `path`, an .npz file, whole or not at all; the path is taken as given, no ending is added.
 
         What is kept: sizes, activations, slope, mean, std, weights and biases; not the state of the random generator.
@@ -396,7 +405,7 @@ class MLP:
         storage.save(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> MLP:
         """The net that `save` wrote to `path`.
 
         Raises
@@ -410,14 +419,14 @@ class MLP:
 
     # ---- to see ------------------------------------------------------------------------------------------------------
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shown = ""
         if self.activations:
             same = len(set(self.activations)) == 1
             shown = f"activation={(self.activations[0] if same else list(self.activations))!r}, "
         return f"MLP({list(self.sizes)}, {shown}dtype={self.dtype.name!r}): {_count(self):,} parameters"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """A table of the layers for a notebook; it names no colour, so it reads in a light and in a dark theme."""
         rows = []
         for layer, (m, n) in enumerate(pairwise(self.sizes)):
@@ -435,19 +444,8 @@ class MLP:
 
     def _parameters(self, op):
         """The two lists, after a look at every array: they are public, and the engine writes into them unasked."""
-        for name, arrays, columns in (("weights", self.weights, self.sizes), ("biases", self.biases, None)):
-            if len(arrays) != len(self.sizes) - 1:
-                layers = len(self.sizes) - 1
-                raise ValueError(f"{op}: net.{name} holds {len(arrays)} arrays, but the net has {layers} layers")
-            for i, array in enumerate(arrays):
-                shape = (self.sizes[i + 1], columns[i] if columns else 1)
-                if not (
-                    isinstance(array, np.ndarray)
-                    and array.shape == shape
-                    and array.dtype == self.dtype
-                    and array.flags.carray
-                ):
-                    raise ValueError(_wrong_parameter(op, f"net.{name}[{i}]", array, shape, self.dtype))
+        arguments.parameters(op, "weights", self.weights, [(n, m) for m, n in pairwise(self.sizes)], self.dtype)
+        arguments.parameters(op, "biases", self.biases, [(n, 1) for n in self.sizes[1:]], self.dtype)
         return self.weights, self.biases
 
     def _normalized(self, X):
@@ -479,16 +477,6 @@ class MLP:
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._new_lock()
-
-
-def _wrong_parameter(op, name, array, shape, dtype):
-    if isinstance(array, np.ndarray):
-        found = f"{array.dtype} {array.shape}"
-        if array.shape == shape and array.dtype == dtype:
-            found += ", but read-only or not in one C-ordered piece"
-    else:
-        found = type(array).__name__
-    return f"{op}: {name} must be {dtype} {shape} and is {found}; write into the array instead: {name}[...] = W"
 
 
 def _count(net):

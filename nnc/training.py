@@ -22,17 +22,17 @@ class History:
         The time spent training, without the validation.
     """
 
-    def __init__(self):
-        self.loss = []
-        self.accuracy = []
-        self.seconds = []
+    def __init__(self) -> None:
+        self.loss: list[float] = []
+        self.accuracy: list[float] = []
+        self.seconds: list[float] = []
 
-    def last(self):
+    def last(self) -> str:
         """The last epoch in a few words."""
         accuracy = f", accuracy {self.accuracy[-1]:.4f}" if self.accuracy else ""
         return f"loss {self.loss[-1]:.4f}{accuracy}"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         epochs = len(self.loss)
         parts = [f"{epochs} epoch" + ("s" if epochs != 1 else "")]
         if self.loss:
