@@ -1,0 +1,113 @@
+"""nnc/plot.py: what the pictures show, read back from the figures."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import plot
+from nnc.training import History
+
+pytest.importorskip("matplotlib")
+
+
+def make_history(accuracy=True):
+    history = History()
+    history.loss = [2.0, 1.0, 0.5]
+    history.accuracy = [0.5, 0.7, 0.6] if accuracy else []
+    history.seconds = [0.1] * 3
+    return history
+
+
+@pytest.mark.parametrize("accuracy", [False, True])
+def test_history(accuracy):
+    figure = plot.history(make_history(accuracy))
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "accuracy"][: 1 + accuracy]
+    curves = [ax.lines[0].get_ydata().tolist() for ax in figure.axes]
+    assert curves == [[2.0, 1.0, 0.5], [0.5, 0.7, 0.6]][: 1 + accuracy]
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [0, 1, 2]
+
+
+def shown(figure):
+    """The images in a figure, in reading order."""
+    return [np.asarray(ax.images[0].get_array()) for ax in figure.axes if ax.images]
+
+
+@pytest.mark.parametrize("r", [1, 3, 11])
+def test_images(r):
+    X = np.random.default_rng(0).integers(0, 256, (r, 12), dtype=np.uint8)
+    figure = plot.images(X, titles=range(r), shape=(3, 4), columns=5)
+    assert all(np.array_equal(a, b.reshape(3, 4)) for a, b in zip(shown(figure), X, strict=True))
+    assert [ax.get_title() for ax in figure.axes][:r] == [str(i) for i in range(r)]
+    square = np.random.default_rng(0).integers(0, 256, (r, 2, 2))
+    assert np.array_equal(shown(plot.images(square.reshape(r, 4))), square)
+    assert np.array_equal(shown(plot.images(square)), square)
+
+
+def test_weights_are_on_one_scale_with_0_in_the_middle():
+    W = np.array([[1.0, -3.0, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
+    figure = plot.weights(W)
+    assert np.array_equal(shown(figure), W.reshape(2, 2, 2))
+    assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(-3.0, 3.0)}
+
+
+def test_histograms_share_their_axis_and_count_everything():
+    arrays = [np.random.default_rng(i).standard_normal((5, 40)) / (i + 1) for i in range(7)]
+    figure = plot.histograms(arrays)
+    drawn = [ax for ax in figure.axes if ax.patches]
+    assert len(drawn) == 7 and len({ax.get_xlim() for ax in drawn}) == 1
+    assert all(sum(bar.get_height() for bar in ax.patches) == 200 for ax in drawn)
+    assert "z^{7}" in drawn[6].get_title() and f"{arrays[6].std():.2g}" in drawn[6].get_title()
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_confusion(probabilities):
+    y, predicted = np.array([0, 0, 0, 2, 1]), np.array([0, 0, 1, 2, 1])
+    figure = plot.confusion(nnc.one_hot(predicted, 3) if probabilities else predicted, y)
+    counts = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in figure.axes[0].texts}
+    assert counts == {(0, 0): "2", (0, 1): "1", (1, 1): "1", (2, 2): "1"}
+    assert np.allclose(shown(figure)[0][0], [2 / 3, 1 / 3, 0])
+
+
+@pytest.mark.parametrize(
+    "match, call",
+    [
+        (r"images: X is \(784,\)", lambda: plot.images(np.ones(784))),
+        ("images: 12 pixels are no square", lambda: plot.images(np.ones((2, 12)))),
+        ("images: there are 2 images and 1 titles", lambda: plot.images(np.ones((2, 4)), titles=["a"])),
+        (r"weights: W is \(0, 4\)", lambda: plot.weights(np.ones((0, 4)))),
+        ("histograms: there is no array", lambda: plot.histograms([])),
+        (r"confusion: there are \(3,\) predictions and \(2,\) labels", lambda: plot.confusion([0, 1, 2], [0, 1])),
+    ],
+)
+def test_errors(match, call):
+    with pytest.raises(ValueError, match=match):
+        call()
+
+
+def test_reads_on_a_light_and_on_a_dark_page():
+    """Nothing behind the picture, and letters in a grey that stands out from black and from white."""
+    from matplotlib.colors import to_rgba
+
+    figure = plot.history(make_history())
+    assert to_rgba(figure.get_facecolor())[3] == 0
+    for ax in figure.axes:
+        assert to_rgba(ax.get_facecolor())[3] == 0
+        for text in [ax.title, ax.xaxis.label, *ax.get_xticklabels()]:
+            level = sum(to_rgba(text.get_color())[:3]) / 3
+            assert 0.4 < level < 0.6
+
+
+def test_figures_are_closed_and_the_style_stays_inside():
+    import matplotlib.pyplot as plt
+
+    before = dict(plt.rcParams)
+    plot.history(make_history())
+    assert plt.get_fignums() == [] and dict(plt.rcParams) == before
+
+
+def test_matplotlib_is_imported_by_the_first_picture_only():
+    code = "import sys, nnc, nnc.plot; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
