@@ -362,19 +362,19 @@ def pullback(y, seed, wrt=None):
     The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node, only the nodes between
     y and it are visited.
     """
-    nodes = ancestors(y)
-    between = None if wrt is None else _between(nodes, wrt)
+    nodes, between = ancestors(y), None
+    if wrt is not None:
+        between = _between(nodes, wrt)
+        nodes = [node for node in nodes if node in between and node is not wrt]
     lead = seed.shape[: seed.ndim - y.value.ndim]
     gradients = {y: seed}
     borrowed = set()  # nodes whose gradient is another's too, or a view of it: not to be written to
     for node in nodes:
-        if between is not None and (node not in between or node is wrt):
-            continue
-        g, value, args, params = gradients[node], node.value, node._args, node.params
-        for x, vjp in zip(node.inputs, node._rule.vjps):  # noqa: B905  (the vjps may go on for ever)
+        g, value, args, params, vjps = gradients[node], node.value, node._args, node.params, node._rule.vjps
+        for i, x in enumerate(node.inputs):
             if not isinstance(x, Node) or (between is not None and x not in between):
                 continue
-            c = vjp(g, value, *args, **params) if params else vjp(g, value, *args)
+            c = vjps[i](g, value, *args, **params) if params else vjps[i](g, value, *args)
             like = x.value
             if c.shape != (shape := lead + like.shape if lead else like.shape):
                 c = _unbroadcast(c, shape, len(lead))

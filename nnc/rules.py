@@ -21,11 +21,10 @@ import operator
 import re
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 
 import numpy as np
 
-from . import _engine
+from . import _engine, functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Rule:
     name: str
     forward: object  # a function of arrays
     latex: str
-    vjps: object  # an iterable of functions, one for each array that goes in
+    vjps: object  # vjps[i] is that of the i-th array that goes in
     vjps_latex: tuple
     params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
@@ -73,8 +72,8 @@ class EachOperand:
     def __init__(self, vjp):
         self.vjp = vjp
 
-    def __iter__(self):
-        return (partial(self.vjp, i) for i in count())
+    def __getitem__(self, i):
+        return partial(self.vjp, i)
 
 
 _KEY = re.compile(r"\{(\w+)\}")
@@ -339,7 +338,7 @@ row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 # ---- products, layers
 
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
-    (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=_engine.matmul)
+    (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=functional.matmul)
 row("add_bias", _engine.add_bias, "{0} + {1}",
     (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
@@ -435,7 +434,8 @@ row("ravel", np.ravel, r"\mathrm{ravel}({0})", (reshape_back, r"\mathrm{reshape}
 row("squeeze", np.squeeze, r"\mathrm{squeeze}({0})", (reshape_back, r"\mathrm{reshape}({g})"), params="axis")
 row("expand_dims", np.expand_dims, "{0}", (reshape_back, r"\mathrm{reshape}({g})"), params="axis")
 row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), params="shape")
-row("transpose", np.transpose, "{0}^T", (move_back(np.transpose), "{g}^T"), params="axes")
+row("transpose", np.transpose, "{0}^T", (move_back(np.transpose), "{g}^T"),
+    params="axes", forward=lambda A, axes=None: A.transpose(axes))
 row("swapaxes", np.swapaxes, "{0}^T", (move_back(np.swapaxes), "{g}^T"), params="axis1 axis2")
 row("moveaxis", np.moveaxis, "{0}^T", (move_back(np.moveaxis), "{g}^T"), params="source destination")
 row("getitem", getitem, "{0}[i]", (getitem_back, r"\mathrm{scatter}({g})"), params="index")

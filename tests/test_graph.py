@@ -1,11 +1,14 @@
 """The graph: what a Node must do, and what it must not do unseen. The operations are tested in test_rules.py."""
 
+import doctest
+import importlib
 import operator
 
 import numpy as np
 import pytest
 from test_rules import away, central, hold, inside
 
+import nnc
 from nnc import Node, _engine, grad, value_and_grad
 from nnc.graph import ancestors
 
@@ -449,3 +452,26 @@ def test_section_6():
     expected = {b2: dz2, w2: dz2 * float(a1), z1: dz1, b1: dz1, w1: dz1 * x}
     for node, g in expected.items():
         np.testing.assert_allclose(node.grad, g, rtol=1e-14)
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["graph", "rules", "derivatives", "check", "verdict"])
+def test_the_examples_in_the_documentation(module):
+    module = importlib.import_module("nnc." + module)
+    result = doctest.testmod(module, extraglobs={"nnc": nnc, "np": np})
+    assert result.attempted and not result.failed
+
+
+def test_errors_name_the_operation_and_the_shapes():
+    W, X, b = Node(np.ones((3, 4))), np.ones((5, 4)), Node(np.zeros(3))
+    for f, words in (
+        (lambda: nnc.linear(W, X, b), r"linear: W is \(3, 4\) and X is \(5, 4\).*X\.T"),
+        (lambda: nnc.linear(W, X.T, b), r"linear: b is \(3,\).*reshape"),
+        (lambda: W @ X, r"matmul: A is \(3, 4\) and B is \(5, 4\)"),
+        (lambda: X @ W, r"matmul: A is \(5, 4\) and B is \(3, 4\)"),
+        (lambda: nnc.softmax_cross_entropy(W, [0, 1, 2, 3]), r"softmax_cross_entropy: y\[3\] is 3"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            f()
