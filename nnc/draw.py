@@ -234,5 +234,11 @@ def text(x, y, words, style):
 
 def text_width(words, size):
     """About how wide a text is in pixels; never less than DejaVu Sans, the widest of the fonts, makes it."""
-    narrow, wide = " .,:;'|!ijlIf()[]t", "mMwW@…"
-    return size * sum(0.4 if c in narrow else 1.0 if c in wide or c > "\u2e80" else 0.7 for c in words)
+    narrow, wide, widest = " .,:;'|!ijlIf()[]t", "ABCDGHKNOQRUVXY&#+−=<>~×^", "mMwW@%…"
+
+    def width(c):
+        if c in narrow:
+            return 0.41
+        return 1.03 if c in widest or c > "\u2e80" else 0.85 if c in wide or c > "\u02ff" else 0.7
+
+    return size * sum(map(width, words))

@@ -6,7 +6,8 @@ from .graph import Node, ancestors
 
 SAMPLE = 24  # entries of an array that are compared one by one; a direction through all of them is compared beside
 STEP = np.finfo(np.float64).eps ** (1 / 3)  # of a central difference: rounding and truncation weigh the same
-SUSPICIOUS = 1e-5
+SUSPICIOUS = 1e-5  # a relative difference that calls for a look whether J has a kink
+FLOOR = 1e-4  # gradients below this part of J count as if they were as large: rounding of J hides the least of them
 
 
 class Replay:
@@ -19,7 +20,7 @@ class Replay:
 
     def operands(self, node, values=None):
         values = values or self.values
-        return [values.get(x, self.values[x]) if isinstance(x, Node) else _wide(x) for x in node.inputs]
+        return [values.get(x, self.values[x]) if isinstance(x, Node) else x for x in node.inputs]
 
     def compute(self, node, values):
         return np.asarray(node._rule.forward(*self.operands(node, values), **node.params))
@@ -46,17 +47,14 @@ class Replay:
         return J
 
 
-def _wide(x):
-    return x.astype(np.float64) if isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f" else x
-
-
 def compare(J, x, gradient):
     """Hold a gradient at x against central differences of the function J.
 
     Returns
     -------
     residual : float
-        The largest difference, relative to the largest entry of either. NaN when nothing could be compared.
+        The largest difference, relative to the largest entry of either, or to 0.0001 |J| if that is larger (of a gradient
+        that is 0 a difference only finds the rounding of J). NaN when nothing could be compared.
     checked, skipped : int
         How many entries were compared, and how many left out because J has a kink there.
 
@@ -71,12 +69,13 @@ def compare(J, x, gradient):
     """
     rng = np.random.default_rng(0)
     places = np.arange(x.size) if x.size <= SAMPLE else np.sort(rng.choice(x.size, SAMPLE, replace=False))
-    scale = np.abs(gradient).max(initial=0.0)
+    here = J(x)
+    scale = max(np.abs(gradient).max(initial=0.0), FLOOR * abs(here))
     pairs, skipped = [], 0  # (slope by the gradient, slope by differences)
     for place in places:
         direction = np.zeros(x.size)
         direction[place] = max(1.0, abs(x.flat[place]))
-        pair = _slopes(J, x, gradient, direction.reshape(x.shape), scale)
+        pair = _slopes(J, here, x, gradient, direction.reshape(x.shape), scale)
         skipped += pair is None
         if pair:
             pairs.append(np.array(pair) / direction[place])
@@ -87,17 +86,17 @@ def compare(J, x, gradient):
         scale = max(scale, np.abs(right).max())
         error = np.abs(mine - right).max() / (scale or 1.0)
     if x.size > SAMPLE:
-        length = np.sqrt(np.square(gradient).sum())  # what a slope along random signs amounts to
-        pair = _slopes(J, x, gradient, rng.choice([-1.0, 1.0], x.shape), length)
+        length = max(np.sqrt(np.square(gradient).sum()), FLOOR * abs(here))  # as a slope along random signs
+        pair = _slopes(J, here, x, gradient, rng.choice([-1.0, 1.0], x.shape), length)
         if pair:
             error = max(error, abs(pair[0] - pair[1]) / (max(length, abs(pair[1])) or 1.0))
     return float(error if checked else np.nan), checked, skipped
 
 
-def _slopes(J, x, gradient, direction, scale):
+def _slopes(J, here, x, gradient, direction, scale):
     """The slope of J along a direction, by the gradient and by a central difference; None where J has a kink."""
     mine = float((gradient * direction).sum())
-    here, (ahead, back) = J(x), (J(x + side * STEP * direction) for side in (1, -1))
+    ahead, back = (J(x + side * STEP * direction) for side in (1, -1))
     right = (ahead - back) / (2 * STEP)
     if not abs(mine - right) <= SUSPICIOUS * max(scale, abs(right)):
         # In a smooth function the slopes before and behind x come nearer to each other by half with half the step.

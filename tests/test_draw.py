@@ -213,7 +213,12 @@ def dejavu_width(text, size):
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    return TextPath((0, 0), text, size=size, prop=FontProperties(family="DejaVu Sans")).get_extents().width
+    return TextPath((0, 0), text.replace("$", r"\$"), size=size, prop=FontProperties(family="DejaVu Sans")).get_extents().width
+
+
+def test_the_width_of_a_text_is_not_underestimated():
+    for c in map(chr, [*range(33, 127), *map(ord, "−×…÷¹²³⁴⁵–αβδσ∂Σñéŷᵀ")]):
+        assert 30 * dejavu_width(c * 40, 1) <= 31 * draw.text_width(c * 40, 1), c
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
