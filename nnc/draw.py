@@ -234,7 +234,7 @@ def text(x, y, words, style):
 
 def text_width(words, size):
     """About how wide a text is in pixels; never less than DejaVu Sans, the widest of the fonts, makes it."""
-    narrow, wide, widest = " .,:;'|!ijlIf()[]t", "ABCDGHKNOQRUVXY&#+−=<>~×^", "mMwW@%…"
+    narrow, wide, widest = " .,:;'|!ijlIf()[]t", "ABCDGHKNOQRUVXY&#+−=<>~×÷^", "mMwW@%…"
 
     def width(c):
         if c in narrow:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from .check import _five_points
 from .graph import Node, ancestors
 
 SAMPLE = 24  # entries of an array that are compared one by one; a direction through all of them is compared beside
 STEP = np.finfo(np.float64).eps ** (1 / 3)  # of a central difference: rounding and truncation weigh the same
-SUSPICIOUS = 1e-5  # a relative difference that calls for a look whether J has a kink
+SUSPICIOUS = 1e-5  # a relative difference for which a kink would be an excuse
 FLOOR = 1e-4  # gradients below this part of J count as if they were as large: rounding of J hides the least of them
 
 
@@ -53,8 +54,8 @@ def compare(J, x, gradient):
     Returns
     -------
     residual : float
-        The largest difference, relative to the largest entry of either, or to 0.0001 |J| if that is larger (of a gradient
-        that is 0 a difference only finds the rounding of J). NaN when nothing could be compared.
+        The largest difference, relative to the largest entry of either, or to 0.0001 |J| if that is larger: of a
+        gradient that is 0, differences only find the rounding of J. NaN when nothing could be compared.
     checked, skipped : int
         How many entries were compared, and how many left out because J has a kink there.
 
@@ -94,15 +95,8 @@ def compare(J, x, gradient):
 
 
 def _slopes(J, here, x, gradient, direction, scale):
-    """The slope of J along a direction, by the gradient and by a central difference; None where J has a kink."""
+    """The slope of J along a direction, by the gradient and by differences; None where J has a kink."""
     mine = float((gradient * direction).sum())
-    ahead, back = (J(x + side * STEP * direction) for side in (1, -1))
-    right = (ahead - back) / (2 * STEP)
-    if not abs(mine - right) <= SUSPICIOUS * max(scale, abs(right)):
-        # In a smooth function the slopes before and behind x come nearer to each other by half with half the step.
-        halves = [J(x + side * STEP / 2 * direction) for side in (1, -1)]
-        gap, half_gap = (ahead + back - 2 * here) / STEP, (halves[0] + halves[1] - 2 * here) / (STEP / 2)
-        noise = 100 * np.finfo(np.float64).eps * max(map(abs, (here, ahead, back))) / STEP
-        if abs(gap) > noise and not 0.25 * abs(gap) < abs(half_gap) < 0.75 * abs(gap):
-            return None
-    return mine, right
+    right, _, kink = _five_points(lambda _, step: J(x + step * direction), None, STEP, here)
+    far = not abs(mine - right) <= SUSPICIOUS * max(scale, abs(right))
+    return None if kink and far else (mine, right)

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from test_graph import CONSTANT, EXAMPLES, functions_of, split
+from test_rules import CONSTANT, EXAMPLES, functions_of, split
 
 import nnc
 from nnc import functional as F
@@ -256,7 +256,8 @@ MEANING = {name: getattr(np, name) for name in FUNCTIONS} | {"e": np.e, "abs": a
 MEANING |= {"relu": lambda z: max(z, 0), "sigma": lambda z: 1 / (1 + np.exp(-z))}
 OF_NUMBERS = (
     "add subtract multiply divide power negative positive exp exp2 expm1 log log2 log10 log1p logaddexp sqrt cbrt "
-    "square reciprocal absolute hypot sin cos tan sinh cosh arcsin arccos arctan arctan2 maximum minimum relu sigmoid tanh"
+    "square reciprocal absolute hypot sin cos tan sinh cosh arcsin arccos arctan arctan2 maximum minimum relu "
+    "sigmoid tanh"
 )
 
 
@@ -377,7 +378,7 @@ def test_names_by_part_and_by_expression():
 
 
 def test_no_two_nodes_share_a_name():
-    x, y = nnc.Node(1.0, name="x"), nnc.Node(2.0, name="x")
+    x, y = nnc.Node(0.2, name="x"), nnc.Node(0.5, name="x")
     J = (x + y) * np.exp(np.exp(np.exp(x * y * x * y))) + nnc.Node(2.0) + nnc.Node(3.0)
     names = Names(J)
     nodes = nnc.graph.ancestors(J)
@@ -394,7 +395,6 @@ def test_what_u_stands_for_is_said():
         assert formula in derivation.latex() and latex_text(formula) in str(derivation)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_any_name_compiles(name):
     import logging
@@ -404,7 +404,6 @@ def test_any_name_compiles(name):
     assert "\n" not in name_text(name)
 
 
-@settings(deadline=None)
 @given(st.floats())
 def test_any_number_compiles(x):
     compiles(number_latex(x, 2))

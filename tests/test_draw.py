@@ -213,7 +213,8 @@ def dejavu_width(text, size):
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    return TextPath((0, 0), text.replace("$", r"\$"), size=size, prop=FontProperties(family="DejaVu Sans")).get_extents().width
+    font = FontProperties(family="DejaVu Sans")
+    return TextPath((0, 0), text.replace("$", r"\$"), size=size, prop=font).get_extents().width
 
 
 def test_the_width_of_a_text_is_not_underestimated():
