@@ -1,5 +1,7 @@
 """What happens around the epochs of MLP.fit: history, validation, the callback, the best epoch, threads, refusals."""
 
+import os
+import signal
 import sys
 import threading
 
@@ -208,6 +210,31 @@ def test_two_threads_on_two_nets_do_not_disturb_each_other():
     for thread, net in zip(threads, nets_, strict=True):
         thread.join()
         assert_equal(net, right)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_child_of_a_fork_can_train_a_net_that_a_thread_of_its_parent_was_training():
+    X, y = examples(2000, 100)
+    net = nnc.MLP([100, 50, N], seed=0)
+    in_the_middle, enough = threading.Event(), threading.Event()
+
+    def callback(epoch, history):
+        in_the_middle.set()
+        return enough.is_set()
+
+    thread = threading.Thread(target=lambda: train(net, X, y, epochs=10**9, callback=callback))
+    thread.start()
+    in_the_middle.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # instead of waiting for a thread that is not there
+        try:
+            os._exit(0 if train(net, X, y).loss else 1)
+        finally:
+            os._exit(1)
+    enough.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_other_threads_run_during_an_epoch():
