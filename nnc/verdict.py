@@ -87,7 +87,7 @@ class _Comparison:
         found = pullback(J, J.dtype.type(1), wrt)
         self.right = np.asarray(found[wrt], np.float64)
         self.means = _means(J, wrt)
-        self.name = f"dJ/d{wrt.name}" if wrt.name else "the gradient"
+        self.name = f"d{J.name or 'J'}/d{wrt.name}" if wrt.name else "the gradient"
 
     def same(self, a, b):
         """Equal in shape, and in value up to rounding: half of the digits of an entry, or noise beside the largest."""
