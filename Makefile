@@ -16,6 +16,14 @@ demo: $(VENV)/has-nothing-else
 test: $(VENV)/has-test
 	$(BIN)/python -m pytest
 
+# Executes all notebooks and stores them with their outputs.
+notebooks: $(VENV)/has-notebooks
+	$(BIN)/python notebooks/run.py
+
+# The notebooks as a person sees them, in JupyterLab in a headless Chromium: apt install chromium chromium-driver.
+test-browser: $(VENV)/has-browser
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
+
 # Beside NumPy, the peers that are installed: $(BIN)/pip install '.[bench]' for all of them.
 bench: $(VENV)/has-plot
 	$(BIN)/python -m bench
@@ -38,7 +46,8 @@ asan:
 	NNC_SANITIZE=address,undefined $(MAKE) -C $(ASAN) PYTHON=$(PYTHON) VENV=.venv .venv/has-test
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    .venv/bin/python -m pytest -m "not slow" --deselect tests/test_build.py --deselect tests/test_c.py
+	    .venv/bin/python -m pytest -m "not slow and not browser" \
+	    --deselect tests/test_build.py --deselect tests/test_c.py --deselect tests/test_notebooks.py
 
 clean:
 	rm -rf build dist nnc/*.so *.egg-info .venv .venv-*

@@ -1,0 +1,62 @@
+"""Executes notebooks in fresh kernels and stores them with their outputs.
+
+    python notebooks/run.py [NOTEBOOK ...]      all of them by default
+
+What is stored is the same each time: no times, no progress bars, nothing about the kernel but that it is Python.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def notebooks():
+    """Those in English, then those in Spanish, in the order of the notes."""
+    return sorted(FOLDER.glob("[0-9]*.ipynb")) + sorted(FOLDER.glob("es/[0-9]*.ipynb"))
+
+
+def execute(notebook, folder=FOLDER):
+    """Run all cells in a fresh kernel; raises CellExecutionError at the first one that fails."""
+    NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    ).execute()
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_bar(output)]
+    return notebook
+
+
+def is_bar(output):
+    """Whether it is a progress bar, which tells the time and is of no use when the training is over."""
+    if output.output_type == "stream":
+        return output.name == "stderr" and "epoch/s" in output.text
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def store(notebook, path):
+    nbformat.write(notebook, path)
+
+
+def main(paths):
+    for path in paths or notebooks():
+        print(path, flush=True)
+        store(execute(nbformat.read(path, as_version=4), Path(path).parent), path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

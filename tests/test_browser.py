@@ -1,0 +1,212 @@
+"""The notebooks as a person sees them: JupyterLab in a headless Chromium. `make test-browser` runs it, `make test` not.
+
+Screenshots go to the folder NNC_SCREENSHOTS, or to a temporary one that the test names. They are made to be looked at.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+PAGES = sorted(path.relative_to(NOTEBOOKS).as_posix() for path in NOTEBOOKS.rglob("[0-9]*.ipynb"))
+SIZE = (1150, 7000)  # tall enough that nothing must be scrolled
+
+# What the notebooks leave out, being different each time: a training with its progress bar.
+TRAINING = [
+    "import nnc\n(X, y), (X_val, y_val) = nnc.data.digits()",
+    "net = nnc.MLP([784, 200, 10], mean=X.mean(), std=X.std(), seed=0)\nnet",
+    "history = net.fit(X.T, y, epochs=5, validation=(X_val.T, y_val))\nnnc.plot.history(history)",
+    "W, b, X = nnc.Node(net.weights[1], name='W'), nnc.Node(net.biases[1], name='b'), net.forward(X.T[:, :64]).A[0]\n"
+    "J = nnc.softmax_cross_entropy(nnc.linear(W, X, b), y[:64]).mean()\nJ.backward()\nJ.graph()",
+    "nnc.derive(J, wrt=W)",
+]
+
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # render all cells, not only those in sight
+}
+
+
+@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"], ids=["light", "dark"])
+def lab(request, tmp_path_factory):
+    """The address of a JupyterLab on a copy of the notebooks, and the name of its theme."""
+    pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install '.[browser]'")
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(NOTEBOOKS, home / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    cells = [empty | {"id": f"cell-{i}", "source": source} for i, source in enumerate(TRAINING)]
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    training = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (home / "notebooks" / "training.ipynb").write_text(json.dumps(training))
+    for name, values in (SETTINGS | {"apputils-extension/themes": {"theme": request.param}}).items():
+        file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+               "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTER_CONFIG_DIR": "config", "IPYTHONDIR": "ipython"}  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               "--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={home / 'notebooks'}"]
+    environment = os.environ | {name: str(home / folder) for name, folder in folders.items()}
+    with open(home / "log", "w") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as server:
+        try:
+            wait_for_server(f"http://127.0.0.1:{port}/api", server, home / "log")
+            yield f"http://127.0.0.1:{port}", request.param.split()[1].lower()
+        finally:
+            server.terminate()
+
+
+def wait_for_server(address, server, log):
+    for _ in range(240):
+        assert server.poll() is None, log.read_text()
+        try:
+            return urlopen(address, timeout=5).close()
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install '.[browser]'")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("needs Chromium and its driver: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--lang=en",
+                     f"--user-data-dir={profile}", f"--window-size={SIZE[0]},{SIZE[1]}"):  # fmt: skip
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def screenshots(tmp_path_factory):
+    folder = Path(os.environ.get("NNC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"screenshots in {folder}")
+    return folder
+
+
+class Page:
+    """A notebook that is open in JupyterLab."""
+
+    def __init__(self, browser, lab, name):
+        self.browser = browser
+        # reset: a new workspace, in which nothing else is open
+        browser.get(f"{lab}/lab/workspaces/{name.replace('/', '-').removesuffix('.ipynb')}/tree/{name}?reset")
+        self.wait("return document.querySelectorAll('.jp-Notebook .jp-Cell').length > 0", "the notebook does not open")
+        self.wait("return !document.querySelector('#jupyterlab-splash')", "JupyterLab does not become ready")
+        self.until_still()
+
+    def wait(self, condition, complaint, seconds=120):
+        end = time.monotonic() + seconds
+        while not self.browser.execute_script(condition):
+            assert time.monotonic() < end, complaint
+            time.sleep(0.2)
+
+    def until_still(self):
+        """Until nothing more is typeset: the number of elements and formulas stays the same for a second."""
+        before, since = None, time.monotonic()
+        while time.monotonic() - since < 1:
+            now = self.count(".jp-Notebook *"), self.count("mjx-container")
+            if now != before:
+                before, since = now, time.monotonic()
+            time.sleep(0.2)
+
+    def count(self, selector):
+        return self.browser.execute_script("return document.querySelectorAll(arguments[0]).length", selector)
+
+    def run_all(self):
+        for menu, label in (("lm-MenuBar-itemLabel", "Run"), ("lm-Menu-itemLabel", "Run All Cells")):
+            there = f"//div[contains(@class, '{menu}') and normalize-space(text())='{label}']"
+            self.wait(f'return document.evaluate("{there}", document, null, 9).singleNodeValue', f"no menu {label}")
+            self.browser.find_element("xpath", there).click()
+        # A cell that has run has a number in its prompt, one that waits a star.
+        self.wait("""const cells = [...document.querySelectorAll('.jp-CodeCell')];
+                     return cells.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent))
+                         || document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')""",
+                  "the notebook does not come to its end")  # fmt: skip
+        self.until_still()
+
+    def errors(self):
+        """What a reader would see go wrong: exceptions, warnings, formulas and pictures that cannot be shown."""
+        return self.browser.execute_script("""
+            const bad = ['[data-mime-type="application/vnd.jupyter.error"]',
+                         '[data-mime-type="application/vnd.jupyter.stderr"]', 'mjx-merror', '[data-mjx-error]'];
+            const texts = bad.flatMap(s => [...document.querySelectorAll(s)].map(e => s + ': ' + e.textContent.trim()));
+            const pictures = [...document.querySelectorAll('.jp-Notebook img')].filter(i => !i.naturalWidth);
+            return texts.concat(pictures.map(i => 'a picture that is not shown: ' + i.src.slice(0, 60)))""")
+
+    def unset(self):
+        """LaTeX that was left as it is, between dollars."""
+        return self.browser.execute_script(r"""
+            const cells = [...document.querySelectorAll('.jp-RenderedMarkdown, .jp-RenderedLatex')];
+            return cells.map(c => c.innerText).filter(t => /\$\S|\\frac|\\partial/.test(t))""")
+
+    def save(self, path):
+        height = self.browser.execute_script("""
+            return [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1).getBoundingClientRect().bottom""")
+        self.browser.save_screenshot(str(path))
+        try:
+            from PIL import Image
+        except ImportError:
+            return
+        with Image.open(path) as picture:
+            cut = picture.crop((0, 0, picture.width, min(picture.height, int(height) + 20)))
+        cut.save(path)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_as_it_is_stored(lab, browser, screenshots, name):
+    address, theme = lab
+    page = Page(browser, address, name)
+    page.save(screenshots / f"{name.replace('/', '-').removesuffix('.ipynb')}-{theme}.png")
+    assert page.count(".jp-Notebook mjx-container") > 5
+    assert not page.errors()
+    assert not page.unset()
+
+
+def test_run_all(lab, browser, screenshots):
+    address, theme = lab
+    page = Page(browser, address, "05_backpropagation.ipynb")
+    page.run_all()
+    page.save(screenshots / f"run-all-{theme}.png")
+    assert not page.errors()
+    assert not page.unset()
+    assert page.count(".jp-OutputArea mjx-container") >= 3, "the lines of derive"
+    assert page.count('.jp-OutputArea [data-mime-type="image/svg+xml"] img, .jp-RenderedSVG svg') >= 2, "the graphs"
+    assert page.count(".jp-OutputArea table") >= 2, "steps, gradcheck"
+
+
+def test_training_with_its_bar(lab, browser, screenshots):
+    address, theme = lab
+    page = Page(browser, address, "training.ipynb")
+    page.run_all()
+    page.save(screenshots / f"training-{theme}.png")
+    assert not page.errors()
+    bar = page.browser.execute_script("""
+        const bar = document.querySelector('.jp-OutputArea .progress-bar, .jp-OutputArea [role="progressbar"], '
+                                           + '.jp-OutputArea .widget-hprogress');
+        return [bar ? bar.getBoundingClientRect().width : 0, document.querySelector('.jp-Notebook').innerText]""")
+    assert bar[0] > 50
+    assert "5/5" in bar[1] and "accuracy 0.9" in bar[1]
+    assert page.count(".jp-OutputArea table") >= 1, "the net as a table"
+    assert page.count('.jp-OutputArea [data-mime-type="image/svg+xml"] img, .jp-RenderedSVG svg') >= 1, "the graph"
+    assert page.count('.jp-OutputArea img[src^="data:image/png"]') >= 1, "the curves"
+    assert page.count(".jp-OutputArea mjx-container") >= 3, "the derivation"
