@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +78,7 @@ def load_idx(path: Place) -> NDArray[Any]:
     array([7, 2, 1], dtype=uint8)
     """
     import gzip
+    import zlib
 
     with open(path, "rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"

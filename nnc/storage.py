@@ -4,16 +4,8 @@ sizes (L+1,)   activations (L-1,)   slope ()   mean, std (1, 1) or (m, 1)   W1, 
 """
 
 import os
-import secrets
-import zipfile
-import zlib
 
 import numpy as np
-
-# What a foreign, damaged or lying file makes zipfile and NumPy raise.
-_UNREADABLE = (
-    ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 def save(net, path):
@@ -30,7 +22,7 @@ def save(net, path):
     target = os.path.realpath(os.fsdecode(path))  # a link stays a link: the file that it points to is replaced
     if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(f"save: {target} is no regular file")  # moving a file onto a folder or a device would replace it
-    temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+    temporary = f"{target}.{os.urandom(4).hex()}.tmp"
     try:
         # An open file, since np.savez would add .npz to a name.
         with open(temporary, "xb") as file:
@@ -46,18 +38,21 @@ def save(net, path):
 
 def load(cls, path):
     """A new net of class `cls` out of the file at `path`."""
-    shown = os.fspath(path)
+    import zipfile  # here, since it takes as long to import as all of nnc
+    import zlib
+
+    damage = zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, RuntimeError, MemoryError
     try:
         with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file, or it is cut short")
+            file.seek(0)
             return _read(cls, file)
-    except _UNREADABLE as error:
-        raise ValueError(f"load: {shown} is no model that MLP.save wrote: {error}") from None
+    except (ValueError, *damage) as error:
+        raise ValueError(f"load: {os.fspath(path)} is no model that MLP.save wrote: {error}") from None
 
 
 def _read(cls, file):
-    if not zipfile.is_zipfile(file):
-        raise ValueError("it is no .npz file, or it is cut short")
-    file.seek(0)
     with np.load(file, allow_pickle=False) as stored:
         head = ("sizes", "activations", "slope", "mean", "std")
         _require(stored, head)
