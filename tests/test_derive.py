@@ -1,12 +1,13 @@
 """The chain rule that `derive` writes: right numbers and names, LaTeX that compiles, residuals that tell the truth."""
 
 import re
+import string
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_rules import CONSTANT, EXAMPLES, functions_of, split
 
@@ -396,6 +397,8 @@ def test_what_u_stands_for_is_said():
 
 
 @given(st.text(max_size=12))
+@example(string.printable)
+@example("𝔚")
 def test_any_name_compiles(name):
     import logging
 
