@@ -22,9 +22,10 @@ X86, ARM = {"base": [], "avx2": AVX2, "avx512": AVX512}, {"base": [], "neon": []
 MACHINE = sysconfig.get_platform().split("-")[-1]
 ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(MACHINE, {"base": []})
 
-# -ffp-contract=off is what -std=c11 means to gcc; clang has to be told.
+# -std=c11 tells gcc to fuse no operations and to raise no floating-point flag for nothing; clang has to be told both.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wconversion"]
 FLAGS += ["-isystem", numpy.get_include()] + ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
+CLANG = ["-ffp-exception-behavior=maytrap"]
 LINK = ["-pthread"]
 if os.environ.get("NNC_SANITIZE"):
     LINK += ["-fsanitize=" + os.environ["NNC_SANITIZE"], "-fno-sanitize-recover=all"]
@@ -33,6 +34,7 @@ if os.environ.get("NNC_SANITIZE"):
 
 class BuildEngine(build_ext):
     def build_extension(self, ext):
+        FLAGS.extend(flag for flag in CLANG if self.compiler_knows([flag]))
         isas = {name: flags for name, flags in ISAS.items() if self.compiler_knows(flags)}
         ext.define_macros += [(f"NNC_HAVE_{name.upper()}", "1") for name in isas]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
