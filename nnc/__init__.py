@@ -3,7 +3,7 @@
 The primitives stand in `nnc.functional`, each with its twin in plain NumPy in `nnc.reference`.
 """
 
-from . import data, functional, init, reference
+from . import data, functional, init, plot, reference
 from ._engine import cpu_info, get_num_threads, set_num_threads
 from .check import gradcheck, numerical_gradient
 from .derivatives import grad, jacobian, value_and_grad
@@ -29,6 +29,7 @@ __all__ = [
     "jacobian",
     "normalize",
     "numerical_gradient",
+    "plot",
     "reference",
     "set_num_threads",
     "value_and_grad",

@@ -261,23 +261,27 @@ class GradientReport:
         """
         import matplotlib.pyplot as plt
 
+        from .plot import STYLE
+
         kinks = {(k, i) for k, i, _ in self.kinks}
         entries = [(abs(a), k, i) for k, g in enumerate(self.gradients) for i, a in np.ndenumerate(g)]
         entries = sorted([entry for entry in entries if entry[1:] not in kinks], reverse=True)[:most]
         steps = 10.0 ** np.arange(-13, 0.5, 0.5)
-        ax = ax or plt.subplots()[1]
-        for method in ("forward", "central"):
-            errors = []
+        errors = {"forward": [], "central": []}
+        for method, largest in errors.items():
             for h in steps:
                 down = h if method == "central" else 0.0
                 apart = []
                 for _, k, i in entries:
                     value = self._value_of(k)
                     apart.append(_relative(self.gradients[k][i], (value(i, h) - value(i, -down)) / (h + down)))
-                errors.append(max(apart, default=np.nan))
-            ax.loglog(steps, np.maximum(errors, EPS), "o-", label=f"{method} differences")
-        ax.set(xlabel="step h", ylabel="relative error", title="too small a step: rounding — too large: bending")
-        ax.legend()
+                largest.append(max(apart, default=np.nan))
+        with plt.rc_context(STYLE):
+            ax = ax or plt.subplots()[1]
+            for method, largest in errors.items():
+                ax.loglog(steps, np.maximum(largest, EPS), "o-", label=f"{method} differences")
+            ax.set(xlabel="step h", ylabel="relative error", title="too small a step: rounding — too large: bending")
+            ax.legend()
         return ax
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from . import functional as F
 
-__all__ = ["history", "images", "weights", "histograms", "confusion"]
+__all__ = ["history", "images", "weights", "histograms", "confusion", "curves"]
 
 _GREY = "#808080"
-_STYLE = {
+STYLE = {  # matplotlib's settings for all of them
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
@@ -37,7 +37,7 @@ def _figure(rows, columns, width, height, draw):
     except ImportError as error:
         raise ImportError("nnc.plot needs matplotlib: pip install matplotlib") from error
 
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
         draw(figure, axes)
         plt.close(figure)  # else a notebook shows it twice: as a figure left open, and as the value of the cell
@@ -185,6 +185,37 @@ def confusion(P, y):
 
     side = max(3.0, 0.55 * n)
     return _figure(1, 1, side, side, draw)
+
+
+def curves(lines, xlabel="", ylabel="", log=False):
+    """Curves in one picture: an activation, a cost on the way down, the error of a difference against its step.
+
+    Parameters
+    ----------
+    lines : dict
+        For each name (x, y), or (x, y, format) with a format of matplotlib's: ``"o"`` for points, ``"--"`` for dashes.
+        The names stand in the legend, save those that start with ``_``.
+    xlabel, ylabel : str
+    log : bool
+        Whether both axes are logarithmic.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+
+    def draw(figure, axes):
+        ax = axes[0, 0]
+        for name, line in lines.items():
+            ax.plot(*line, label=name)
+        if log:
+            ax.set(xscale="log", yscale="log")
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.grid(alpha=0.3, color=_GREY)
+        if any(not name.startswith("_") for name in lines):
+            ax.legend()
+
+    return _figure(1, 1, 6.4, 3.8, draw)
 
 
 def _height_width(shape, op):

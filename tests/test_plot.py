@@ -62,6 +62,17 @@ def test_histograms_share_their_axis_and_count_everything():
     assert "z^{7}" in drawn[6].get_title() and f"{arrays[6].std():.2g}" in drawn[6].get_title()
 
 
+def test_curves():
+    x = np.array([1.0, 10.0])
+    figure = plot.curves({"J": (x, 1 / x), "_points": (x, x, "o")}, xlabel="h", ylabel="J", log=True)
+    [ax] = figure.axes
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1.0, 0.1], [1.0, 10.0]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["J"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale(), ax.get_yscale()) == ("h", "J", "log", "log")
+    [ax] = plot.curves({"_": (x, x)}).axes
+    assert ax.get_legend() is None and ax.get_xscale() == "linear"
+
+
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_confusion(probabilities):
     y, predicted = np.array([0, 0, 0, 2, 1]), np.array([0, 0, 1, 2, 1])
