@@ -5,9 +5,10 @@ import string
 from dataclasses import replace
 from functools import lru_cache
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from test_rules import CONSTANT, EXAMPLES, functions_of, split
 
@@ -397,14 +398,15 @@ def test_what_u_stands_for_is_said():
 
 
 @given(st.text(max_size=12))
-@example(string.printable)
-@example("𝔚")
+@hypothesis.example(string.printable)
+@hypothesis.example("𝔚")
 def test_any_name_compiles(name):
     import logging
 
     logging.getLogger("matplotlib.mathtext").setLevel(logging.ERROR)  # that the font lacks a letter is no matter
     compiles(rf"\frac{{\partial J}}{{\partial {name_latex(name)}}}_{{5\times 3}}")
     assert "\n" not in name_text(name)
+    assert not re.search(r"&|~|(?<!\\)[%#$]", name_latex(name)), "these mean something to LaTeX"
 
 
 @given(st.floats())
