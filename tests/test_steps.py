@@ -1,5 +1,7 @@
 """The backward pass node by node: the same numbers as `backward`, and tables that say them."""
 
+import doctest
+import importlib
 import re
 import xml.etree.ElementTree as ET
 from base64 import b64decode
@@ -136,3 +138,9 @@ def test_a_deep_graph_is_walked_and_printed_in_part():
     assert len(repr(steps).splitlines()) < 210 and repr(steps).endswith("and 4800 more steps")
     y.backward()
     assert steps.gradients[x] == x.grad
+
+
+@pytest.mark.parametrize("name", ["derive", "draw", "layout", "names", "notation", "replay", "steps"])
+def test_the_examples_in_the_documentation(name):
+    result = doctest.testmod(importlib.import_module(f"nnc.{name}"))
+    assert result.attempted > 0 and result.failed == 0
