@@ -51,7 +51,6 @@ def bad_matmul_backward(dC, A, B):
 
 
 def bad_linear_backward(dZ, W, X):
-    """Before the call: three products, and no two of them see all shapes."""
     op = "linear_backward"
     if mistake := bad_dtype(op, dZ=dZ, W=W, X=X):
         return mistake
@@ -66,15 +65,14 @@ def bad_linear_backward(dZ, W, X):
     return None
 
 
-def bad_sgd(param, grad):
-    """Before the call: an update that fails must leave param as it was."""
+def sgd(error, param, grad):
     if not isinstance(param, np.ndarray):
         return TypeError(f"sgd: param is a {type(param).__name__}, but must be an array, since it is changed in place")
     if param.dtype.kind != "f":
         return TypeError(f"sgd: param is {param.dtype}, but must be float32 or float64 to hold the step")
     if not param.flags.writeable:
         return ValueError("sgd: param is read-only, but is changed in place")
-    return bad_same_shape("sgd", "grad", grad, "param", param)
+    return bad_dtype("sgd", grad=grad) or bad_same_shape("sgd", "grad", grad, "param", param) or error
 
 
 def elementwise(op, error, out=None, **operands):

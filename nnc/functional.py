@@ -248,9 +248,13 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
     (array([[7.]]), array([[2., 2.]]), array([[2.]]))
     """
     dZ, W, X = np.asarray(dZ), np.asarray(W), np.asarray(X)
-    if mistake := _explain.bad_linear_backward(dZ, W, X):
-        raise mistake
-    return _engine.matmul(dZ, X.T), _engine.matmul(W.T, dZ), _engine.add_bias_backward(dZ)
+    # Three products, and no two of them see all shapes.
+    if dZ.ndim != 2 or dZ.shape != W.shape[:1] + X.shape[1:] or W.shape[1:] != X.shape[:1]:
+        raise _explain.bad_linear_backward(dZ, W, X)
+    try:
+        return _engine.matmul(dZ, X.T), _engine.matmul(W.T, dZ), _engine.add_bias_backward(dZ)
+    except (TypeError, ValueError) as error:
+        raise _explain.bad_linear_backward(dZ, W, X) or error from None
 
 
 # ---- activations -----------------------------------------------------------------------------------------------------
@@ -285,7 +289,8 @@ def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype
     >>> nnc.leaky_relu([-100.0, 0.0, 3.0])
     array([-1.,  0.,  3.])
     """
-    slope = _operands.slope("leaky_relu", slope)
+    if type(slope) is not float or not slope >= 0:
+        slope = _operands.slope("leaky_relu", slope)
     try:
         if out is None and dtype is None:
             return _engine.leaky_relu(Z, slope)
@@ -338,7 +343,8 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     >>> nnc.leaky_relu_backward([5.0, 5.0], A=[-1.0, 2.0])
     array([0.05, 5.  ])
     """
-    slope = _operands.slope("leaky_relu_backward", slope)
+    if type(slope) is not float or not slope >= 0:
+        slope = _operands.slope("leaky_relu_backward", slope)
     try:
         return _engine.leaky_relu_backward(dA, A, slope)
     except (TypeError, ValueError) as error:
@@ -423,10 +429,12 @@ def sgd(param: NDArray[Any], grad: ArrayLike, lr: float) -> NDArray[Any]:
     >>> w
     array([0.9, 2. ])
     """
-    lr = _operands.number("sgd", "lr", lr)
-    if mistake := _explain.bad_sgd(param, grad):
-        raise mistake
+    if type(lr) is not float:
+        lr = _operands.number("sgd", "lr", lr)
+    grad = np.asarray(grad)
+    if not isinstance(param, np.ndarray) or grad.shape != param.shape:
+        raise _explain.sgd(None, param, grad)
     try:
         return _engine.sgd(param, grad, lr, out=param)
     except (TypeError, ValueError) as error:
-        raise _explain.elementwise("sgd", error, param=param, grad=grad) from None
+        raise _explain.sgd(error, param, grad) from None
