@@ -105,6 +105,16 @@ def test_fan_out_is_added():
     assert float(a.grad) == 2 * 6 + 3
 
 
+def test_ways_of_different_length():
+    """y is reached at once and by a detour, and must wait for the detour before it passes its gradient on."""
+    x = Node(0.5)
+    y = x * 2
+    z = y + np.exp(np.tanh(np.sin(y))) * 3
+    z.backward()
+    t = np.tanh(np.sin(1.0))
+    assert float(x.grad) == pytest.approx(2 * (1 + 3 * np.exp(t) * (1 - t * t) * np.cos(1.0)), rel=1e-14)
+
+
 def test_the_same_operand_twice():
     x = Node(away(3))
     np.multiply(x, x).backward(np.ones(3))
