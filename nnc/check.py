@@ -145,8 +145,8 @@ class GradientReport:
     ok : bool
         Every entry without a kink is right to 1e-5, and there is one.
     max_error : float
-        The largest relative error, |graph - differences| / max(|graph|, |differences|), less what rounding explains.
-        NaN if something is NaN or nothing was compared.
+        The largest relative error, |graph - differences| / max(|graph|, |differences|); where it is above 1e-5, less
+        what rounding explains. NaN if something is NaN or nothing was compared.
     kinks : list of (argument, index, what)
         The entries that were skipped.
     gradients, differences, errors : lists of ndarray, one for each argument
@@ -286,9 +286,11 @@ class GradientReport:
 
 
 def _relative(a, n, noise=0.0):
-    """|a - n| beyond the noise, beside the greater of the two."""
-    apart = abs(a - n) - noise
-    return 0.0 if apart <= 0 else apart / max(abs(a), abs(n))
+    """|a - n| beside the greater of the two; what the noise explains does not count against the gradient."""
+    if a == n:
+        return 0.0
+    apart, size = abs(a - n), max(abs(a), abs(n))
+    return apart / size if apart < TOLERANCE * size else max(apart - noise, 0.0) / size
 
 
 def _noise(h, *values):
