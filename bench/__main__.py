@@ -101,10 +101,9 @@ def main():
                 page.append(f"`import nnc`, NumPy being imported: {overhead.seconds_of_import() * 1e3:.1f} ms.")
                 print(page[-1])
     if options.write:
-        pictures.growth(results["growth"][0])
         main_job = [found for found in results["epoch"] if found.dtype == "float32"]
-        pictures.epoch(main_job)
-        report.write(report.HERE / "README.md", "figures", "\n\n".join(page))
+        shown = [pictures.epoch(main_job), pictures.growth(results["growth"][0])]
+        report.write(report.HERE / "README.md", "figures", "\n\n".join([page[0], *shown, *page[1:]]))
         report.write(ROOT / "README.md", "figures", "\n\n".join([page[0], *map(report.table, main_job)]))
 
 

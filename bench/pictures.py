@@ -7,9 +7,11 @@ from .peers import PEERS
 FOLDER = Path(__file__).parent / "pictures"
 
 
-def _save(figure, name):
+def _save(figure, name, title):
+    """Write the picture and return the Markdown that shows it on the page beside its folder."""
     FOLDER.mkdir(exist_ok=True)
     figure.savefig(FOLDER / name, dpi=110, metadata={"Software": None})
+    return f"![{title}]({FOLDER.name}/{name})"
 
 
 def growth(results):
@@ -31,7 +33,7 @@ def growth(results):
     figure.axes[0].set_ylabel("µs to train on an example")
     figure.axes[0].legend()
     figure.suptitle(f"What training costs ({results.heading()})")
-    _save(figure, "growth.png")
+    return _save(figure, "growth.png", results.work.TITLE)
 
 
 def epoch(all_results):
@@ -56,4 +58,4 @@ def epoch(all_results):
                     [PEERS[peer].title for peer in order])
     axes.set(xlabel="seconds", title=f"{first.work.TITLE}, {first.dtype}, {case}")
     axes.legend()
-    _save(figure, "epoch.png")
+    return _save(figure, "epoch.png", first.work.TITLE)

@@ -1,0 +1,79 @@
+"""The benchmarks measure what they say: sums of a report, pictures, a real peer beside nnc. No figure is judged."""
+
+import pytest
+
+from bench import epoch, matmul, peak, pictures, report, worker
+from bench.peers import Process
+
+FMA = {"fma": [[0.002, 0.004], [0.001, 0.002]]}  # 2e9 operations in a millisecond: 2000 GFLOP/s a thread
+
+
+def results(work, case, nnc, *others):
+    rounds = {"nnc": {case: nnc}, "numpy": {case: others[0]}, "jax": {case: others[1]}, "peak": FMA}
+    return report.Results(work, "float32", 1, rounds)
+
+
+def test_best_median_ratio_and_share_of_the_peak():
+    flop = epoch.flop("60,000 images")
+    assert flop == 60000 * (2 * 2 * (784 * 200 + 200 * 10) + 2 * 200 * 10)  # forward, dW, and dA of the hidden layer
+    seconds = flop / 2000e9
+    nnc, jax = [[2 * seconds, 3 * seconds]] * 3, [[4 * seconds, 5 * seconds], [9, 9]]
+    found = results(epoch, "60,000 images", nnc, [[9, 9]], jax)
+    assert found.ahead("60,000 images") == "2.00×"
+    assert found.share("nnc", "60,000 images") == "50%" and found.share("jax", "60,000 images") == "25%"
+    first, *_ = [line for line in report.table(found).splitlines() if line.startswith("| nnc")]
+    cells = [cell.strip() for cell in first.split("|")[2:-1]]
+    assert cells == [f"{2 * seconds:.3f}", f"{3 * seconds:.3f}", "1.00×", "50%"]
+
+
+def test_a_table_has_a_row_for_each_case():
+    case, other = list(matmul.CASES)[:2]
+    rounds = {"nnc": {case: [[1e-4, 1e-4]], other: [[1e-4, 1e-4]]}, "numpy": {case: [[2e-4, 3e-4]]}, "peak": FMA}
+    lines = report.table(report.Results(matmul, "float32", 1, rounds)).splitlines()
+    assert len({len(line) for line in lines[2:]}) == 1 and "2.00×" in lines[4] and "×" not in lines[5].split("|")[4]
+
+
+def test_a_block_of_a_page_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- figures: written by python -m bench --write -->\nold\n<!-- end of figures -->\nz\n")
+    report.write(page, "figures", "new")
+    report.write(page, "figures", "newer")
+    assert page.read_text().splitlines()[::2] == ["a", "newer", "z"]
+    with pytest.raises(ValueError, match="no block 'speed'"):
+        report.write(page, "speed", "new")
+
+
+def test_pictures(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path)
+    found = results(epoch, "60,000 images", [[0.1, 0.2]], [[0.3, 0.3]], [[0.4, 0.4]])
+    assert pictures.epoch([found]).endswith("/epoch.png)") and (tmp_path / "epoch.png").stat().st_size > 1000
+
+
+def test_a_measurement_is_of_one_run():
+    calls = []
+    best, middle = worker.measure(lambda: calls.append(0), 0.01)
+    assert 0 < best <= middle < 1e-3 and len(calls) > 100
+
+
+@pytest.mark.parametrize("peer", ["nnc", "numpy"])
+def test_a_peer_in_its_process(peer, tmp_path):
+    process = Process(peer, "overhead", threads=1, dtype="float32", folder=tmp_path, quick=True)
+    cases = process.ready()
+    found = process.round(0.001)
+    process.close()
+    assert list(found) == cases and "matmul, 4×4" in cases
+    assert all(0 < best <= middle for best, middle in found.values())
+
+
+def test_a_peer_that_fails_says_why(tmp_path):
+    process = Process("nnc", "epoch", threads=1, dtype="float32", folder=tmp_path, quick=True)  # without its images
+    with pytest.raises(RuntimeError, match=r"X\.npy"):
+        process.ready()
+    process.close()
+
+
+def test_the_peak_is_a_number_of_operations():
+    (_, run), = peak.RUNS["peak"](1, "float64", None, True)
+    assert run() >= peak.FLOP
+    assert peak.gflops(0.001, 2) == pytest.approx(4000)
