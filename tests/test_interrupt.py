@@ -1,6 +1,5 @@
 """Ctrl-C in the middle of an epoch: soon, and never in the middle of a step."""
 
-import json
 import os
 import signal
 import subprocess
@@ -29,20 +28,22 @@ def job(batch_size):
 
 
 def child(path, wait, batch_size, momentum):
-    """Train, be interrupted after `wait` seconds, and leave the weights in `path` and the times on stdout."""
+    """Train, be interrupted `wait` seconds after the first step, leave the weights in `path`, print the latency."""
     net, X, y = job(int(batch_size))
-    sent = []
+    start, sent = net.weights[1].copy(), []
 
     def interrupt():
+        while np.array_equal(net.weights[1], start):
+            time.sleep(0.001)
+        time.sleep(float(wait))
         sent.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Timer(float(wait), interrupt).start()
-    started = time.perf_counter()
+    threading.Thread(target=interrupt).start()
     try:
         net.fit(X, y, 1, int(batch_size), 0.01, float(momentum), shuffle=False, progress=False)
     except KeyboardInterrupt:
-        print(json.dumps({"latency": time.perf_counter() - sent[0], "trained": sent[0] - started}))
+        print(time.perf_counter() - sent[0])
         net.save(path)
 
 
@@ -53,20 +54,20 @@ def interrupted(path, wait, batch_size=64, momentum=0.0, threads=1):
         capture_output=True, text=True, timeout=60, env=os.environ | {"NNC_NUM_THREADS": str(threads)},
     )  # fmt: skip
     assert run.returncode == 0 and run.stdout, run.stderr or "it ended before the signal came"
-    return json.loads(run.stdout)
+    return float(run.stdout)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_comes_within_a_tenth_of_a_second(tmp_path, threads):
     # The best of three: a machine that is busy with something else keeps any process waiting.
-    times = [interrupted(tmp_path / "m", 0.2 + 0.013 * i, threads=threads)["latency"] for i in range(3)]
+    times = [interrupted(tmp_path / "m", 0.2 + 0.013 * i, threads=threads) for i in range(3)]
     assert min(times) < 0.1
 
 
 @pytest.mark.parametrize("batch_size, momentum", [(64, 0.0), (64, 0.9), (1000, 0.0)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, momentum):
-    assert interrupted(tmp_path / "m", 0.2, batch_size, momentum, threads)["trained"] > 0.1
+    interrupted(tmp_path / "m", 0.1, batch_size, momentum, threads)
     left = nnc.MLP.load(tmp_path / "m")
     # The same again without the signal, an epoch for each step: X is the step's batch, which the callback changes in
     # place. It ends where the weights are those that were left, bit for bit.
@@ -93,8 +94,8 @@ import os, signal, threading, numpy as np, nnc
 net = nnc.MLP([2, 4, 2], seed=0)
 X, y = np.ones((2, 8)), np.zeros(8, int)
 for _ in range(20):
-    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
         net.fit(X, y, epochs=10**9, progress=False)
     except KeyboardInterrupt:
         pass
