@@ -14,7 +14,7 @@ from test_rules import CONSTANT, EXAMPLES, functions_of, split
 
 import nnc
 from nnc import functional as F
-from nnc.derive import derive
+from nnc.derivation import derive
 from nnc.names import Names
 from nnc.notation import latex_text, name_latex, name_text, number_latex, summary
 from nnc.replay import compare
