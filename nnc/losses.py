@@ -49,7 +49,9 @@ def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) 
            [0.5, 0. ]])
     """
     try:
-        if out is None and dtype is None:  # the plain call, kept short: on small arrays the call is what costs
+        if out is None and dtype is None:  # the plain calls, kept short: on small arrays the call is what costs
+            if axis == 0 and type(Z) is np.ndarray and Z.ndim == 2:
+                return _engine.softmax_columns(Z)
             return _engine.softmax(Z, axis=axis)
         return _engine.softmax(Z, axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -83,6 +85,8 @@ def log_softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = No
     """
     try:
         if out is None and dtype is None:
+            if axis == 0 and type(Z) is np.ndarray and Z.ndim == 2:
+                return _engine.log_softmax_columns(Z)
             return _engine.log_softmax(Z, axis=axis)
         return _engine.log_softmax(Z, axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -256,17 +260,12 @@ def softmax_cross_entropy_backward(dL: ArrayLike, P: ArrayLike, y: ArrayLike) ->
     op = "softmax_cross_entropy_backward"
     P = _operands.matrix(op, "P", P)
     y, by_label = _operands.targets(op, y, P)
-    dtype = _operands.real_dtype(*((P,) if by_label else (P, y)))
-    dL = _operands.upstream(op, dL, P, dtype)
-    if mistake := _explain.bad_dtype(op, P=P):
-        raise mistake
-    dZ = np.array(P, dtype, order="C")
-    if by_label:
-        dZ[..., y, np.arange(y.size)] -= 1
-    else:
-        dZ -= y
-    dZ *= dL
-    return dZ
+    dL = _operands.upstream(op, dL, P, _operands.real_dtype(*((P,) if by_label else (P, y))))
+    backward = _engine.loss_gradient if by_label else _engine.loss_gradient_targets
+    try:
+        return backward(dL, P, y)
+    except (TypeError, ValueError) as error:
+        raise _explain.loss(op, error, "P", P) from None
 
 
 # ---- labels and predictions (section 10) -----------------------------------------------------------------------------

@@ -83,4 +83,41 @@ nnc_status PUBLIC(cross_entropy_targets_backward)(REAL *dP, const REAL *dL, cons
     return NNC_OK;
 }
 
+/* L = - ln P_K for P = softmax(Z), so dL/dz_k = P_k - delta_kK (eq. 10.1). A row of P at a time, then the labels, whose
+ * P - 1 is formed before it is multiplied: P dL - dL would lose the digits of a P near 1. */
+nnc_status PUBLIC(loss_gradient)(REAL *dZ, const REAL *dL, const REAL *P, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,
+                                 ptrdiff_t dZ_rs, ptrdiff_t dZ_cs, ptrdiff_t dL_s, ptrdiff_t P_rs, ptrdiff_t P_cs,
+                                 ptrdiff_t y_s) {
+    nnc_status status = NNC_OK;
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        REAL *out = dZ + k * dZ_rs;
+        const REAL *p = P + k * P_rs;
+        if (dZ_cs == 1 && P_cs == 1 && dL_s == 1) /* said apart, so that the compiler sees it */
+            for (ptrdiff_t i = 0; i < r; i++) out[i] = p[i] * dL[i];
+        else
+            for (ptrdiff_t i = 0; i < r; i++) out[i * dZ_cs] = p[i * P_cs] * dL[i * dL_s];
+    }
+    for (ptrdiff_t i = 0; i < r; i++) {
+        const ptrdiff_t K = y[i * y_s];
+        if (K >= 0 && K < n) {
+            dZ[K * dZ_rs + i * dZ_cs] = (P[K * P_rs + i * P_cs] - 1) * dL[i * dL_s];
+            continue;
+        }
+        status = NNC_ERR_LABEL;
+        for (ptrdiff_t k = 0; k < n; k++) dZ[k * dZ_rs + i * dZ_cs] = (REAL)__builtin_nan("");
+    }
+    return status;
+}
+
+nnc_status PUBLIC(loss_gradient_targets)(REAL *dZ, const REAL *dL, const REAL *P, const REAL *Y, ptrdiff_t n,
+                                         ptrdiff_t r, ptrdiff_t dZ_rs, ptrdiff_t dZ_cs, ptrdiff_t dL_s, ptrdiff_t P_rs,
+                                         ptrdiff_t P_cs, ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
+    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    for (ptrdiff_t k = 0; k < n; k++)
+        for (ptrdiff_t i = 0; i < r; i++)
+            dZ[k * dZ_rs + i * dZ_cs] = (P[k * P_rs + i * P_cs] - Y[k * Y_rs + i * Y_cs]) * dL[i * dL_s];
+    return NNC_OK;
+}
+
 #endif

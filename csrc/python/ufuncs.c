@@ -34,6 +34,7 @@ typedef struct ufunc_row {
 #define SIGNATURE_bias "(n,r),(n,1)->(n,r)", "rrr"
 #define SIGNATURE_row_sums "(n,r)->(n,1)", "rr"
 #define SIGNATURE_columns "(n)->(n)", "rr"
+#define SIGNATURE_matrix "(n,r)->(n,r)", "rr"
 #define SIGNATURE_column_pairs "(n),(n)->(n)", "rrr"
 #define SIGNATURE_loss "(n,r),(r)->(r)", "ryr"
 #define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rrr"
