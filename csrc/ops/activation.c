@@ -63,10 +63,10 @@ static nnc_status FN(run_map)(FN(map) m, int work) {
 #define SIZES_2 ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s, ptrdiff_t y_s
 #define MAP(op, y, s, y_s) (FN(map)){KERNELS->op, out, x, y, s, count, out_s, x_s, y_s}
 #define RUN(op, work, y, s, y_s) { return FN(run_map)(MAP(op, y, s, y_s), work); }
-#define NNC_UNARY(op, work) nnc_status PUBLIC(op)(ARRAY, SIZES_1) RUN(op, work, NULL, 0, 0)
-#define NNC_UNARY_SCALAR(op, work) nnc_status PUBLIC(op)(ARRAY, REAL s, SIZES_1) RUN(op, work, NULL, s, 0)
-#define NNC_BINARY(op, work) nnc_status PUBLIC(op)(ARRAYS, SIZES_2) RUN(op, work, y, 0, y_s)
-#define NNC_BINARY_SCALAR(op, work) nnc_status PUBLIC(op)(ARRAYS, REAL s, SIZES_2) RUN(op, work, y, s, y_s)
+#define NNC_UNARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, SIZES_1) RUN(op, work, NULL, 0, 0)
+#define NNC_UNARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, REAL s, SIZES_1) RUN(op, work, NULL, s, 0)
+#define NNC_BINARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, SIZES_2) RUN(op, work, y, 0, y_s)
+#define NNC_BINARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, REAL s, SIZES_2) RUN(op, work, y, s, y_s)
 #include "../elementwise.inc"
 #undef SIZES_1
 #undef SIZES_2

@@ -1,0 +1,43 @@
+"""Every row of csrc/elementwise.inc has its Python function and its NumPy twin, and the two agree."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnc import _engine, reference
+
+ROWS = (Path(__file__).parent.parent / "csrc" / "elementwise.inc").read_text()
+NAMES = re.findall(r"^NNC_(?:UN|BIN)ARY(?:_SCALAR)?\(\w+, (\w+),", ROWS, flags=re.M)
+
+# Steps that the reference does not name.
+TWINS = {"exp": np.exp, "log": np.log, "scale": lambda x, s: s * x, "sgd": lambda param, grad, lr: param - lr * grad}
+
+
+def twin(name):
+    return TWINS.get(name) or getattr(reference, name)
+
+
+def operands(name, ufunc, count, dtype):
+    """Arrays, and the number last: positive where the function asks for it."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.uniform(0.1, 0.9, count) if name == "log" else rng.uniform(-3, 3, count) for _ in range(ufunc.nin)]
+    scalar = re.search(rf"SCALAR\(\w+, {name},", ROWS)
+    return [a.astype(dtype) for a in arrays[: ufunc.nin - bool(scalar)]] + ([dtype(0.25)] if scalar else [])
+
+
+def test_the_table_is_read():
+    assert {"relu", "relu_backward", "sgd"} <= set(NAMES) and len(NAMES) == len(re.findall("^NNC_", ROWS, flags=re.M))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_row(name, dtype):
+    ufunc = getattr(_engine, name)
+    for count in (0, 1, 5, 1000):
+        inputs = operands(name, ufunc, count, dtype)
+        got, expected = ufunc(*inputs), twin(name)(*[np.float64(x) for x in inputs])
+        # two units in the last place, of the largest number that takes part
+        scale = np.maximum(np.abs(expected), np.max([np.abs(x) for x in inputs if np.ndim(x)], axis=0))
+        assert got.dtype == dtype and (np.abs(got - expected) <= 2 * np.finfo(dtype).eps * scale).all()
