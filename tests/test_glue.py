@@ -1,4 +1,4 @@
-"""nnc._engine, below the functions that people call: dtypes, out=, overlap, references, labels."""
+"""nnc._engine, below the functions that people call: dtypes, out=, overlap, references, the machine."""
 
 import gc
 import itertools
@@ -15,15 +15,16 @@ from nnc import _engine as engine
 F4, F8 = np.dtype("f4"), np.dtype("f8")
 ELEMENTWISE = {
     "exp": 1, "log": 1, "relu": 1, "leaky_relu": 2, "sigmoid": 1, "tanh": 1,
-    "relu_backward": 2, "leaky_relu_backward": 3, "sigmoid_backward": 2, "tanh_backward": 2, "sgd": 3,
+    "relu_backward": 2, "leaky_relu_backward": 3, "sigmoid_backward": 2, "tanh_backward": 2, "sgd": 3, "scale": 2,
 }  # fmt: skip
 # The shapes of the operands when n = m = r = 4, so that any of them can be the output.
 SQUARE = {
     "matmul": "MM", "linear": "MMB", "add_bias": "MB", "add_bias_backward": "M",
-    "softmax": "M", "log_softmax": "M", "softmax_backward": "MM",
+    "softmax": "M", "log_softmax": "M", "softmax_backward": "MM", "softmax_columns": "M", "log_softmax_columns": "M",
     "cross_entropy": "Py", "cross_entropy_targets": "PP", "cross_entropy_backward": "LPy",
     "cross_entropy_targets_backward": "LPP", "softmax_cross_entropy": "My", "softmax_cross_entropy_targets": "MP",
     "softmax_cross_entropy_backward": "LMy", "softmax_cross_entropy_targets_backward": "LMP",
+    "loss_gradient": "LPy", "loss_gradient_targets": "LPP",
 }  # fmt: skip
 
 
@@ -43,6 +44,13 @@ def run(code, **environment):
     """The output of a Python program, in a process of its own."""
     env = os.environ | environment
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_every_ufunc_is_here():
+    ufuncs = {name: ufunc for name, ufunc in vars(engine).items() if isinstance(ufunc, np.ufunc)}
+    assert {name: ufunc.nin for name, ufunc in ufuncs.items()} == ELEMENTWISE | {n: len(s) for n, s in SQUARE.items()}
+    assert all(ufunc.__name__ == name and f"{name}(" in ufunc.__doc__ for name, ufunc in ufuncs.items())
+    assert {name for name, ufunc in ufuncs.items() if ufunc.signature is None} == set(ELEMENTWISE)
 
 
 # ---- dtypes ----------------------------------------------------------------------------------------------------------
@@ -127,6 +135,11 @@ def test_labels_of_a_ufunc_are_integers():
         assert engine.cross_entropy(P, np.array([0, 2], dtype)).dtype == F8
     with pytest.raises(TypeError, match="cross_entropy"):
         engine.cross_entropy(P, np.array([0.0, 2.0]))
+    y = np.array([0, 2])
+    assert engine.cross_entropy(P, y, signature=("f4", np.intp, "f4")).dtype == F4
+    assert engine.cross_entropy(P, y, signature=(None, np.intp, None)).dtype == F8
+    with pytest.raises(TypeError, match="cross_entropy"):
+        engine.cross_entropy(P, y, signature=("f4", "f4", "f4"))
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh_backward", "matmul", "softmax", "leaky_relu"])
@@ -323,48 +336,6 @@ except MemoryError as error:
 """
     result = run(program, NNC_NUM_THREADS="1")
     assert result.stdout.startswith("matmul: ") and result.stdout.endswith("True\n"), result
-
-
-# ---- labels ----------------------------------------------------------------------------------------------------------
-
-
-def test_labels_pass_through_without_a_copy():
-    y = np.array([0, 2, 1])
-    assert engine.labels("op", y, 3, 3) is y
-    assert engine.labels("op", np.zeros(0, int), 3, 0).shape == (0,)
-
-
-@pytest.mark.parametrize("y", [[0, 2, 1], (0.0, 2.0, 1.0), np.array([0, 9, 2, 9, 1])[::2], np.array([0, 2, 1], ">i2")])
-@pytest.mark.parametrize("dtype", [None, "u1", "i4", "f2", "f4", "u8", "g"])
-def test_labels_of_any_real_dtype(y, dtype):
-    labels = engine.labels("op", y if dtype is None else np.asarray(y).astype(dtype), 3, 3)
-    assert labels.dtype == np.intp and labels.flags.c_contiguous and labels.tolist() == [0, 2, 1]
-
-
-@pytest.mark.parametrize(
-    ("y", "message"),
-    [
-        ([0, 1, 3], r"op: y\[2\] is 3, but labels must be whole numbers in 0\.\.2"),
-        ([0, -1, 3], r"op: y\[1\] is -1,"),
-        ([0, 0.5, 3], r"op: y\[1\] is 0.5,"),
-        ([0, float("nan"), 1], r"op: y\[1\] is nan,"),
-        ([float("inf"), 0, 1], r"op: y\[0\] is inf,"),
-        (np.array([0, 2**63 + 1, 1], np.uint64), r"op: y\[1\] is 9223372036854775809,"),
-        ([0, 1], r"op: y has shape \(2,\), but labels for r = 3 examples have shape \(3,\)"),
-        ([[0, 1, 2]], r"op: y has shape \(1, 3\).*did you mean y.ravel\(\)\?"),
-        ([[0], [1], [2]], r"op: y has shape \(3, 1\).*did you mean y.ravel\(\)\?"),
-        (1, r"op: y has shape \(\)"),
-    ],
-)
-def test_bad_labels_name_the_first(y, message):
-    with pytest.raises(ValueError, match=message):
-        engine.labels("op", y, 3, 3)
-
-
-@pytest.mark.parametrize("y", [["a", "b", "c"], [0j, 1, 2], [None, 1, 2]])
-def test_labels_that_are_no_numbers(y):
-    with pytest.raises(TypeError, match="op: y has dtype"):
-        engine.labels("op", y, 3, 3)
 
 
 # ---- the machine, the module -----------------------------------------------------------------------------------------
