@@ -3,6 +3,7 @@
 #include "mlp.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 enum {
     CHUNK = 128,
@@ -25,28 +26,31 @@ typedef struct FN(prediction) {
 static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, ptrdiff_t end) {
     const PUBLIC(mlp) *net = job->net;
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL), m = job->X->m, layers = net->layers;
-    FN(pass) pass = {.net = net, .k = KERNELS, .X = FN(nnc_pass_source)(net, job->X), .ld = CHUNK};
+    const ptrdiff_t count = end - begin, width = count < CHUNK ? (count + unit - 1) / unit * unit : CHUNK;
+    FN(pass) pass = {.net = net, .k = KERNELS, .X = FN(nnc_pass_source)(net, job->X), .ld = width};
     ptrdiff_t widest = 0;
     pass.rows_ld = (m + unit - 1) / unit * unit;
     for (ptrdiff_t l = 1; l <= layers; l++)
         widest = net->sizes[l] > widest ? net->sizes[l] : widest;
 
     /* X twice, and two panels that the layers take in turn */
-    const ptrdiff_t numbers = CHUNK * (pass.rows_ld + m + 2 * widest);
+    const ptrdiff_t numbers = width * (pass.rows_ld + m + 2 * widest);
     REAL **A = nnc_scratch_take((size_t)layers * sizeof *A);
     REAL *rows = nnc_scratch_take((size_t)numbers * sizeof(REAL));
     if (A && rows) {
-        REAL *panel = rows + CHUNK * pass.rows_ld, *turns = panel + CHUNK * m;
+        REAL *panel = rows + width * pass.rows_ld, *turns = panel + width * m;
+        /* The activations run over whole lines: what lies past the last example must be a number, or flags may rise. */
+        if (count < width) memset(turns, 0, (size_t)(2 * width * widest) * sizeof(REAL));
         pass.A = A;
         for (ptrdiff_t l = 0; l < layers; l++)
-            A[l] = turns + l % 2 * CHUNK * widest;
+            A[l] = turns + l % 2 * width * widest;
         for (ptrdiff_t i = begin; i < end; i += CHUNK) {
             const ptrdiff_t r = end - i < CHUNK ? end - i : CHUNK;
             FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
             for (ptrdiff_t l = 0; l < layers; l++)
                 FN(nnc_pass_forward)(&pass, l, l ? A[l - 1] : panel, r, 0, net->sizes[l + 1]);
             PUBLIC(softmax_forward)(job->P + i * job->P_cs, A[layers - 1], net->sizes[layers], r, job->P_rs, job->P_cs,
-                                    CHUNK, 1);
+                                    width, 1);
         }
     }
     const nnc_status status = A && rows ? NNC_OK : NNC_ERR_MEMORY;
