@@ -1,0 +1,223 @@
+/* check.c - runs the checks: `check [--light] [--no-fork] [isa ...]`. An isa may be `widest`; without one, all that
+ * this machine has are checked. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+
+#include "check.h"
+#include "../../csrc/nnc.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- reporting ---- */
+
+static char check_name[200];
+static long expected, failed, failed_in_all;
+static int light;
+
+void begin(const char *name, ...) {
+    va_list rest;
+    va_start(rest, name);
+    int length = nnc_get_isa() ? snprintf(check_name, sizeof check_name, "%-6s ", nnc_get_isa()) : 0;
+    vsnprintf(check_name + length, sizeof check_name - (size_t)length, name, rest);
+    va_end(rest);
+    expected = failed = 0;
+}
+
+int expect(int holds, const char *what, ...) {
+    expected++;
+    if (!holds && failed++ < 5) {
+        va_list rest;
+        va_start(rest, what);
+        printf("     %s: not so: ", check_name);
+        vprintf(what, rest);
+        printf("\n");
+        va_end(rest);
+    }
+    return holds;
+}
+
+void end(void) {
+    if (expected == 0)
+        failed = 1; /* a check that expects nothing checks nothing */
+    if (failed == 0)
+        printf("ok   %s (%ld)\n", check_name, expected);
+    else
+        printf("FAIL %s (%ld of %ld)\n", check_name, failed, expected);
+    fflush(stdout);
+    failed_in_all += failed;
+}
+
+int often(int n) {
+    return light ? n / 10 + 1 : n;
+}
+
+int coarse(int n) {
+    return light ? n : 1;
+}
+
+/* A stray access ends here, in whose check it happened. */
+static void on_fault(int signal) {
+    static const char text[] = ": killed by a signal\n";
+    ssize_t written = write(1, "FAIL ", 5) + write(1, check_name, strlen(check_name)) + write(1, text, sizeof text - 1);
+    _exit(written < 0 || signal == SIGALRM ? 4 : 3);
+}
+
+/* ---- random numbers: xorshift64* ---- */
+
+static uint64_t state = 88172645463325252u;
+
+static uint64_t random_bits(void) {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return state * 2685821657736338717u;
+}
+
+double uniform(void) {
+    return (double)(random_bits() >> 11) / 4503599627370496.0 - 1; /* 53 bits over 2^52 */
+}
+
+ptrdiff_t whole(ptrdiff_t n) {
+    return (ptrdiff_t)((random_bits() >> 11) % (uint64_t)n);
+}
+
+/* ---- operands ---- */
+
+layout layout_of(int kind, ptrdiff_t rows, ptrdiff_t cols) {
+    layout at = {.rs = cols, .cs = 1};
+    if (kind == ROWS_APART)
+        at.rs = cols + 3;
+    else if (kind == COLUMNS)
+        at = (layout){.rs = 1, .cs = rows};
+    else if (kind == COLUMNS_APART)
+        at = (layout){.rs = 1, .cs = rows + 5};
+    else if (kind == FLIPPED)
+        at.rs = -cols;
+    else if (kind == MIRRORED)
+        at.cs = -1;
+    else if (kind == SPREAD)
+        at = (layout){.rs = 2 * cols + 1, .cs = 2};
+    else if (kind == REPEATED_ROW)
+        at.rs = 0;
+    else if (kind == REPEATED_COLUMN)
+        at = (layout){.rs = 1, .cs = 0};
+
+    ptrdiff_t down = rows > 0 ? (rows - 1) * at.rs : 0, right = cols > 0 ? (cols - 1) * at.cs : 0;
+    at.first = (down < 0 ? down : 0) + (right < 0 ? right : 0);
+    at.span = rows > 0 && cols > 0 ? 1 + labs(down) + labs(right) : 0;
+    /* The stride of an axis that is never stepped along may be anything. */
+    if (rows <= 1 && whole(2))
+        at.rs = (ptrdiff_t)1 << 40;
+    if (cols <= 1 && whole(2))
+        at.cs = -((ptrdiff_t)1 << 40);
+    return at;
+}
+
+enum {
+    AROUND = 2048
+}; /* bytes beside an operand, on the side away from the forbidden page, that are watched too */
+
+static struct {
+    unsigned char *start, *watched;
+    size_t size, watched_size;
+} arenas[ARENAS];
+
+static void open_arenas(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < ARENAS; i++) {
+        size_t size = ((size_t)1 << 22) / page * page;
+        unsigned char *all = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (all == MAP_FAILED || mprotect(all + page, size, PROT_READ | PROT_WRITE) != 0) {
+            perror("mmap");
+            exit(2);
+        }
+        arenas[i].start = all + page;
+        arenas[i].size = size;
+    }
+}
+
+void *place(int arena, size_t bytes, int at_end) {
+    unsigned char *start = arenas[arena].start;
+    size_t size = arenas[arena].size, watched = bytes + AROUND;
+    if (watched > size) {
+        fprintf(stderr, "an operand of %zu bytes does not fit into an arena\n", bytes);
+        exit(2);
+    }
+    arenas[arena].watched = at_end ? start + size - watched : start;
+    arenas[arena].watched_size = watched;
+    memset(arenas[arena].watched, 0xff, watched);
+    return at_end ? start + size - bytes : start;
+}
+
+int unchanged(int arena) {
+    const unsigned char *watched = arenas[arena].watched;
+    return watched[0] == 0xff && memcmp(watched, watched + 1, arenas[arena].watched_size - 1) == 0;
+}
+
+void lock(int arena) {
+    mprotect(arenas[arena].start, arenas[arena].size, PROT_READ);
+}
+
+void unlock(int arena) {
+    mprotect(arenas[arena].start, arenas[arena].size, PROT_READ | PROT_WRITE);
+}
+
+/* ---- all of it ---- */
+
+static void check_maths(void) {
+    nnc_set_num_threads(2);
+    check_elementwise_f32();
+    check_elementwise_f64();
+    check_products_f32();
+    check_products_f64();
+    check_losses_f32();
+    check_losses_f64();
+    check_training_f32();
+    check_training_f64();
+    check_thread_counts_f32();
+    check_thread_counts_f64();
+}
+
+int main(int count, char **arguments) {
+    int fork_too = 1, isas = 0;
+    signal(SIGSEGV, on_fault);
+    signal(SIGBUS, on_fault);
+    signal(SIGILL, on_fault);
+    signal(SIGALRM, on_fault);
+    open_arenas();
+    for (int i = 1; i < count; i++) {
+        light |= strcmp(arguments[i], "--light") == 0;
+        fork_too &= strcmp(arguments[i], "--no-fork") != 0;
+        isas += arguments[i][0] != '-';
+    }
+
+    if (fork_too)
+        check_pool_without_memory(); /* before there is a pool */
+    check_pool();
+    check_machine();
+    check_net();
+    if (isas == 0)
+        for (int i = 0; nnc_available_isa(i) != NULL; i++) {
+            nnc_set_isa(nnc_available_isa(i));
+            check_maths();
+        }
+    for (int i = 1; i < count; i++)
+        if (arguments[i][0] != '-') {
+            const char *name = strcmp(arguments[i], "widest") == 0 ? NULL : arguments[i];
+            begin("can be chosen: %s", arguments[i]);
+            int chosen = expect(nnc_set_isa(name) == NNC_OK, "%s is refused", arguments[i]);
+            end();
+            if (chosen)
+                check_maths();
+        }
+    nnc_set_num_threads(2);
+    check_together();
+    if (fork_too)
+        check_fork();
+    printf("%ld failures\n", failed_in_all);
+    return failed_in_all != 0;
+}

@@ -1,0 +1,38 @@
+/* net.h - a network in scalar double arithmetic, one example at a time: what the engine's training is checked
+ * against. */
+#ifndef NNC_TESTS_NET_H
+#define NNC_TESTS_NET_H
+
+#include "../../csrc/nnc.h"
+
+enum {
+    NET_LAYERS = 4
+};
+
+typedef struct net_shape {
+    ptrdiff_t layers, sizes[NET_LAYERS + 1];
+    nnc_activation activation[NET_LAYERS]; /* of the hidden layers */
+    double slope;
+} net_shape;
+
+typedef struct net {
+    net_shape shape;
+    double *W[NET_LAYERS], *b[NET_LAYERS];          /* w, */
+    double *dW[NET_LAYERS], *db[NET_LAYERS];        /* dJ/dw as far as it has been added up, */
+    double *vW[NET_LAYERS], *vb[NET_LAYERS];        /* and the momentum */
+    double *a[NET_LAYERS + 1], *dz[NET_LAYERS + 1]; /* of the last example; a[0] is x, a[layers] is P */
+    double *memory;
+} net;
+
+ptrdiff_t net_parameters(const net_shape *shape);
+void net_open(net *net, const net_shape *shape);
+void net_close(net *net);
+
+/* Section 10: forward into net->a; the loss of targets y; its gradient times `share` added to dW and db. */
+void net_forward(net *net, const double *x);
+double net_loss(const net *net, const double *y);
+void net_backward(net *net, const double *y, double share);
+/* v <- momentum v + dJ/dw, w <- w - lr v, dJ/dw <- 0 */
+void net_update(net *net, double lr, double momentum);
+
+#endif

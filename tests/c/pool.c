@@ -1,0 +1,282 @@
+/* pool.c - the thread pool and the barrier by themselves: csrc/ops/threads.h, and what the processor can do. */
+#define _GNU_SOURCE
+
+#include "../../csrc/isa/cpu.h"
+#include "../../csrc/ops/threads.h"
+#include "check.h"
+
+#include <fenv.h>
+#include <float.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    MOST = 16
+};
+
+/* ---- each share is done, once, at the same time ---- */
+
+typedef struct shares {
+    atomic_int done[MOST];
+    atomic_int team, nested, signals_open;
+} shares;
+
+static void count_nested(void *arg, int thread, int threads) {
+    shares *all = arg;
+    atomic_fetch_add(&all->nested, threads == 1 && thread == 0 ? 1 : 1000);
+}
+
+static void count_share(void *arg, int thread, int threads) {
+    shares *all = arg;
+    atomic_fetch_add(&all->done[thread], 1);
+    atomic_store(&all->team, threads);
+    if (threads > 1)
+        nnc_parallel(count_nested, all, MOST);
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    if (thread > 0 && (!sigismember(&mask, SIGINT) || !sigismember(&mask, SIGUSR1)))
+        atomic_fetch_add(&all->signals_open, 1);
+}
+
+static void check_shares(void) {
+    begin("every share of a task is done once, a task within it by its own thread alone");
+    expect(nnc_max_threads() >= 8, "at most %d threads", nnc_max_threads());
+    for (int round = 0; round < often(300); round++) {
+        int set = 1 + (int)whole(8), wanted = 1 + (int)whole(10), team = set < wanted ? set : wanted;
+        shares all = {.team = 0};
+        nnc_set_num_threads(set);
+        nnc_parallel(count_share, &all, wanted);
+        expect(all.team == team, "%d threads where %d are set and %d wanted", all.team, set, wanted);
+        for (int i = 0; i < MOST; i++)
+            expect(all.done[i] == (i < team), "share %d of %d is done %d times", i, team, all.done[i]);
+        expect(all.nested == (team > 1 ? team : 0), "%d threads, %d tasks within", team, all.nested);
+        expect(all.signals_open == 0, "%d workers take signals", all.signals_open);
+    }
+    end();
+
+    begin("numbers of threads");
+    int before = nnc_get_num_threads();
+    expect(nnc_set_num_threads(0) == NNC_ERR_ARGUMENT, "0 is accepted");
+    expect(nnc_set_num_threads(-3) == NNC_ERR_ARGUMENT, "-3 is accepted");
+    expect(nnc_get_num_threads() == before, "a refused number has an effect");
+    expect(nnc_set_num_threads(1 << 30) == NNC_OK && nnc_get_num_threads() == nnc_max_threads(), "2^30 is not capped");
+    expect(nnc_set_num_threads(3) == NNC_OK && nnc_get_num_threads() == 3, "3 is not 3");
+    end();
+}
+
+/* ---- barriers ---- */
+
+enum {
+    PHASES = 500
+};
+
+typedef struct phases {
+    nnc_barrier barrier;
+    int phases;
+    long value[MOST]; /* written by its own thread, read by all: the barrier alone keeps these apart */
+    long wrong[MOST];
+} phases;
+
+/* In phase k everybody writes k, and after the barrier has to see k everywhere. */
+static void work_in_phases(void *arg, int thread, int threads) {
+    phases *all = arg;
+    for (int k = 1; k <= all->phases; k++) {
+        all->value[thread] = k;
+        nnc_barrier_wait(&all->barrier, threads);
+        for (int i = 0; i < threads; i++)
+            all->wrong[thread] += all->value[i] != k;
+        nnc_barrier_wait(&all->barrier, threads);
+    }
+}
+
+static void check_barriers(void) {
+    for (int threads = 1; threads <= 8; threads++) {
+        begin("barrier of %d threads", threads);
+        nnc_set_num_threads(threads);
+        phases all = {.phases = often(threads <= 2 ? 10 * PHASES : PHASES)};
+        nnc_barrier_init(&all.barrier);
+        nnc_parallel(work_in_phases, &all, threads);
+        for (int i = 0; i < threads; i++) {
+            expect(all.value[i] == all.phases, "thread %d has stopped at %ld", i, all.value[i]);
+            expect(all.wrong[i] == 0, "thread %d saw %ld numbers of another phase", i, all.wrong[i]);
+        }
+        end();
+    }
+}
+
+/* ---- floating point ---- */
+
+static void overflow_in_last(void *arg, int thread, int threads) {
+    volatile double *x = arg;
+    if (thread == threads - 1)
+        x[1] = x[0] * x[0];
+}
+
+static void third(void *arg, int thread, int threads) {
+    volatile double *x = arg;
+    x[thread] = 1.0 / (x[thread] + 3.0 * (threads > 0));
+}
+
+static void check_floating_point(void) {
+    begin("floating-point exceptions of a worker reach the caller");
+    nnc_set_num_threads(2);
+    for (int i = 0; i < 100; i++) {
+        double x[2] = {i % 2 ? DBL_MAX : 1, 0};
+        feclearexcept(FE_ALL_EXCEPT);
+        nnc_parallel(overflow_in_last, x, 2);
+        int overflow = fetestexcept(FE_OVERFLOW) != 0;
+        expect(overflow == i % 2, "round %d: overflow %d", i, overflow);
+        expect(!fetestexcept(FE_INVALID | FE_DIVBYZERO), "round %d: others too", i);
+    }
+    feclearexcept(FE_ALL_EXCEPT);
+    end();
+
+    begin("workers round as their caller does");
+    for (int up = 0; up < 2; up++) {
+        double x[2] = {0, 0};
+        fesetround(up ? FE_UPWARD : FE_DOWNWARD);
+        nnc_parallel(third, x, 2);
+        fesetround(FE_TONEAREST);
+        expect((x[1] > 1.0 / 3) == up, "%.20f", x[1]);
+        expect(x[0] == x[1], "%.20f and %.20f", x[0], x[1]);
+    }
+    end();
+}
+
+/* ---- several callers ---- */
+
+typedef struct caller {
+    pthread_t id;
+    int rounds, wrong;
+} caller;
+
+static void add_shares(void *arg, int thread, int threads) {
+    int *part = arg;
+    for (int i = thread; i < MOST; i += threads)
+        part[i] += i + 1;
+}
+
+static void *call_often(void *arg) {
+    caller *self = arg;
+    for (int i = 0; i < self->rounds; i++) {
+        int part[MOST] = {0}, sum = 0;
+        nnc_parallel(add_shares, part, 1 + i % 5);
+        for (int k = 0; k < MOST; k++)
+            sum += part[k];
+        self->wrong += sum != MOST * (MOST + 1) / 2;
+        if (i % 7 == 0)
+            nnc_set_num_threads(1 + i % 6); /* in the midst of the others' work */
+    }
+    return NULL;
+}
+
+static void check_callers(void) {
+    begin("several callers at once, who change the number of threads too");
+    caller callers[4];
+    for (int i = 0; i < 4; i++) {
+        callers[i] = (caller){.rounds = often(3000)};
+        expect(pthread_create(&callers[i].id, NULL, call_often, &callers[i]) == 0, "pthread_create");
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(callers[i].id, NULL);
+        expect(callers[i].wrong == 0, "caller %d got %d wrong sums", i, callers[i].wrong);
+    }
+    end();
+}
+
+void check_pool(void) {
+    check_shares();
+    check_barriers();
+    check_floating_point();
+    check_callers();
+}
+
+/* ---- where no thread can be had ---- */
+
+static void note_team(void *arg, int thread, int threads) {
+    int *team = arg;
+    if (thread == 0)
+        *team = threads;
+}
+
+/* In a child, so that the limit on memory, which leaves none for a thread's stack, goes away with it. */
+void check_pool_without_memory(void) {
+    begin("where no thread can be started the caller does all the work");
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        struct rlimit none = {1 << 20, 1 << 20};
+        int team = 1;
+        nnc_set_num_threads(8);
+        setrlimit(RLIMIT_AS, &none);
+        /* An emulator may not obey. */
+        if (mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+            nnc_parallel(note_team, &team, 8);
+        _exit(team == 1 ? 0 : 10 + team);
+    }
+    int status = -1;
+    expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child's status is %x", status);
+    end();
+}
+
+/* ---- the processor ---- */
+
+#if defined(__x86_64__)
+/* Whether Linux lists a flag. It does not list what it does not save the registers of. */
+static int kernel_knows(const char *flag) {
+    char line[8192], wanted[40];
+    int found = 0;
+    FILE *info = fopen("/proc/cpuinfo", "r");
+    snprintf(wanted, sizeof wanted, " %s ", flag);
+    while (info != NULL && !found && fgets(line, sizeof line, info) != NULL)
+        if (strncmp(line, "flags", 5) == 0) {
+            line[strcspn(line, "\n")] = ' ';
+            found = strstr(line, wanted) != NULL;
+        }
+    if (info != NULL)
+        fclose(info);
+    return found;
+}
+#endif
+
+void check_machine(void) {
+    begin("the machine");
+#if defined(__x86_64__)
+    int avx2 = kernel_knows("avx2") && kernel_knows("fma");
+    int avx512 = avx2 && kernel_knows("avx512f") && kernel_knows("avx512vl") && kernel_knows("avx512dq") &&
+                 kernel_knows("avx512bw");
+    expect(nnc_cpu_has_avx2() == avx2, "AVX2 is %d, but Linux says %d", nnc_cpu_has_avx2(), avx2);
+    expect(nnc_cpu_has_avx512() == avx512, "AVX-512 is %d, but Linux says %d", nnc_cpu_has_avx512(), avx512);
+#endif
+    ptrdiff_t l1d = nnc_cpu_l1d(), l2 = nnc_cpu_l2(), l3 = nnc_cpu_l3();
+    expect(l1d >= 8 << 10 && l1d <= 1 << 20, "an L1 cache of %td bytes", l1d);
+    expect(l2 > l1d && l2 <= 1 << 28, "an L2 cache of %td bytes", l2);
+    expect(l3 >= 1 << 20, "an L3 cache of %td bytes", l3);
+
+    int isas = 0;
+    while (nnc_available_isa(isas) != NULL)
+        isas++;
+    expect(isas >= 1 && isas <= 4, "%d instruction sets", isas);
+    for (int i = 0; i < isas; i++) {
+        expect(nnc_set_isa(nnc_available_isa(i)) == NNC_OK, "%s can't be chosen", nnc_available_isa(i));
+        expect(strcmp(nnc_get_isa(), nnc_available_isa(i)) == 0, "%s is chosen, %s is got", nnc_available_isa(i),
+               nnc_get_isa());
+    }
+    expect(nnc_set_isa("mmx") == NNC_ERR_ISA, "mmx is accepted");
+    expect(nnc_set_isa("") == NNC_ERR_ISA, "an isa without a name is accepted");
+    expect(strcmp(nnc_get_isa(), nnc_available_isa(isas - 1)) == 0, "a refused isa has an effect");
+    expect(nnc_set_isa(NULL) == NNC_OK && strcmp(nnc_get_isa(), nnc_available_isa(isas - 1)) == 0,
+           "the widest is not the default");
+
+    for (int i = NNC_OK; i <= NNC_INTERRUPTED + 1; i++) {
+        const char *message = nnc_status_message((nnc_status)i);
+        expect(message != NULL && strlen(message) > 4 && message[strlen(message) - 1] != '.', "status %d", i);
+        for (int j = NNC_OK; j < i; j++)
+            expect(strcmp(message, nnc_status_message((nnc_status)j)) != 0, "statuses %d and %d sound alike", j, i);
+    }
+    end();
+}

@@ -1,0 +1,47 @@
+/* typed.c - the checks of the maths, once for float and once for double. WIDE is what they are checked in. */
+#include "../../csrc/nnc.h"
+#include "check.h"
+#include "net.h"
+
+#include <fenv.h>
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tgmath.h>
+
+#define REAL float
+#define WIDE double
+#define EPS FLT_EPSILON
+#define TINY FLT_TRUE_MIN
+#define DTYPE NNC_F32
+#define T(name) name##_f32
+#define F(name) nnc_##name##_f32
+#include "matrix.inc"
+
+#include "elementwise.inc"
+#include "losses.inc"
+#include "products.inc"
+#include "thread_counts.inc"
+#include "training.inc"
+#undef F
+#undef T
+#undef DTYPE
+#undef TINY
+#undef EPS
+#undef WIDE
+#undef REAL
+
+#define REAL double
+#define WIDE long double
+#define EPS DBL_EPSILON
+#define TINY DBL_TRUE_MIN
+#define DTYPE NNC_F64
+#define T(name) name##_f64
+#define F(name) nnc_##name##_f64
+#include "matrix.inc"
+
+#include "elementwise.inc"
+#include "losses.inc"
+#include "products.inc"
+#include "thread_counts.inc"
+#include "training.inc"

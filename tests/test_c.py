@@ -1,0 +1,64 @@
+"""The engine without Python: builds and runs the plain C program in tests/c, for every compiler that is here, under
+ThreadSanitizer, and for another processor under an emulator."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).with_name("c")
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+
+
+def make(folder, *arguments):
+    command = ["make", "-C", str(HERE), "-j2", f"BUILD={folder}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
+
+
+def lines_of(output):
+    return [line for line in output.splitlines() if line.startswith("ok ")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_every_check_holds(tmp_path, compiler):
+    need(compiler)
+    output = make(tmp_path, f"CC={compiler}")
+    assert len(lines_of(output)) > 150 and "\n0 failures" in output
+
+
+def test_the_checks_hold_for_the_widest_instructions(tmp_path):
+    need("gcc")
+    output = make(tmp_path, "ARGS=--light widest")
+    assert len(lines_of(output)) > 60 and "\n0 failures" in output
+
+
+@pytest.mark.slow
+def test_thread_sanitizer_finds_no_race(tmp_path):
+    need("gcc")
+    probe = tmp_path / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    build = ["gcc", "-fsanitize=thread", str(probe), "-o", str(tmp_path / "probe")]
+    if subprocess.run(build, capture_output=True).returncode or subprocess.run([tmp_path / "probe"]).returncode:
+        pytest.skip("the compiler has no ThreadSanitizer")
+    # A forked child may not start threads under it.
+    output = make(tmp_path, "SANITIZE=thread", "ARGS=--light --no-fork widest")
+    assert "\n0 failures" in output and "WARNING: ThreadSanitizer" not in output
+
+
+@pytest.mark.slow
+def test_neon_in_an_emulator(tmp_path):
+    need("aarch64-linux-gnu-gcc", "qemu-aarch64")
+    cross = ["CC=aarch64-linux-gnu-gcc", "LDFLAGS=-static", "RUN=qemu-aarch64"]
+    output = make(tmp_path, *cross, "ARGS=--light neon")
+    assert "neon" in output and "\n0 failures" in output
