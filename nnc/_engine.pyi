@@ -18,6 +18,7 @@ leaky_relu_backward: np.ufunc
 sigmoid_backward: np.ufunc
 tanh_backward: np.ufunc
 sgd: np.ufunc
+scale: np.ufunc
 
 # Generalised.
 matmul: np.ufunc
@@ -26,6 +27,8 @@ add_bias: np.ufunc
 add_bias_backward: np.ufunc
 softmax: np.ufunc
 log_softmax: np.ufunc
+softmax_columns: np.ufunc
+log_softmax_columns: np.ufunc
 softmax_backward: np.ufunc
 cross_entropy: np.ufunc
 cross_entropy_targets: np.ufunc
@@ -35,6 +38,8 @@ softmax_cross_entropy: np.ufunc
 softmax_cross_entropy_targets: np.ufunc
 softmax_cross_entropy_backward: np.ufunc
 softmax_cross_entropy_targets_backward: np.ufunc
+loss_gradient: np.ufunc
+loss_gradient_targets: np.ufunc
 
 def labels(op: str, y: ArrayLike, n: int, r: int, /) -> NDArray[np.intp]: ...
 def set_num_threads(n: int, /) -> None: ...
