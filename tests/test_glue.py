@@ -320,6 +320,7 @@ def test_ordinary_numbers_raise_no_warning(n, dtype):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer needs memory itself")
 def test_no_memory_is_a_memory_error():
     """An output whose rows and columns both have gaps is put together elsewhere, in 32 MB that are not to be had."""
     program = """
