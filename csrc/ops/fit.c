@@ -157,11 +157,13 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int t
         FN(nnc_pass_backward)(p, l, c.r, MINE(l - 1));
         FN(nnc_pass_turn)(p, l - 1, c.r, MINE(l - 1)); /* not sooner: the last chunk's may still have been in use */
         nnc_barrier_wait(&fit->barrier, threads);
-        FN(nnc_pass_update)(p, l, p->A_rows[l - 1], p->A_rows_ld[l - 1], c.r, MINE(l), c.first, c.last, (nnc_ahead){0});
+        const FN(input) A = {p->A_rows[l - 1], p->A[l - 1], p->A_rows_ld[l - 1]};
+        FN(nnc_pass_update)(p, l, A, c.r, MINE(l), c.first, c.last, (nnc_ahead){0});
     }
     const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
     const nnc_ahead ahead = FN(ask_for)(fit, next, thread, threads);
-    FN(nnc_pass_update)(p, 0, fit->rows[buffer], p->rows_ld, c.r, MINE(0), c.first, c.last, ahead);
+    const FN(input) X = {fit->rows[buffer], fit->panel[buffer], p->rows_ld};
+    FN(nnc_pass_update)(p, 0, X, c.r, MINE(0), c.first, c.last, ahead);
     FN(read_chunk)(fit, next, !buffer, thread, threads);
     nnc_barrier_wait(&fit->barrier, threads);
 #undef MINE

@@ -97,29 +97,31 @@ void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0
 }
 
 /* W (n, m) += dZ A^T for rows i0 .. i1 of D, which is W itself or its gradient; likewise b. (eqs. 11.5 - 11.7) */
-static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, const REAL *input_rows,
-                             ptrdiff_t rows_ld, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1, int accumulate,
-                             nnc_ahead ahead) {
+static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, FN(input) input, ptrdiff_t r,
+                             ptrdiff_t i0, ptrdiff_t i1, int accumulate, nnc_ahead ahead) {
     const ptrdiff_t m = p->net->sizes[l];
     const REAL *dZ = p->dZ[l] + i0 * p->ld;
-    FN(gemm_args) g = {.n = i1 - i0, .k = r, .p = m, .A = dZ, .B = input_rows, .C = D + i0 * m};
+    FN(gemm_args) g = {.n = i1 - i0, .k = r, .p = m, .A = dZ, .B = input.rows, .C = D + i0 * m};
     g.accumulate = accumulate, g.ahead = ahead;
-    g.a_rs = p->ld, g.a_cs = 1, g.b_rs = rows_ld, g.c_rs = m;
-    if (m > 0) p->k->gemm(&g);
+    g.a_rs = p->ld, g.a_cs = 1, g.b_rs = input.rows_ld, g.c_rs = m;
+    if (4 * m <= p->k->lanes)
+        p->k->gemm_few(g.C, dZ, input.panel, g.n, r, m, m, p->ld, p->ld, accumulate);
+    else
+        p->k->gemm(&g);
     p->k->row_sums(db + i0, dZ, i1 - i0, r, 1, p->ld, accumulate);
 }
 
 /* Rows i0 .. i1 of layer l take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
  * carries -lr/r and the gradient is added to W. Else it is gathered in D, which is the velocity too, a few rows at a
  * time so that they are still in the nearest cache when W follows. */
-void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, const REAL *input_rows, ptrdiff_t rows_ld, ptrdiff_t r,
+void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r,
                          ptrdiff_t i0, ptrdiff_t i1, int first, int last, nnc_ahead ahead) {
     const FN(kernels) *k = p->k;
     const ptrdiff_t m = p->net->sizes[l];
     REAL *W = p->net->W[l], *b = p->net->b[l];
     if (i1 <= i0) return;
     if (p->fused) {
-        FN(add_gradient)(p, l, W, b, input_rows, rows_ld, r, i0, i1, 1, ahead);
+        FN(add_gradient)(p, l, W, b, input, r, i0, i1, 1, ahead);
         return;
     }
     REAL *D = p->D[l], *db = p->db[l];
@@ -132,7 +134,7 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, const REAL *input_rows,
         }
         const ptrdiff_t from = (i - i0) * ahead.count / (i1 - i0), to = (end - i0) * ahead.count / (i1 - i0);
         const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
-        FN(add_gradient)(p, l, D, db, input_rows, rows_ld, r, i, end, !first || momentum != 0, part);
+        FN(add_gradient)(p, l, D, db, input, r, i, end, !first || momentum != 0, part);
         if (last) {
             k->sgd(W + i * m, W + i * m, D + i * m, lr, count, 0);
             k->sgd(b + i, b + i, db + i, lr, end - i, 0);
