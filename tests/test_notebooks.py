@@ -154,7 +154,8 @@ def test_it_runs_and_the_exercise_can_be_solved(number):
     right = re.search(r"^```python\n(.*✎)\n```", solution, flags=re.M | re.S).group(1)
     assert right in read(SPANISH[number]).cells[-1].source
     solved = re.sub(r"^.*✎$", lambda _: right, exercise.source, flags=re.M)
-    notebook.cells += [nbformat.v4.new_code_cell(solved), nbformat.v4.new_code_cell("assert Out[max(Out)].ok, Out[max(Out)]")]
+    verdict = nbformat.v4.new_code_cell("assert Out[max(Out)].ok, Out[max(Out)]")
+    notebook.cells += [nbformat.v4.new_code_cell(solved), verdict]
 
     run.execute(notebook)
 
