@@ -54,6 +54,6 @@ class BuildEngine(build_ext):
 
 
 sources = glob("csrc/python/*.c") + glob("csrc/ops/*.c") + ["csrc/isa/dispatch.c", "csrc/isa/cpu.c"]
-depends = [path for path in glob("csrc/**/*.*", recursive=True) if path.endswith((".c", ".h", ".inc"))]
+depends = ["setup.py", *(path for path in glob("csrc/**/*", recursive=True) if path.endswith((".c", ".h", ".inc")))]
 engine = Extension("nnc._engine", sorted(sources), depends=depends, extra_compile_args=FLAGS, extra_link_args=LINK)
 setup(ext_modules=[engine], cmdclass={"build_ext": BuildEngine})
