@@ -36,18 +36,18 @@ fmt: $(VENV)/has-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(C_FILES)
 
-# The whole suite, less what is slow or builds packages of its own, on an engine with AddressSanitizer and UBSan.
-# In a copy, for the engine is built in place. Python itself is not instrumented, so the runtime libraries are preloaded
-# and its own leaks are not reported.
+# The suite on an engine with AddressSanitizer and UBSan, less what builds or runs other programs, and what looks at the
+# clock or at the size of memory. In a copy, for the engine is built in place. Python itself is not instrumented, so the
+# runtime libraries are preloaded and its own leaks are not reported.
 ASAN := build/asan
+NOT_FOR_ASAN := bench browser build c interrupt leaks notebooks
 asan:
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
 	NNC_SANITIZE=address,undefined $(MAKE) -C $(ASAN) PYTHON=$(PYTHON) VENV=.venv .venv/has-test
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    .venv/bin/python -m pytest -m "not slow and not browser" \
-	    --deselect tests/test_build.py --deselect tests/test_c.py --deselect tests/test_notebooks.py
+	    .venv/bin/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
 
 clean:
 	rm -rf build dist nnc/*.so *.egg-info .venv .venv-*
