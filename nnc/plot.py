@@ -228,6 +228,7 @@ def _height_width(shape, op):
 
 
 def _grid(pictures, titles, columns, **how):
+    # Pixels as squares: blurred, they look like more than is there, and a PNG of noise is four times as large.
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
 
@@ -235,7 +236,7 @@ def _grid(pictures, titles, columns, **how):
         for ax in axes.flat:
             ax.set_axis_off()
         for i, picture in enumerate(pictures):
-            axes.flat[i].imshow(picture, **how)
+            axes.flat[i].imshow(picture, interpolation="nearest", **how)
             if titles is not None:
                 axes.flat[i].set_title(str(titles[i]), fontsize="small")
 

@@ -1,5 +1,6 @@
 """nnc/plot.py: what the pictures show, read back from the figures."""
 
+import io
 import subprocess
 import sys
 
@@ -44,6 +45,17 @@ def test_images(r):
     square = np.random.default_rng(0).integers(0, 256, (r, 2, 2))
     assert np.array_equal(shown(plot.images(square.reshape(r, 4))), square)
     assert np.array_equal(shown(plot.images(square)), square)
+
+
+def test_a_pixel_is_a_square_of_one_colour():
+    from matplotlib.image import imread
+
+    figure = plot.weights(np.random.default_rng(0).standard_normal((2, 28 * 28)))
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    file.seek(0)
+    colours = np.unique(imread(file).reshape(-1, 4), axis=0)
+    assert len(colours) <= 256 + 1  # those of the map, and the page
 
 
 def test_weights_are_on_one_scale_with_0_in_the_middle():
