@@ -140,7 +140,7 @@ def test_a_deep_graph_is_walked_and_printed_in_part():
     assert steps.gradients[x] == x.grad
 
 
-@pytest.mark.parametrize("name", ["derive", "draw", "layout", "names", "notation", "replay", "steps"])
+@pytest.mark.parametrize("name", ["derivation", "draw", "layout", "names", "notation", "replay", "steps"])
 def test_the_examples_in_the_documentation(name):
     result = doctest.testmod(importlib.import_module(f"nnc.{name}"))
     assert result.attempted > 0 and result.failed == 0
