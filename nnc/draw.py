@@ -5,6 +5,7 @@ inherits no colour from the page and does not know a dark theme from a light one
 paper, and what is drawn outside them (the arrows) is of a grey that stands out from white and from black.
 """
 
+from base64 import b64encode
 from html import escape
 from pathlib import Path
 
@@ -94,6 +95,11 @@ class Drawing:
 
     def _repr_svg_(self):
         return self.svg
+
+    def _repr_html_(self):
+        """As an image, which a notebook shows before it is trusted, and makes smaller where there is no room."""
+        svg = b64encode(self.svg.encode()).decode()
+        return f'<img alt="{escape(repr(self))}" src="data:image/svg+xml;base64,{svg}">'
 
     def __repr__(self):
         return f'<Drawing: {len(self.boxes)} boxes, {len(self.arrows)} arrows; .save("graph.svg") writes it>'

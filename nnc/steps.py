@@ -14,7 +14,6 @@ step  node  operation  ∂z/∂node  to  local   product  ∂z/∂to
                                  x   w = −2  −2       −2
 """
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -115,7 +114,7 @@ class Step:
         return _table(self._all.header, self._all.rows([self]))
 
     def _repr_html_(self):
-        return _html(self._all.header, self._all.rows([self])) + _picture(self.graph())
+        return _html(self._all.header, self._all.rows([self])) + self.graph()._repr_html_()
 
 
 class Steps(Sequence):
@@ -194,8 +193,3 @@ def _html(header, rows):
     lines = ["<table>", "<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in header) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return "\n".join(lines + ["</table>"])
-
-
-def _picture(drawing):
-    """The drawing as an image: a notebook that is not trusted yet shows images, but removes SVG from HTML."""
-    return f'<img alt="the graph" src="data:image/svg+xml;base64,{b64encode(drawing.svg.encode()).decode()}">'

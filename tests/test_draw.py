@@ -3,6 +3,7 @@
 import itertools
 import re
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -300,6 +301,8 @@ def test_save(tmp_path):
     drawing = Drawing(page_7())
     drawing.save(tmp_path / "z.svg")
     assert (tmp_path / "z.svg").read_text(encoding="utf-8") == drawing.svg == drawing._repr_svg_()
+    [image] = re.findall(r'^<img alt="&lt;Drawing: .*" src="data:image/svg\+xml;base64,(.*)">$', drawing._repr_html_())
+    assert b64decode(image).decode("utf-8") == drawing.svg
     with pytest.raises(ValueError, match=r"save: the drawing is SVG, but 'z.png'"):
         drawing.save(tmp_path / "z.png")
     assert not (tmp_path / "z.png").exists()
