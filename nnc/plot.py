@@ -118,7 +118,7 @@ def weights(W, shape=None, columns=10):
     return _grid(W, None, columns, cmap="RdBu_r", vmin=-limit, vmax=limit)
 
 
-def histograms(arrays, names=None, bins=50):
+def histograms(arrays, names=None, bins=50, columns=5):
     """A histogram of each array, on one horizontal axis: the scores z¹, z², ... of a deep net (eq. 17.7).
 
     Parameters
@@ -127,7 +127,7 @@ def histograms(arrays, names=None, bins=50):
         ``t.Z`` of `MLP.forward`, for example.
     names : sequence of str, optional
         By default z¹, z², ...
-    bins : int
+    bins, columns : int
 
     Returns
     -------
@@ -137,7 +137,7 @@ def histograms(arrays, names=None, bins=50):
     if not arrays:
         raise ValueError("histograms: there is no array")
     names = [f"$z^{{{i}}}$" for i in range(1, len(arrays) + 1)] if names is None else names
-    columns = min(len(arrays), 5)
+    columns = min(len(arrays), columns)
     rows = math.ceil(len(arrays) / columns)
     low, high = min(a.min() for a in arrays), max(a.max() for a in arrays)
 
@@ -196,8 +196,8 @@ def curves(lines, xlabel="", ylabel="", log=False):
         For each name (x, y), or (x, y, format) with a format of matplotlib's: ``"o"`` for points, ``"--"`` for dashes.
         The names stand in the legend, save those that start with ``_``.
     xlabel, ylabel : str
-    log : bool
-        Whether both axes are logarithmic.
+    log : bool or str
+        Which axes are logarithmic: both (True), ``"x"``, ``"y"`` or none.
 
     Returns
     -------
@@ -208,8 +208,9 @@ def curves(lines, xlabel="", ylabel="", log=False):
         ax = axes[0, 0]
         for name, line in lines.items():
             ax.plot(*line, label=name)
-        if log:
-            ax.set(xscale="log", yscale="log")
+        for axis in "xy":
+            if log is True or log == axis:
+                ax.set(**{f"{axis}scale": "log"})
         ax.set(xlabel=xlabel, ylabel=ylabel)
         ax.grid(alpha=0.3, color=_GREY)
         if any(not name.startswith("_") for name in lines):

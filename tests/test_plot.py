@@ -67,7 +67,8 @@ def test_weights_are_on_one_scale_with_0_in_the_middle():
 
 def test_histograms_share_their_axis_and_count_everything():
     arrays = [np.random.default_rng(i).standard_normal((5, 40)) / (i + 1) for i in range(7)]
-    figure = plot.histograms(arrays)
+    figure = plot.histograms(arrays, columns=3)
+    assert figure.axes[0].get_gridspec().get_geometry() == (3, 3)
     drawn = [ax for ax in figure.axes if ax.patches]
     assert len(drawn) == 7 and len({ax.get_xlim() for ax in drawn}) == 1
     assert all(sum(bar.get_height() for bar in ax.patches) == 200 for ax in drawn)
@@ -82,7 +83,13 @@ def test_curves():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["J"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale(), ax.get_yscale()) == ("h", "J", "log", "log")
     [ax] = plot.curves({"_": (x, x)}).axes
-    assert ax.get_legend() is None and ax.get_xscale() == "linear"
+    assert ax.get_legend() is None and (ax.get_xscale(), ax.get_yscale()) == ("linear", "linear")
+
+
+@pytest.mark.parametrize(("log", "scales"), [("x", ("log", "linear")), ("y", ("linear", "log"))])
+def test_one_axis_can_be_logarithmic(log, scales):
+    [ax] = plot.curves({"_": ([1.0, 10.0], [1.0, 10.0])}, log=log).axes
+    assert (ax.get_xscale(), ax.get_yscale()) == scales
 
 
 @pytest.mark.parametrize("probabilities", [False, True])
