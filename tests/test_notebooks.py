@@ -29,9 +29,9 @@ EQUATIONS = {
     "09": [],
     "10": [],
     "11": [],
-    "12": ["17.1", *(f"17.{i}" for i in range(3, 10))],
+    "12": ["17.3", "17.4", "17.1", *(f"17.{i}" for i in range(5, 10))],
 }
-COMING = {"08", "10", "12"}
+COMING = {"08", "10"}
 ENGLISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name != "es"}
 SPANISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name == "es"}
 NUMBERS = sorted(ENGLISH)
