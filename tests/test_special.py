@@ -260,3 +260,25 @@ def test_denormals_are_not_flushed():
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "kept", done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_softmax_of_scores_as_far_apart_as_can_be(dtype):
+    far = np.finfo(dtype).max
+    with np.errstate(all="raise", under="ignore"):
+        for Z in ([[far], [-far]], [[far], [0]], [[0], [-far]], [[-far], [-far / 2]]):
+            Z = np.array(Z, dtype)
+            np.testing.assert_array_equal(np.sort(nnc.softmax(Z).ravel()), [0, 1])
+            np.testing.assert_array_equal(np.sort(nnc.softmax(Z.T, axis=1).ravel()), [0, 1])
+            np.testing.assert_array_equal(np.sort(nnc.softmax(np.repeat(Z, 19, 1))[:, 7]), [0, 1])
+        np.testing.assert_array_equal(nnc.softmax(np.full((2, 3), -far, dtype)), 0.5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_lanes_past_the_end_of_a_row_raise_no_flag(dtype):
+    with np.errstate(all="raise"):
+        for p in range(1, 70):
+            C = nnc.matmul(np.full((7, 3), np.inf, dtype), np.ones((3, p), dtype))
+            np.testing.assert_array_equal(C, np.inf)
+        with pytest.raises(FloatingPointError, match="invalid"):
+            nnc.matmul(np.full((7, 3), np.inf, dtype), np.zeros((3, p), dtype))
