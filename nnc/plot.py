@@ -70,7 +70,7 @@ def history(history):
     return _figure(1, len(curves), 4.5 * len(curves), 3.2, draw)
 
 
-def images(X, titles=None, shape=None, columns=10):
+def images(X, titles=None, shape=None, columns=10, size=0.9):
     """A grid of images.
 
     Parameters
@@ -82,6 +82,8 @@ def images(X, titles=None, shape=None, columns=10):
     shape : (int, int), optional
         Height and width; by default X's own, or square.
     columns : int
+    size : float
+        Of an image, in inches.
 
     Returns
     -------
@@ -93,10 +95,10 @@ def images(X, titles=None, shape=None, columns=10):
     if titles is not None and len(titles) != len(X):
         raise ValueError(f"images: there are {len(X)} images and {len(titles)} titles")
     X = X.reshape(len(X), *(shape or _height_width(X.shape[1:], "images")))
-    return _grid(X, titles, columns, cmap="gray")
+    return _grid(X, titles, columns, size, cmap="gray")
 
 
-def weights(W, shape=None, columns=10):
+def weights(W, shape=None, columns=10, size=0.9):
     """Each row of W (n, m) as an image: what a neuron of the first layer looks for. Red is positive, blue negative.
 
     Parameters
@@ -105,6 +107,8 @@ def weights(W, shape=None, columns=10):
     shape : (int, int), optional
         Height and width; by default square.
     columns : int
+    size : float
+        Of an image, in inches.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def weights(W, shape=None, columns=10):
         raise ValueError(f"weights: W is {W.shape}, but must be (n, m) with a row or more")
     limit = float(np.abs(W).max()) or 1.0
     W = W.reshape(len(W), *(shape or _height_width(W.shape[1:], "weights")))
-    return _grid(W, None, columns, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    return _grid(W, None, columns, size, cmap="RdBu_r", vmin=-limit, vmax=limit)
 
 
 def histograms(arrays, names=None, bins=50, columns=5):
@@ -228,7 +232,7 @@ def _height_width(shape, op):
     return side, side
 
 
-def _grid(pictures, titles, columns, **how):
+def _grid(pictures, titles, columns, size, **how):
     # Pixels as squares: blurred, they look like more than is there, and a PNG of noise is four times as large.
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
@@ -241,4 +245,4 @@ def _grid(pictures, titles, columns, **how):
             if titles is not None:
                 axes.flat[i].set_title(str(titles[i]), fontsize="small")
 
-    return _figure(rows, columns, 0.9 * columns, (0.9 if titles is None else 1.15) * rows, draw)
+    return _figure(rows, columns, size * columns, (size if titles is None else size + 0.25) * rows, draw)

@@ -63,6 +63,7 @@ def test_weights_are_on_one_scale_with_0_in_the_middle():
     figure = plot.weights(W)
     assert np.array_equal(shown(figure), W.reshape(2, 2, 2))
     assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(-3.0, 3.0)}
+    assert plot.weights(W, size=2.5).get_size_inches().tolist() == [5.0, 2.5]
 
 
 def test_histograms_share_their_axis_and_count_everything():
