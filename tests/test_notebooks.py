@@ -31,7 +31,7 @@ EQUATIONS = {
     "11": [],
     "12": ["17.3", "17.4", "17.1", *(f"17.{i}" for i in range(5, 10))],
 }
-COMING = {"08", "10"}
+COMING = {"10"}
 ENGLISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name != "es"}
 SPANISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name == "es"}
 NUMBERS = sorted(ENGLISH)
