@@ -43,7 +43,7 @@ def learned(parameters, X, y):
 def _run(trainer, threads, dtype, folder, raw=False, **options):
     X, y, mean, std = load(folder, dtype, raw)
     if raw:
-        options |= {"mean": mean, "std": std}
+        options |= {"mean": mean, "std": std, "dtype": dtype}
     epoch, parameters = trainer(SIZES, BATCH, X, y, threads, **options)
     epoch()
     # A peer that does less than the work is not a peer.

@@ -49,11 +49,11 @@ def numpy(sizes, batch, X, y, threads):
     return epoch, lambda: (W, b)
 
 
-def nnc(sizes, batch, X, y, threads, epochs=1, **normalisation):
+def nnc(sizes, batch, X, y, threads, epochs=1, dtype=None, **normalisation):
     import nnc
 
     nnc.set_num_threads(threads)
-    dtype = np.float32 if X.dtype == np.uint8 else X.dtype
+    dtype = X.dtype if dtype is None else dtype  # of the net: bytes go into either
     net = nnc.MLP(sizes, dtype=dtype, seed=0, **normalisation)
     for mine, theirs in zip((net.weights, net.biases), initial(sizes, dtype), strict=True):
         for array, value in zip(mine, theirs, strict=True):
