@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import nnc
+
 pytest.importorskip("nbclient")
 from nbclient.exceptions import CellExecutionError  # noqa: E402
 
@@ -138,6 +140,13 @@ def test_what_is_stored(path):
 def assert_quiet(cell):
     for output in cell.outputs:
         assert output.output_type != "error" and output.get("name") != "stderr", f"{cell.id}: {output}"
+
+
+def test_the_graph_in_the_readme_is_drawn_as_now():
+    w, x, b = (nnc.Node(value, name=name) for value, name in ((-2.0, "w"), (5.0, "x"), (3.0, "b")))
+    z = w * x + b
+    z.backward()
+    assert z.graph().svg == (ROOT / "notebooks" / "pictures" / "graph.svg").read_text(encoding="utf-8")
 
 
 def test_all_open_with_the_same_cell():
