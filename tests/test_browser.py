@@ -203,7 +203,7 @@ class Lab:
         cut.save(path)
 
 
-@pytest.mark.parametrize(("english", "spanish"), zip(ENGLISH, SPANISH, strict=True), ids=[n[:2] for n in ENGLISH])
+@pytest.mark.parametrize(("english", "spanish"), list(zip(ENGLISH, SPANISH, strict=True)), ids=[n[:2] for n in ENGLISH])
 def test_a_page_as_it_is_stored(lab, screenshots, english, spanish):
     """All of them, but to save time the English ones in the light and the Spanish ones in the dark."""
     name = english if lab.theme == "light" else spanish
