@@ -141,8 +141,9 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int t
     const FN(pass) *p = &fit->pass;
     const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes + 1;
 #define MINE(l) nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)
+    const FN(input) X = {fit->rows[buffer], fit->panel[buffer], p->rows_ld};
     for (ptrdiff_t l = 0; l < layers; l++) {
-        FN(nnc_pass_forward)(p, l, l ? p->A[l - 1] : fit->panel[buffer], c.r, MINE(l));
+        FN(nnc_pass_forward)(p, l, l ? (FN(input)){.panel = p->A[l - 1]} : X, c.r, MINE(l));
         nnc_barrier_wait(&fit->barrier, threads);
         if (fit->stop) return 0;
     }
@@ -162,7 +163,6 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int t
     }
     const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
     const nnc_ahead ahead = FN(ask_for)(fit, next, thread, threads);
-    const FN(input) X = {fit->rows[buffer], fit->panel[buffer], p->rows_ld};
     FN(nnc_pass_update)(p, 0, X, c.r, MINE(0), c.first, c.last, ahead);
     FN(read_chunk)(fit, next, !buffer, thread, threads);
     nnc_barrier_wait(&fit->barrier, threads);

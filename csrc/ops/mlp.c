@@ -69,15 +69,23 @@ void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_
     p->k->transpose(panel + i0, rows, p->X.m, i1 - i0, p->ld, p->rows_ld);
 }
 
-/* Rows i0 .. i1 of Z = W A + b and, in a hidden layer, of A = f(Z), in place (eqs. 3.9, 12.2 - 12.4) */
-void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, const REAL *input, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
-    const ptrdiff_t m = p->net->sizes[l];
+/* Rows i0 .. i1 of Z = W A + b and, in a hidden layer, of A = f(Z), in place (eqs. 3.9, 12.2 - 12.4). A few examples
+ * would leave most of a register of the panel empty; then the sums run along the rows of W and of the examples. */
+void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
+    const ptrdiff_t m = p->net->sizes[l], n = i1 - i0;
+    const REAL *W = p->net->W[l] + i0 * m, *b = p->net->b[l] + i0;
     REAL *Z = p->A[l] + i0 * p->ld;
-    if (i1 <= i0) return;
-    FN(gemm_args) g = {.n = i1 - i0, .k = m, .p = r, .A = p->net->W[l] + i0 * m, .B = input, .C = Z};
-    g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = p->net->b[l] + i0, g.bias_s = 1;
-    p->k->gemm(&g);
-    if (l < p->net->layers - 1) FN(activate)(p, l, Z, (i1 - i0 - 1) * p->ld + r);
+    if (n <= 0) return;
+    if (input.rows && 4 * r <= p->k->lanes) {
+        for (ptrdiff_t i = 0; i < n; i++)
+            for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = b[i];
+        p->k->gemm_few(Z, W, input.rows, n, m, r, p->ld, m, input.rows_ld, 1);
+    } else {
+        FN(gemm_args) g = {.n = n, .k = m, .p = r, .A = W, .B = input.panel, .C = Z};
+        g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = b, g.bias_s = 1;
+        p->k->gemm(&g);
+    }
+    if (l < p->net->layers - 1) FN(activate)(p, l, Z, (n - 1) * p->ld + r);
 }
 
 /* Units i0 .. i1 of layer l - 1: dA = W^T dZ, then dZ = dA * f'(Z) */

@@ -41,6 +41,7 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
         REAL *panel = rows + width * pass.rows_ld, *turns = panel + width * m;
         /* The activations run over whole lines: what lies past the last example must be a number, or flags may rise. */
         if (count < width) memset(turns, 0, (size_t)(2 * width * widest) * sizeof(REAL));
+        const FN(input) first = {rows, panel, pass.rows_ld};
         pass.A = A;
         for (ptrdiff_t l = 0; l < layers; l++)
             A[l] = turns + l % 2 * width * widest;
@@ -48,7 +49,7 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
             const ptrdiff_t r = end - i < CHUNK ? end - i : CHUNK;
             FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
             for (ptrdiff_t l = 0; l < layers; l++)
-                FN(nnc_pass_forward)(&pass, l, l ? A[l - 1] : panel, r, 0, net->sizes[l + 1]);
+                FN(nnc_pass_forward)(&pass, l, l ? (FN(input)){.panel = A[l - 1]} : first, r, 0, net->sizes[l + 1]);
             PUBLIC(softmax_forward)(job->P + i * job->P_cs, A[layers - 1], net->sizes[layers], r, job->P_rs, job->P_cs,
                                     width, 1);
         }
