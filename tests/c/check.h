@@ -57,6 +57,7 @@ void unlock(int arena);
 /* ---- the checks, a function for each file or half of it ---- */
 void check_pool(void);
 void check_pool_without_memory(void);
+void check_pool_in_child(void);
 void check_machine(void);
 void check_net(void);
 void check_together(void);

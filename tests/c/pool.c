@@ -195,13 +195,61 @@ void check_pool(void) {
     check_callers();
 }
 
-/* ---- where no thread can be had ---- */
+/* ---- forks ---- */
+
+static atomic_int held, let_go;
+
+static void hold(void *arg, int thread, int threads) {
+    (void)arg, (void)thread, (void)threads;
+    atomic_store(&held, 1);
+    while (!atomic_load(&let_go))
+        usleep(100);
+}
+
+static void *hold_pool(void *arg) {
+    nnc_parallel(hold, arg, 2);
+    return NULL;
+}
 
 static void note_team(void *arg, int thread, int threads) {
     int *team = arg;
     if (thread == 0)
         *team = threads;
 }
+
+/* A child finds a pool that is idle, or in the hands of a thread that it does not have. It gets one of its own. */
+void check_pool_in_child(void) {
+    nnc_set_num_threads(2);
+    for (int busy = 0; busy < 2; busy++) {
+        begin("the child of a fork has a pool of its own, when its parent's is %s", busy ? "busy" : "idle");
+        pthread_t holder;
+        int team = 0;
+        nnc_parallel(note_team, &team, 2);
+        expect(team == 2, "the parent has %d threads", team);
+        atomic_store(&held, 0);
+        atomic_store(&let_go, !busy);
+        expect(pthread_create(&holder, NULL, hold_pool, NULL) == 0, "pthread_create");
+        while (!atomic_load(&held))
+            usleep(100);
+        if (!busy)
+            pthread_join(holder, NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20); /* rather than wait for workers that are not there */
+            team = 0;
+            nnc_parallel(note_team, &team, 2);
+            _exit(team);
+        }
+        int status = -1;
+        expect(child > 0 && waitpid(child, &status, 0) == child && status == 2 << 8, "the child's status is %x", status);
+        atomic_store(&let_go, 1);
+        if (busy)
+            pthread_join(holder, NULL);
+        end();
+    }
+}
+
+/* ---- where no thread can be had ---- */
 
 /* In a child, so that the limit on memory, which leaves none for a thread's stack, goes away with it. */
 void check_pool_without_memory(void) {
