@@ -1,0 +1,223 @@
+"""The pool of threads as Python sees it: the same bits for any number of threads, forks, callers side by side."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnc
+from nnc import _engine
+
+rng = np.random.default_rng(0)
+COUNTS = [1, 2, 3, 8]
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Two threads for each test, whatever the machine has, and afterwards what there was."""
+    before = nnc.get_num_threads()
+    nnc.set_num_threads(2)
+    yield
+    nnc.set_num_threads(before)
+
+
+def run(code, timeout=120, **environment):
+    """A program in a process of its own. Forks are what is tested here, so the warning against them is not wanted."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=timeout)
+
+
+# ---- the same bits ---------------------------------------------------------------------------------------------------
+
+
+def operations(dtype):
+    """Name -> function of no arguments, on operands large enough to be shared."""
+    A, B = rng.uniform(-1, 1, (301, 403)).astype(dtype), rng.uniform(-1, 1, (403, 257)).astype(dtype)
+    Z, y = rng.uniform(-9, 9, (10, 40_000)).astype(dtype), rng.integers(0, 10, 40_000)
+    flat, P = Z.ravel(), nnc.softmax(Z)
+    b = rng.uniform(-1, 1, (301, 1)).astype(dtype)
+    deep = rng.uniform(-1, 1, (2, 70, 5003)).astype(dtype)
+    return {
+        "matmul": lambda: nnc.matmul(A, B),
+        "matmul of views": lambda: nnc.matmul(B.T[::-1], A.T),
+        "matmul, deep": lambda: nnc.matmul(deep[0], deep[1].T),
+        "matrix times vector": lambda: nnc.matmul(A, B[:, 0]),
+        "linear": lambda: nnc.linear(A, B, b),
+        "relu": lambda: nnc.relu(flat),
+        "leaky_relu": lambda: nnc.leaky_relu(flat),
+        "sigmoid": lambda: nnc.sigmoid(flat),
+        "tanh": lambda: nnc.tanh(flat),
+        "tanh_backward": lambda: nnc.tanh_backward(flat, np.tanh(flat)),
+        "softmax": lambda: nnc.softmax(Z),
+        "softmax of rows": lambda: nnc.softmax(Z.T.copy(), axis=1),
+        "log_softmax": lambda: nnc.log_softmax(Z),
+        "softmax_backward": lambda: nnc.softmax_backward(Z, P),
+        "softmax_cross_entropy": lambda: nnc.softmax_cross_entropy(Z, y),
+        "cross_entropy_backward": lambda: nnc.cross_entropy_backward(1.0, P, y),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", operations(np.float32))
+def test_the_same_bits_for_any_number_of_threads(name, dtype):
+    operation = operations(dtype)[name]
+    nnc.set_num_threads(1)
+    alone = operation()
+    assert np.isfinite(alone).all()
+    for count in COUNTS[1:]:
+        nnc.set_num_threads(count)
+        assert operation().tobytes() == alone.tobytes(), f"{count} threads give other bits"
+
+
+def trained(dtype, activation, momentum):
+    X = np.random.default_rng(1).integers(0, 256, (784, 600), dtype=np.uint8)
+    y = np.random.default_rng(2).integers(0, 10, 600)
+    net = nnc.MLP([784, 120, 50, 10], activation, dtype=dtype, seed=3, mean=33.0, std=78.0)
+    history = net.fit(X, y, epochs=3, batch_size=64, lr=0.05, momentum=momentum, seed=4, progress=False)
+    return [a.tobytes() for a in (*net.weights, *net.biases, net.predict_proba(X), np.array(history.loss))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation, momentum", [("relu", 0.0), ("tanh", 0.9)])
+def test_the_same_weights_for_any_number_of_threads(dtype, activation, momentum):
+    nnc.set_num_threads(1)
+    alone = trained(dtype, activation, momentum)
+    for count in COUNTS[1:]:
+        nnc.set_num_threads(count)
+        assert trained(dtype, activation, momentum) == alone, f"{count} threads give other weights"
+
+
+# ---- what happens on a thread is seen by its caller ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", [0, 250_000, 499_999])
+def test_an_overflow_on_any_thread_is_the_callers(where):
+    x = np.zeros(500_000, np.float32)
+    with np.errstate(all="raise"):
+        _engine.exp(x)
+    x[where] = 1e4
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        _engine.exp(x)
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert _engine.exp(x)[where] == np.inf
+
+
+@pytest.mark.parametrize("row", [0, 299])
+def test_an_overflow_in_a_product_is_the_callers(row):
+    A, B = np.ones((300, 300), np.float32), np.full((300, 300), 1e10, np.float32)
+    with np.errstate(all="raise"):
+        nnc.matmul(A, B)
+    A[row] = 1e30
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        nnc.matmul(A, B)
+
+
+# ---- several callers -------------------------------------------------------------------------------------------------
+
+
+def test_python_threads_side_by_side():
+    A = rng.uniform(-1, 1, (400, 400)).astype(np.float32)
+    right, weights = nnc.matmul(A, A).tobytes(), trained(np.float32, "relu", 0.0)
+    together = threading.Barrier(4)
+
+    def work(i):
+        together.wait()
+        wrong = 0
+        for k in range(10):
+            nnc.set_num_threads(1 + (i + k) % 4)
+            wrong += nnc.matmul(A, A).tobytes() != right
+        return wrong, trained(np.float32, "relu", 0.0) == weights
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [(0, True)] * 4
+
+
+def test_beside_busy_cores_nothing_waits_for_good():
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        done = run(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_threads import *\n"
+                   "for n in (2, 4): nnc.set_num_threads(n); trained(np.float32, 'relu', 0.9)", timeout=300)
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert done.returncode == 0, done.stderr
+
+
+# ---- forks -----------------------------------------------------------------------------------------------------------
+
+FORK = """
+import os, signal, threading
+import numpy as np
+import nnc
+nnc.set_num_threads(2)
+A = np.random.default_rng(0).uniform(-1, 1, (400, 400)).astype(np.float32)
+right = nnc.matmul(A, A).tobytes()
+stop = False
+def inside():
+    while not stop:
+        nnc.matmul(A, A)
+others = [threading.Thread(target=inside) for _ in range(OTHERS)]
+for other in others:
+    other.start()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        ok = all(nnc.matmul(A, A).tobytes() == right for _ in range(5)) and nnc.get_num_threads() == 2
+        os._exit(0 if ok else 1)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, status
+stop = True
+for other in others:
+    other.join()
+assert nnc.matmul(A, A).tobytes() == right
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("others", [0, 2])
+def test_fork(others):
+    done = run(FORK.replace("OTHERS", str(others)))
+    assert done.stdout == "done\n", done.stderr
+
+
+MULTIPROCESSING = """
+import multiprocessing, numpy as np, nnc
+A = np.random.default_rng(0).uniform(-1, 1, (400, 400))
+def work(i):
+    return nnc.matmul(A, A).tobytes()
+if __name__ == "__main__":
+    nnc.set_num_threads(2)
+    right = work(0)
+    with multiprocessing.get_context("METHOD").Pool(2) as pool:
+        assert pool.map_async(work, range(8)).get(timeout=60) == [right] * 8
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_multiprocessing(method, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(MULTIPROCESSING.replace("METHOD", method))
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "done\n", done.stderr
+
+
+# ---- how many (what else is asked of these numbers stands in test_glue.py) -------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_the_default_is_the_cores_that_this_process_may_use():
+    one = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, [{one}])\nimport nnc; print(nnc.get_num_threads())"
+    done = run(code, NNC_NUM_THREADS="")
+    assert done.stdout == "1\n", done.stderr
