@@ -241,7 +241,8 @@ void check_pool_in_child(void) {
             _exit(team);
         }
         int status = -1;
-        expect(child > 0 && waitpid(child, &status, 0) == child && status == 2 << 8, "the child's status is %x", status);
+        int reaped = child > 0 && waitpid(child, &status, 0) == child;
+        expect(reaped && status == 2 << 8, "the child's status is %x", status);
         atomic_store(&let_go, 1);
         if (busy)
             pthread_join(holder, NULL);
