@@ -141,8 +141,11 @@ def test_python_threads_side_by_side():
 def test_beside_busy_cores_nothing_waits_for_good():
     hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:
-        done = run(f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_threads import *\n"
-                   "for n in (2, 4): nnc.set_num_threads(n); trained(np.float32, 'relu', 0.9)", timeout=300)
+        done = run(
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_threads import *\n"
+            "for n in (2, 4): nnc.set_num_threads(n); trained(np.float32, 'relu', 0.9)",
+            timeout=300,
+        )
     finally:
         for hog in hogs:
             hog.kill()
