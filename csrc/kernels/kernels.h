@@ -4,7 +4,8 @@
 #include "../nnc.h"
 
 /* Memory that will be read soon after a product: the tiles ask for it line by line while they compute, and so hide the
- * way from main memory. `count` pieces of `bytes` bytes; count 0 for nothing. */
+ * way from main memory. `count` pieces of `bytes` bytes, of which as many are asked for as B has rows; count 0 for
+ * nothing. */
 typedef struct nnc_ahead {
     const char *const *pieces;
     ptrdiff_t count, bytes;

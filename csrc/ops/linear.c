@@ -7,8 +7,6 @@
 #ifndef OP_FILE
 #include "ops.h"
 
-#include <string.h>
-
 enum {
     FLOP_FOR_THREADS = 1 << 20, /* below this a second thread costs more than it does */
     PANEL_ROWS = 1024,          /* of a private panel: one tile wide it takes a quarter of a usual L2 */
@@ -45,28 +43,26 @@ static void FN(pack)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_
                      ptrdiff_t columns) {
     const ptrdiff_t rs = job->g.b_rs, cs = job->b_cs, width = job->kernels->tile_columns;
     const REAL *B = job->g.B + k0 * rs + j0 * cs;
-    if (rs == 1) {
+    if (cs == 1)
+        job->kernels->copy_rows(panel, B, rows, columns, width, rs);
+    else if (rs == 1)
         job->kernels->transpose(panel, B, rows, columns, width, cs);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < rows; i++)
-        if (cs == 1)
-            memcpy(panel + i * width, B + i * rs, (size_t)columns * sizeof(REAL));
-        else
+    else
+        for (ptrdiff_t i = 0; i < rows; i++)
             for (ptrdiff_t j = 0; j < columns; j++)
                 panel[i * width + j] = B[i * rs + j * cs];
 }
 
 /* Rows i0 .. i1 of a group of columns from its panel, which holds rows k0 .. of B */
 static void FN(multiply)(const FN(product) *job, const REAL *panel, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t i0,
-                         ptrdiff_t i1, ptrdiff_t j0, ptrdiff_t columns) {
+                         ptrdiff_t i1, ptrdiff_t j0, ptrdiff_t columns, nnc_ahead ahead) {
     FN(gemm_args) g = job->g;
     g.n = i1 - i0, g.k = k, g.p = columns;
     g.A += i0 * g.a_rs + k0 * g.a_cs;
     g.B = panel, g.b_rs = job->kernels->tile_columns;
     g.C += i0 * g.c_rs + j0;
     g.bias = k0 == 0 && g.bias ? g.bias + i0 * g.bias_s : NULL;
-    g.accumulate = g.accumulate || k0 > 0;
+    g.accumulate = g.accumulate || k0 > 0, g.ahead = ahead;
     if (g.n > 0) job->kernels->gemm(&g);
 }
 
@@ -92,7 +88,7 @@ static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
         /* in the pieces that the columns take it in, for the same roundings however many threads there are */
         for (ptrdiff_t k = 0; k < job->g.k; k += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k < PANEL_ROWS ? job->g.k - k : PANEL_ROWS;
-            FN(multiply)(job, panel + k * job->kernels->tile_columns, k, rows, i0, i1, j0, columns);
+            FN(multiply)(job, panel + k * job->kernels->tile_columns, k, rows, i0, i1, j0, columns, (nnc_ahead){0});
         }
     }
 }
@@ -108,12 +104,18 @@ static void FN(product_by_columns)(const FN(product) *job, int thread, int threa
         return;
     }
     REAL *panel = job->panels + thread * job->panel_size;
+    const char *pieces[PANEL_ROWS];
     for (ptrdiff_t group = first; group < end; group++) {
         const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
         for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
             FN(pack)(job, panel, k0, rows, j0, columns);
-            FN(multiply)(job, panel, k0, rows, 0, job->g.n, j0, columns);
+            /* While these columns are multiplied, the same rows of the next ones come into the cache. */
+            const int ask = job->b_cs == 1 && group + 1 < end;
+            for (ptrdiff_t i = 0; ask && i < rows; i++)
+                pieces[i] = (const char *)(job->g.B + (k0 + i) * job->g.b_rs + j0 + columns);
+            const nnc_ahead ahead = {pieces, ask ? rows : 0, columns * (ptrdiff_t)sizeof(REAL)};
+            FN(multiply)(job, panel, k0, rows, 0, job->g.n, j0, columns, ahead);
         }
     }
 }
