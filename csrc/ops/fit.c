@@ -14,7 +14,7 @@
 enum {
     CHUNK = 128,
     LINE = 64,
-    FLOP_FOR_THREADS = 1 << 20,
+    FLOP_FOR_THREADS = 1 << 19,
     POLL_NS = 20000000
 };
 
