@@ -88,6 +88,9 @@ static int module_exec(PyObject *module) {
 }
 
 static PyMethodDef methods[] = {
+    {"direct", nnc_direct, METH_VARARGS,
+     "direct(ufunc, otherwise=ufunc): a function that does what the gufunc does, without NumPy's machinery on plain "
+     "arrays; all other calls, and labels that are none, go to `otherwise`."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
     {"predict", (PyCFunction)(void (*)(void))nnc_predict, METH_VARARGS | METH_KEYWORDS,
