@@ -138,7 +138,7 @@ def _loss(op, name, P, y, out=None, dtype=None):
     """A loss, on labels or on targets; P stands for Z, too."""
     P = _operands.matrix(op, name, P)
     y, by_label = _operands.targets(op, y, P)
-    forward = getattr(_engine, op if by_label else op + "_targets")
+    forward = _direct.OF[getattr(_engine, op if by_label else op + "_targets")]
     try:
         if out is None and dtype is None:
             return forward(P, y)
@@ -151,8 +151,9 @@ def _loss_backward(op, of_labels, of_targets, dL, P, y):
     P = _operands.matrix(op, "P", P)
     y, by_label = _operands.targets(op, y, P)
     dL = _operands.upstream(op, dL, P, _operands.real_dtype(*((P,) if by_label else (P, y))))
+    backward = _direct.OF[of_labels if by_label else of_targets]
     try:
-        return (of_labels if by_label else of_targets)(dL, P, y)
+        return backward(dL, P, y)
     except (TypeError, ValueError) as error:
         raise _explain.loss(op, error, "P", P) from None
 

@@ -91,6 +91,8 @@ DIRECT = {  # ways through a direct call
     "ordinary": lambda: DIRECT_GRADIENT(0.5, Z, Y_WRONG[:3]),
     "another dtype": lambda: DIRECT_MATMUL(HUGE, X[:3]),
     "no label": lambda: DIRECT_LOSS(Z, Y_WRONG),
+    "targets": lambda: nnc._engine.bad_targets(Z, 1e-6),
+    "targets, whole numbers": lambda: nnc._engine.bad_targets(X.astype(int), 1e-6),
     "ignored overflow": lambda: overflows("ignore"),
     "overflow": lambda: overflows("raise"),
     "a new one": lambda: nnc._engine.direct(nnc._engine.matmul, repeat),

@@ -10,6 +10,7 @@
  * Python float as well. */
 #include "glue.h"
 
+#include <assert.h>
 #include <fenv.h>
 #include <math.h>
 
@@ -147,6 +148,7 @@ PyObject *nnc_direct(PyObject *Py_UNUSED(module), PyObject *args) {
     if (!PyArg_ParseTuple(args, "O!|O:direct", &PyUFunc_Type, &ufunc, &otherwise)) return NULL;
     if (nnc_head_of_gufunc(ufunc) == NULL)
         return PyErr_Format(PyExc_TypeError, "direct: %R is not a generalised ufunc of this engine", ufunc);
+    assert(((PyUFuncObject *)ufunc)->nargs <= OPERANDS && ((PyUFuncObject *)ufunc)->core_num_dim_ix <= SIZES);
     PyObject *ways = PyTuple_Pack(2, ufunc, otherwise ? otherwise : ufunc);
     PyObject *function = ways ? PyCFunction_New(&method, ways) : NULL;
     Py_XDECREF(ways);

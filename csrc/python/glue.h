@@ -49,6 +49,7 @@ int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 /* methods of the module */
 PyObject *nnc_direct(PyObject *module, PyObject *args);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);
 
 #endif
