@@ -1,6 +1,6 @@
-"""The C engine as Python sees it: ufuncs, the labels' gate, training. Private; people call what `nnc` exports."""
+"""The C engine as Python sees it: ufuncs, direct calls of them, the labels' gate, training. All private to `nnc`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ log_softmax: np.ufunc
 softmax_columns: np.ufunc
 log_softmax_columns: np.ufunc
 softmax_backward: np.ufunc
+softmax_backward_columns: np.ufunc
 cross_entropy: np.ufunc
 cross_entropy_targets: np.ufunc
 cross_entropy_backward: np.ufunc
@@ -41,7 +42,9 @@ softmax_cross_entropy_targets_backward: np.ufunc
 loss_gradient: np.ufunc
 loss_gradient_targets: np.ufunc
 
+def direct(ufunc: np.ufunc, otherwise: Callable[..., Any] = ..., /) -> Callable[..., Any]: ...
 def labels(op: str, y: ArrayLike, n: int, r: int, /) -> NDArray[np.intp]: ...
+def bad_targets(Y: NDArray[Any], tolerance: float, /) -> int: ...
 def set_num_threads(n: int, /) -> None: ...
 def get_num_threads() -> int: ...
 def cpu_info() -> dict[str, Any]: ...

@@ -7,6 +7,9 @@ import numpy as np
 
 from . import _engine, _explain
 
+# Targets are often a softmax computed in float32: each of the n is then a few units in the last place off.
+EPS_F16, EPS_F32 = float(np.finfo(np.float16).eps), float(np.finfo(np.float32).eps)
+
 
 def matrix(op, name, x):
     """x itself if it has a shape (an array, a Node), else an array of it; it must be (n, r)."""
@@ -33,13 +36,10 @@ def targets(op, y, P):
         raise ValueError(f"{op}: y is {y.shape}, but must be ({r},), labels, or ({n}, {r}), a column an example{hint}")
     if mistake := _explain.bad_dtype(op, y=y):
         raise mistake
-    total = y.sum(axis=0, dtype=np.float64)
-    # Targets are often a softmax computed in float32: each of the n is then a few units in the last place off.
-    eps = np.finfo(y.dtype if y.dtype == np.float16 else np.float32).eps
-    bad = ~(np.abs(total - 1) <= (n + 8) * eps)
-    if bad.any():
-        i = int(bad.argmax())
-        raise ValueError(f"{op}: y[:, {i}] sums to {total[i]:g}, but the targets of an example must sum to 1")
+    i = _engine.bad_targets(y, (n + 8) * (EPS_F16 if y.dtype == np.float16 else EPS_F32))
+    if i >= 0:
+        total = y[:, i].sum(dtype=np.float64)
+        raise ValueError(f"{op}: y[:, {i}] sums to {total:g}, but the targets of an example must sum to 1")
     return y, False
 
 

@@ -10,8 +10,10 @@ count as float64; anything else is a TypeError. Python numbers, `slope`, `dL` an
 and byte order do not matter; inputs are never written; `out` may overlap them. `op_backward` takes the gradient of the
 output, then what the forward saved, and returns new arrays, the gradients in the order of the forward's arguments.
 
-Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc as they are, and NumPy asks them:
-a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive is one node of its graph.
+Plain arrays of one dtype go into the engine without NumPy's machinery, which takes longer than a small product does
+(`nnc._direct`). Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc as they are, and
+NumPy asks them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive is one node of its
+graph.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _engine, _explain, _operands
+from . import _direct, _engine, _explain, _operands
 from .losses import (
     accuracy,
     cross_entropy,
@@ -84,7 +86,7 @@ def matmul(A: Operand, B: Operand, *, out: Out = None, dtype: Dtype = None) -> A
     """
     try:
         if out is None and dtype is None:  # the plain call, kept short: on small arrays the call is what costs
-            return _engine.matmul(A, B)
+            return _direct.matmul(A, B)
         return _engine.matmul(A, B, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.matmul(error, A, B, out) from None
@@ -115,6 +117,17 @@ def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any
            [2.]]))
     """
     A, B = np.asarray(A), np.asarray(B)
+    plain = type(dC) is np.ndarray and A.ndim == B.ndim == 2
+    if not plain or dC.shape != A.shape[:1] + B.shape[1:] or A.shape[1:] != B.shape[:1]:
+        return _matmul_backward_of_vectors(dC, A, B)
+    try:
+        return _direct.matmul(dC, B.T), _direct.matmul(A.T, dC)
+    except (TypeError, ValueError) as error:
+        raise _explain.bad_matmul_backward(dC, A, B) or error from None
+
+
+def _matmul_backward_of_vectors(dC, A, B):
+    """The same where A may be a row, B a column, and dC a number."""
     if mistake := _explain.bad_matmul_backward(dC, A, B):
         raise mistake
     row, column = np.atleast_2d(A), B.reshape(-1, 1) if B.ndim == 1 else B
@@ -150,7 +163,7 @@ def add_bias(Z: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) ->
     """
     try:
         if out is None and dtype is None:
-            return _engine.add_bias(Z, b)
+            return _direct.add_bias(Z, b)
         return _engine.add_bias(Z, b, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.add_bias(error, Z, b, out) from None
@@ -183,7 +196,7 @@ def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
     """
     dZ = np.asarray(dZ)
     try:
-        return dZ, _engine.add_bias_backward(dZ)
+        return dZ, _direct.add_bias_backward(dZ)
     except (TypeError, ValueError) as error:
         op = "add_bias_backward"
         raise _explain.bad_dtype(op, dZ=dZ) or _explain.bad_matrix(op, "dZ", dZ) or error from None
@@ -217,7 +230,7 @@ def linear(W: Operand, X: Operand, b: Operand, *, out: Out = None, dtype: Dtype 
     """
     try:
         if out is None and dtype is None:
-            return _engine.linear(W, X, b)
+            return _direct.linear(W, X, b)
         return _engine.linear(W, X, b, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.linear(error, W, X, b, out) from None
@@ -252,7 +265,7 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
     if dZ.ndim != 2 or dZ.shape != W.shape[:1] + X.shape[1:] or W.shape[1:] != X.shape[:1]:
         raise _explain.bad_linear_backward(dZ, W, X)
     try:
-        return _engine.matmul(dZ, X.T), _engine.matmul(W.T, dZ), _engine.add_bias_backward(dZ)
+        return _direct.matmul(dZ, X.T), _direct.matmul(W.T, dZ), _direct.add_bias_backward(dZ)
     except (TypeError, ValueError) as error:
         raise _explain.bad_linear_backward(dZ, W, X) or error from None
 

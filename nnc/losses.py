@@ -6,11 +6,12 @@ per example; the mean of eq. 5.3 comes in through `dL = 1 / r` and nowhere else.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _engine, _explain, _operands
+from . import _direct, _engine, _explain, _operands
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -51,7 +52,7 @@ def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) 
     try:
         if out is None and dtype is None:  # the plain calls, kept short: on small arrays the call is what costs
             if axis == 0 and type(Z) is np.ndarray and Z.ndim == 2:
-                return _engine.softmax_columns(Z)
+                return _direct.softmax_columns(Z)
             return _engine.softmax(Z, axis=axis)
         return _engine.softmax(Z, axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -86,7 +87,7 @@ def log_softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = No
     try:
         if out is None and dtype is None:
             if axis == 0 and type(Z) is np.ndarray and Z.ndim == 2:
-                return _engine.log_softmax_columns(Z)
+                return _direct.log_softmax_columns(Z)
             return _engine.log_softmax(Z, axis=axis)
         return _engine.log_softmax(Z, axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -117,12 +118,58 @@ def softmax_backward(dP: ArrayLike, P: ArrayLike, axis: int = 0) -> Any:
     array([[ 1.],
            [-1.]])
     """
-    if mistake := _explain.bad_same_shape("softmax_backward", "dP", dP, "P", P):
-        raise mistake
     try:
-        return _engine.softmax_backward(dP, P, axis=axis)
+        if axis == 0 and type(dP) is type(P) is np.ndarray and dP.ndim == 2 and dP.shape == P.shape:
+            return _direct.softmax_backward_columns(dP, P)
+        mistake = _explain.bad_same_shape("softmax_backward", "dP", dP, "P", P)
+        if not mistake:
+            return _engine.softmax_backward(dP, P, axis=axis)
     except (TypeError, ValueError) as error:
-        raise _explain.softmax("softmax_backward", error, axis, dP=dP, P=P) from None
+        mistake = _explain.softmax("softmax_backward", error, axis, dP=dP, P=P)
+    raise mistake from None
+
+
+# ---- both losses -----------------------------------------------------------------------------------------------------
+# Plain arrays and labels go directly into the engine, which refuses a label that is none. Everything else, and every
+# mistake, comes here.
+
+
+def _loss(op, name, P, y, out=None, dtype=None):
+    """A loss, on labels or on targets; P stands for Z, too."""
+    P = _operands.matrix(op, name, P)
+    y, by_label = _operands.targets(op, y, P)
+    forward = _direct.OF[getattr(_engine, op if by_label else op + "_targets")]
+    try:
+        if out is None and dtype is None:
+            return forward(P, y)
+        return forward(P, y, out=out, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise _explain.loss(op, error, name, P, out) from None
+
+
+def _loss_backward(op, of_labels, of_targets, dL, P, y):
+    P = _operands.matrix(op, "P", P)
+    y, by_label = _operands.targets(op, y, P)
+    dL = _operands.upstream(op, dL, P, _operands.real_dtype(*((P,) if by_label else (P, y))))
+    backward = _direct.OF[of_labels if by_label else of_targets]
+    try:
+        return backward(dL, P, y)
+    except (TypeError, ValueError) as error:
+        raise _explain.loss(op, error, "P", P) from None
+
+
+def _backward(op, of_labels, of_targets):
+    return _engine.direct(of_labels, partial(_loss_backward, op, of_labels, of_targets))
+
+
+_cross_entropy = _engine.direct(_engine.cross_entropy, partial(_loss, "cross_entropy", "P"))
+_softmax_cross_entropy = _engine.direct(_engine.softmax_cross_entropy, partial(_loss, "softmax_cross_entropy", "Z"))
+_cross_entropy_backward = _backward(
+    "cross_entropy_backward", _engine.cross_entropy_backward, _engine.cross_entropy_targets_backward
+)
+_softmax_cross_entropy_backward = _backward(
+    "softmax_cross_entropy_backward", _engine.loss_gradient, _engine.loss_gradient_targets
+)
 
 
 def cross_entropy(P: Operand, y: ArrayLike, *, out: Out = None, dtype: Dtype = None) -> Any:
@@ -151,6 +198,8 @@ def cross_entropy(P: Operand, y: ArrayLike, *, out: Out = None, dtype: Dtype = N
     >>> nnc.cross_entropy([[0.5, 0.2], [0.5, 0.8]], [1, 0])
     array([0.69314718, 1.60943791])
     """
+    if out is None and dtype is None:
+        return _cross_entropy(P, y)
     return _loss("cross_entropy", "P", P, y, out, dtype)
 
 
@@ -179,15 +228,7 @@ def cross_entropy_backward(dL: ArrayLike, P: ArrayLike, y: ArrayLike) -> Any:
     array([[ 0.],
            [-2.]])
     """
-    op = "cross_entropy_backward"
-    P = _operands.matrix(op, "P", P)
-    y, by_label = _operands.targets(op, y, P)
-    dL = _operands.upstream(op, dL, P, _operands.real_dtype(*((P,) if by_label else (P, y))))
-    backward = _engine.cross_entropy_backward if by_label else _engine.cross_entropy_targets_backward
-    try:
-        return backward(dL, P, y)
-    except (TypeError, ValueError) as error:
-        raise _explain.loss(op, error, "P", P) from None
+    return _cross_entropy_backward(dL, P, y)
 
 
 def softmax_cross_entropy(Z: Operand, y: ArrayLike, *, out: Out = None, dtype: Dtype = None) -> Any:
@@ -215,20 +256,9 @@ def softmax_cross_entropy(Z: Operand, y: ArrayLike, *, out: Out = None, dtype: D
     >>> nnc.softmax_cross_entropy([[0.0, 1000.0], [0.0, 0.0]], [0, 1])
     array([6.93147181e-01, 1.00000000e+03])
     """
+    if out is None and dtype is None:
+        return _softmax_cross_entropy(Z, y)
     return _loss("softmax_cross_entropy", "Z", Z, y, out, dtype)
-
-
-def _loss(op, name, P, y, out, dtype):
-    """Both losses, on labels or on targets; P stands for Z, too."""
-    P = _operands.matrix(op, name, P)
-    y, by_label = _operands.targets(op, y, P)
-    forward = getattr(_engine, op if by_label else op + "_targets")
-    try:
-        if out is None and dtype is None:
-            return forward(P, y)
-        return forward(P, y, out=out, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise _explain.loss(op, error, name, P, out) from None
 
 
 def softmax_cross_entropy_backward(dL: ArrayLike, P: ArrayLike, y: ArrayLike) -> Any:
@@ -257,15 +287,7 @@ def softmax_cross_entropy_backward(dL: ArrayLike, P: ArrayLike, y: ArrayLike) ->
     array([[ 0.25],
            [-0.25]])
     """
-    op = "softmax_cross_entropy_backward"
-    P = _operands.matrix(op, "P", P)
-    y, by_label = _operands.targets(op, y, P)
-    dL = _operands.upstream(op, dL, P, _operands.real_dtype(*((P,) if by_label else (P, y))))
-    backward = _engine.loss_gradient if by_label else _engine.loss_gradient_targets
-    try:
-        return backward(dL, P, y)
-    except (TypeError, ValueError) as error:
-        raise _explain.loss(op, error, "P", P) from None
+    return _softmax_cross_entropy_backward(dL, P, y)
 
 
 # ---- labels and predictions (section 10) -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from functools import partial
 
 import numpy as np
 
-from . import _engine, functional
+from . import _direct, _engine, functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,11 @@ def row(name, functions, latex, *vjps, params="", forward=None, takes=None):
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
     constants = tuple(i for i, call in enumerate(calls) if call is None)
     calls = calls[0] if takes else calls  # of any number of arrays one entry tells all
-    RULES[name] = Rule(name, forward or functions[0], latex, calls, texts, tuple(params.split()), takes, constants)
-    for function in functions:
+    forwards = [forward or _direct.OF.get(function, function) for function in functions]
+    RULES[name] = Rule(name, forwards[0], latex, calls, texts, tuple(params.split()), takes, constants)
+    for function, forward in zip(functions, forwards, strict=True):
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
-        table[function] = replace(RULES[name], forward=forward or function)
+        table[function] = replace(RULES[name], forward=forward)
 
 
 class EachOperand:
@@ -267,7 +268,7 @@ def matrices(g, A, B):
 def matmul_left(g, C, A, B):
     """dA = dC Bᵀ (eq. 11.5)."""
     if A.ndim == B.ndim == 2:
-        return _engine.matmul(g, B.T)
+        return _direct.matmul(g, B.T)
     dC, _, matrix = matrices(g, A, B)
     dA = _engine.matmul(dC, matrix.swapaxes(-1, -2))
     return dA[..., 0, :] if A.ndim == 1 else dA
@@ -276,7 +277,7 @@ def matmul_left(g, C, A, B):
 def matmul_right(g, C, A, B):
     """dB = Aᵀ dC."""
     if A.ndim == B.ndim == 2:
-        return _engine.matmul(A.T, g)
+        return _direct.matmul(A.T, g)
     dC, matrix, _ = matrices(g, A, B)
     dB = _engine.matmul(matrix.swapaxes(-1, -2), dC)
     return dB[..., 0] if B.ndim == 1 else dB
@@ -297,7 +298,10 @@ def power_exponent(g, C, A, B):
 
 
 def softmax_back(g, P, Z, axis=0):
-    return _engine.softmax_backward(g, P, axis=_from_end(axis, Z))
+    axis = _from_end(axis, Z)
+    if axis == -2 and g.ndim == 2:
+        return _direct.softmax_backward_columns(g, P)
+    return _engine.softmax_backward(g, P, axis=axis)
 
 
 def log_softmax_back(g, C, Z, axis=0):
@@ -305,14 +309,14 @@ def log_softmax_back(g, C, Z, axis=0):
 
 
 def cross_entropy_back(g, L, P, y):
-    return (_engine.cross_entropy_backward if y.ndim == 1 else _engine.cross_entropy_targets_backward)(g, P, y)
+    return (_direct.cross_entropy_backward if y.ndim == 1 else _direct.cross_entropy_targets_backward)(g, P, y)
 
 
 def softmax_cross_entropy_back(g, L, Z, y):
     """dZ = (P - Y) dL (eq. 10.1), from Z: to compute the softmax again is cheaper than to keep it."""
     if y.ndim == 1:
-        return _engine.softmax_cross_entropy_backward(g, Z, y)
-    return _engine.softmax_cross_entropy_targets_backward(g, Z, y)
+        return _direct.softmax_cross_entropy_backward(g, Z, y)
+    return _direct.softmax_cross_entropy_targets_backward(g, Z, y)
 
 
 # ---- the table: arithmetic -----------------------------------------------------------------------------------------
@@ -340,11 +344,11 @@ row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=functional.matmul)
 row("add_bias", _engine.add_bias, "{0} + {1}",
-    (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
+    (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (lambda g, Z, W, X, b: matmul_left(g, Z, W, X), r"{g}\,{1}^T"),
     (lambda g, Z, W, X, b: matmul_right(g, Z, W, X), r"{0}^T\,{g}"),
-    (lambda g, Z, W, X, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
+    (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
     takes=einsum_arguments, forward=lambda *arrays, subscripts: np.einsum(subscripts, *arrays))
@@ -360,9 +364,9 @@ row("sigmoid", _engine.sigmoid, r"\sigma({0})",
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"))
 row("softmax", _engine.softmax, r"\mathrm{softmax}({0})",
-    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis")
+    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
 row("log_softmax", _engine.log_softmax, r"\ln\,\mathrm{softmax}({0})",
-    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis")
+    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis", forward=functional.log_softmax)
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
     (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None)
 row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),

@@ -21,6 +21,7 @@ ELEMENTWISE = {
 SQUARE = {
     "matmul": "MM", "linear": "MMB", "add_bias": "MB", "add_bias_backward": "M",
     "softmax": "M", "log_softmax": "M", "softmax_backward": "MM", "softmax_columns": "M", "log_softmax_columns": "M",
+    "softmax_backward_columns": "MM",
     "cross_entropy": "Py", "cross_entropy_targets": "PP", "cross_entropy_backward": "LPy",
     "cross_entropy_targets_backward": "LPP", "softmax_cross_entropy": "My", "softmax_cross_entropy_targets": "MP",
     "softmax_cross_entropy_backward": "LMy", "softmax_cross_entropy_targets_backward": "LMP",

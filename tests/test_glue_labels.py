@@ -1,7 +1,8 @@
-"""nnc._engine.labels: from what people have to what the engine takes, or an error that names the first bad one."""
+"""nnc._engine.labels and bad_targets: what the engine takes, or the first label or column of targets that is wrong."""
 
 import numpy as np
 import pytest
+from test_strides import laid_out
 
 from nnc import _engine as engine
 
@@ -43,3 +44,29 @@ def test_bad_labels_name_the_first(y, message):
 def test_labels_that_are_no_numbers(y):
     with pytest.raises(TypeError, match="op: y has dtype"):
         engine.labels("op", y, 3, 3)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "f2", "u1", "?"])
+@pytest.mark.parametrize("n, r", [(3, 1), (2, 257), (4, 600)])
+def test_the_first_column_that_does_not_sum_to_one(dtype, n, r):
+    Y = np.zeros((n, r), dtype)
+    Y[np.arange(r) % n, np.arange(r)] = 1
+    layouts = (Y, np.asfortranarray(Y), np.repeat(Y, 2, 1)[:, ::2], Y[::-1, ::-1], laid_out(Y, "misaligned"))
+    assert [engine.bad_targets(y, 1e-6) for y in layouts] == [-1] * 5
+    for i in {0, r // 2, r - 1}:
+        Y[:, [i, -1]] = 0
+        assert engine.bad_targets(Y, 1e-6) == engine.bad_targets(np.asfortranarray(Y), 1e-6) == i
+        Y[0, i] = 1
+        if Y.dtype.kind == "f":
+            Y[0, i] = np.nan
+            assert engine.bad_targets(Y, 1e-6) == i
+            Y[0, i] = 1.25
+            assert engine.bad_targets(Y, 0.2) == i and engine.bad_targets(Y, 1.0) == -1
+            Y[0, i] = 1
+
+
+def test_targets_without_a_class_or_an_example():
+    assert engine.bad_targets(np.zeros((0, 2)), 1e-6) == 0
+    assert engine.bad_targets(np.zeros((2, 0)), 1e-6) == -1
+    with pytest.raises(ValueError, match="2-D"):
+        engine.bad_targets(np.zeros(3), 1e-6)

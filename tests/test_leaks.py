@@ -74,6 +74,31 @@ WORKING = {
     "engine": engine(),
 }
 
+Z, HUGE = np.ones((3, 6), np.float32), np.full((6, 3), 1e30, np.float32)
+DIRECT_LOSS = nnc._engine.direct(nnc._engine.softmax_cross_entropy, lambda *operands: None)
+DIRECT_GRADIENT = nnc._engine.direct(nnc._engine.loss_gradient)
+DIRECT_MATMUL = nnc._engine.direct(nnc._engine.matmul)
+
+
+def overflows(mode):
+    with np.errstate(over=mode):
+        DIRECT_MATMUL(HUGE, Z * 1e30)
+
+
+DIRECT = {  # ways through a direct call
+    "plain": lambda: DIRECT_MATMUL(HUGE, Z),
+    "a number": lambda: DIRECT_GRADIENT(0.5, Z, Y),
+    "ordinary": lambda: DIRECT_GRADIENT(0.5, Z, Y_WRONG[:3]),
+    "another dtype": lambda: DIRECT_MATMUL(HUGE, X[:3]),
+    "no label": lambda: DIRECT_LOSS(Z, Y_WRONG),
+    "targets": lambda: nnc._engine.bad_targets(Z, 1e-6),
+    "targets, whole numbers": lambda: nnc._engine.bad_targets(X.astype(int), 1e-6),
+    "ignored overflow": lambda: overflows("ignore"),
+    "overflow": lambda: overflows("raise"),
+    "a new one": lambda: nnc._engine.direct(nnc._engine.matmul, repeat),
+    "no new one": lambda: nnc._engine.direct(nnc._engine.relu, repeat),
+}
+
 
 class Mallinfo(ctypes.Structure):
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
@@ -111,6 +136,7 @@ def repeat(function, calls, error):
 def references():
     """Of every array and object that the calls above are given."""
     given = [X, Y, X_WRONG, Y_WRONG, Y_LONG, TARGETS_WRONG, net, t, SPOILT, *t.Z, *t.A]
+    given += [Z, HUGE, DIRECT_LOSS, nnc._engine.matmul, repeat]
     given += [*net.weights, *net.biases, *SPOILT.weights, *SPOILT.biases, *ENGINE.values(), np.dtype("f4"), None]
     return [sys.getrefcount(thing) for thing in given]
 
@@ -160,3 +186,9 @@ def test_a_hundred_thousand_failing_calls(name):
 @pytest.mark.parametrize("name", WORKING)
 def test_working_calls(name):
     assert_nothing_stays(WORKING[name], CALLS // 20)
+
+
+@counted
+@pytest.mark.parametrize("name", DIRECT)
+def test_direct_calls(name):
+    assert_nothing_stays(DIRECT[name], CALLS, (ValueError, TypeError, FloatingPointError))

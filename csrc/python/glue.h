@@ -32,6 +32,14 @@ typedef struct ufunc_head {
 
 static inline const ufunc_head *ufunc_head_of(PyObject *ufunc) { return (const void *)((PyUFuncObject *)ufunc)->data; }
 
+/* Its row, if it is one of the generalised ufuncs of this table. */
+const ufunc_head *nnc_head_of_gufunc(PyObject *ufunc);
+
+/* Run the row's loop for NPY_FLOAT or NPY_DOUBLE (loops.inc); NNC_ERR_LABEL says that all is computed, and that an
+ * example is NaN for its label. */
+nnc_status nnc_run_loop(const ufunc_head *head, int type, char *const *data, const npy_intp *dims,
+                        const npy_intp *steps);
+
 /* These return 0, or -1 with an exception set. */
 int nnc_add_ufuncs(PyObject *module);
 int nnc_add_promoter(PyObject *ufunc);
@@ -39,7 +47,9 @@ int nnc_add_fit_type(PyObject *module);
 int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 
 /* methods of the module */
+PyObject *nnc_direct(PyObject *module, PyObject *args);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);
 
 #endif

@@ -1,5 +1,8 @@
-/* labels.c - labels(op, y, n, r): y as the intp array that the engine takes, or an error that says what is wrong. */
+/* labels.c - labels(op, y, n, r): y as the intp array that the engine takes, or an error that says what is wrong;
+ * bad_targets(Y, tolerance): the first column of targets that does not sum to 1. */
 #include "glue.h"
+
+#include <math.h>
 
 static PyObject *wrong_shape(const char *op, PyArrayObject *y, Py_ssize_t r) {
     PyObject *shape = PyObject_GetAttrString((PyObject *)y, "shape");
@@ -70,4 +73,40 @@ PyObject *nnc_labels(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssiz
     PyObject *result = checked(op, y, n, r);
     Py_DECREF(y);
     return result;
+}
+
+enum {
+    BLOCK = 256
+};
+
+/* The first of the columns i .. i + w whose sum is not 1 (a NaN is not), or r. Y is float32 or float64. */
+static npy_intp first_bad_sum(PyArrayObject *Y, double tolerance, npy_intp i, npy_intp w) {
+    const int is_f32 = PyArray_TYPE(Y) == NPY_FLOAT;
+    double sums[BLOCK] = {0};
+    for (npy_intp k = 0; k < PyArray_DIM(Y, 0); k++)
+        for (npy_intp j = 0; j < w; j++) {
+            const void *y = PyArray_GETPTR2(Y, k, i + j);
+            sums[j] += is_f32 ? (double)*(const float *)y : *(const double *)y;
+        }
+    for (npy_intp j = 0; j < w; j++)
+        if (!(fabs(sums[j] - 1) <= tolerance)) return i + j;
+    return PyArray_DIM(Y, 1);
+}
+
+PyObject *nnc_bad_targets(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyArrayObject *given;
+    double tolerance;
+    if (!PyArg_ParseTuple(args, "O!d:bad_targets", &PyArray_Type, &given, &tolerance)) return NULL;
+    if (PyArray_NDIM(given) != 2) return PyErr_Format(PyExc_ValueError, "bad_targets: Y must be 2-D");
+    PyArray_Descr *dtype = PyArray_DescrFromType(PyArray_TYPE(given) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE);
+    PyArrayObject *Y = (PyArrayObject *)PyArray_FromArray(given, dtype, NPY_ARRAY_ALIGNED);
+    if (Y == NULL) return NULL;
+    npy_intp r = PyArray_DIM(Y, 1), bad = r;
+    NPY_BEGIN_THREADS_DEF;
+    NPY_BEGIN_THREADS;
+    for (npy_intp i = 0; i < r && bad == r; i += BLOCK)
+        bad = first_bad_sum(Y, tolerance, i, r - i < BLOCK ? r - i : BLOCK);
+    NPY_END_THREADS;
+    Py_DECREF(Y);
+    return PyLong_FromSsize_t(bad < r ? bad : -1);
 }

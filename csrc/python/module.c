@@ -88,8 +88,13 @@ static int module_exec(PyObject *module) {
 }
 
 static PyMethodDef methods[] = {
+    {"direct", nnc_direct, METH_VARARGS,
+     "direct(ufunc, otherwise=ufunc): a function that does what the gufunc does, without NumPy's machinery on plain "
+     "arrays; all other calls, and labels that are none, go to `otherwise`."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
+    {"bad_targets", nnc_bad_targets, METH_VARARGS,
+     "bad_targets(Y, tolerance): the first column of Y (n, r) whose sum is not 1 to within the tolerance, or -1."},
     {"predict", (PyCFunction)(void (*)(void))nnc_predict, METH_VARARGS | METH_KEYWORDS,
      "predict(weights, biases, activations, slope, mean, std, X): the probabilities P (n, r)."},
     {"cpu_info", cpu_info, METH_NOARGS, "cpu_info(): a dict of isa, available isas, threads, max_threads."},

@@ -1,7 +1,12 @@
 /* ufuncs.c - the universal functions: one table (ufuncs.inc), one NumPy loop for each dtype. */
 #include "glue.h"
 
-static inline nnc_status forgive_label(nnc_status status) { return status == NNC_ERR_LABEL ? NNC_OK : status; }
+/* A label that is none has made its example NaN: the loop goes on with the next repetition and says so at its end. */
+static inline nnc_status note_label(nnc_status *noted, nnc_status status) {
+    if (status != NNC_ERR_LABEL) return status;
+    *noted = status;
+    return NNC_OK;
+}
 
 #define REAL float
 #define FN(name) name##_f32
@@ -36,6 +41,7 @@ typedef struct ufunc_row {
 #define SIGNATURE_columns "(n)->(n)", "rr"
 #define SIGNATURE_matrix "(n,r)->(n,r)", "rr"
 #define SIGNATURE_column_pairs "(n),(n)->(n)", "rrr"
+#define SIGNATURE_matrix_pairs "(n,r),(n,r)->(n,r)", "rrr"
 #define SIGNATURE_loss "(n,r),(r)->(r)", "ryr"
 #define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rrr"
 #define SIGNATURE_loss_backward "(r),(n,r),(r)->(n,r)", "sryr"
@@ -48,9 +54,22 @@ static const ufunc_row rows[] = {
 #include "ufuncs.inc"
 };
 
-/* NumPy has let go of the GIL when it calls these. */
+const ufunc_head *nnc_head_of_gufunc(PyObject *ufunc) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].head.signature && &rows[i].head == ufunc_head_of(ufunc)) return &rows[i].head;
+    return NULL;
+}
+
+nnc_status nnc_run_loop(const ufunc_head *head, int type, char *const *data, const npy_intp *dims,
+                        const npy_intp *steps) {
+    const ufunc_row *row = (const void *)head;
+    return type == NPY_FLOAT ? row->loop_f32(row->function_f32, data, dims, steps)
+                             : row->loop_f64(row->function_f64, data, dims, steps);
+}
+
+/* NumPy has let go of the GIL when it calls these. That a label is none is not for a ufunc to say. */
 static int finish(PyArrayMethod_Context *context, nnc_status status) {
-    if (status == NNC_OK) return 0;
+    if (status == NNC_OK || status == NNC_ERR_LABEL) return 0;
     PyGILState_STATE gil = PyGILState_Ensure();
     nnc_raise(ufunc_head_of(context->caller)->name, status);
     PyGILState_Release(gil);
@@ -59,14 +78,12 @@ static int finish(PyArrayMethod_Context *context, nnc_status status) {
 
 static int call_f32(PyArrayMethod_Context *context, char *const *data, const npy_intp *dims, const npy_intp *steps,
                     NpyAuxData *Py_UNUSED(auxiliary)) {
-    const ufunc_row *row = (const void *)ufunc_head_of(context->caller);
-    return finish(context, row->loop_f32(row->function_f32, data, dims, steps));
+    return finish(context, nnc_run_loop(ufunc_head_of(context->caller), NPY_FLOAT, data, dims, steps));
 }
 
 static int call_f64(PyArrayMethod_Context *context, char *const *data, const npy_intp *dims, const npy_intp *steps,
                     NpyAuxData *Py_UNUSED(auxiliary)) {
-    const ufunc_row *row = (const void *)ufunc_head_of(context->caller);
-    return finish(context, row->loop_f64(row->function_f64, data, dims, steps));
+    return finish(context, nnc_run_loop(ufunc_head_of(context->caller), NPY_DOUBLE, data, dims, steps));
 }
 
 static int add_loop(PyObject *ufunc, PyArray_DTypeMeta *real, PyArrayMethod_StridedLoop *loop) {

@@ -1,0 +1,335 @@
+"""Direct calls do what the ufunc does, to the bit and to the word, whether they take its way or their own."""
+
+import itertools
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from test_glue import SQUARE, operands
+from test_strides import LAYOUTS, laid_out
+
+import nnc
+from nnc import _direct, _engine, _operands, functional, losses
+
+DTYPES = pytest.mark.parametrize("dtype", ["f4", "f8"])
+PLAIN = [name for name in SQUARE if not getattr(_engine, name).signature.startswith("(n)")]  # of matrices
+ORDINARY = object()
+
+
+def only(name):
+    """The direct call by itself: ORDINARY where it would hand its operands on."""
+    return _engine.direct(getattr(_engine, name), lambda *_: ORDINARY)
+
+
+def both(name):
+    ufunc = getattr(_engine, name)
+    return ufunc, _direct.OF[ufunc]
+
+
+def oblong(name, dtype, n, m, r):
+    """Operands of three different sizes."""
+    rng = np.random.default_rng(0)
+    shapes = {"W": (n, m), "X": (m, r), "M": (n, r), "P": (n, r), "B": (n, 1), "L": (r,)}
+    letters = {"matmul": "WX", "linear": "WXB"}.get(name, SQUARE[name])
+    return [rng.integers(0, n, r) if letter == "y" else rng.uniform(0.1, 1, shapes[letter]).astype(dtype)
+            for letter in letters]  # fmt: skip
+
+
+def assert_same(got, wanted):
+    assert type(got) is type(wanted) and got.dtype == wanted.dtype and got.shape == wanted.shape
+    assert got.strides == wanted.strides and got.tobytes() == wanted.tobytes()
+
+
+# ---- the same numbers ------------------------------------------------------------------------------------------------
+
+
+@DTYPES
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 3), (1, 5, 4), (5, 4, 1), (7, 8, 9), (10, 20, 64), (65, 33, 40)],
+                         ids=str)  # fmt: skip
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_arrays_take_the_direct_way_to_the_same_result(name, size, dtype):
+    given = oblong(name, dtype, *size)
+    ufunc = getattr(_engine, name)
+    for arrays in (given, [np.asfortranarray(x) for x in given], [np.repeat(x, 2, -1)[..., ::-2] for x in given]):
+        got = only(name)(*arrays)
+        assert got is not ORDINARY
+        assert_same(got, ufunc(*arrays))
+        assert got.flags.owndata and got.flags.writeable and not any(np.shares_memory(got, x) for x in arrays)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_engine_makes_the_same_choices(name, dtype):
+    """The sign of a NaN tells which of two was added to the other: it depends on the way that the engine takes."""
+    rng, ufunc = np.random.default_rng(2), getattr(_engine, name)
+    special = np.array([-0.0, 0.0, 1.0, -1.5, np.inf, np.nan, -np.nan, 1e-42, 3e38], dtype)
+    with np.errstate(all="ignore"):
+        for size in itertools.product((1, 2, 17), repeat=3):
+            for _ in range(5):
+                given = [rng.choice(special, x.shape) if x.dtype == dtype else x for x in oblong(name, dtype, *size)]
+                assert_same(only(name)(*given), ufunc(*given))
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", PLAIN)
+def test_layouts(name, layout, dtype):
+    ufunc, direct = both(name)
+    given = oblong(name, dtype, 4, 5, 6)
+    for i in range(len(given)):
+        arrays = [laid_out(x, layout) if k == i else x for k, x in enumerate(given)]
+        assert (only(name)(*arrays) is ORDINARY) == (layout in ("misaligned", "byte-swapped"))
+        assert_same(direct(*arrays), ufunc(*arrays))
+
+
+@DTYPES
+@pytest.mark.parametrize("size", [(0, 0, 0), (3, 0, 2), (3, 2, 0), (0, 3, 0)], ids=str)
+@pytest.mark.parametrize("name", PLAIN)
+def test_empty_arrays(name, size, dtype):
+    n, m, r = size
+    ufunc, direct = both(name)
+    arrays = oblong(name, dtype, max(n, 1), m, r) if "y" in SQUARE[name] else oblong(name, dtype, n, m, r)
+    assert_same(direct(*arrays), ufunc(*arrays))
+
+
+class Mine(np.ndarray):
+    pass
+
+
+UNUSUAL = {
+    "a list": lambda x: x.tolist(), "a subclass": lambda x: x.view(Mine), "a stack": lambda x: np.stack([x, x]),
+    "int8": lambda x: np.ceil(x).astype("i1"), "float16": lambda x: x.astype("f2"), "float64": lambda x: x.astype("f8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", UNUSUAL)
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_not_plain_goes_the_ordinary_way(name, how):
+    ufunc, direct = both(name)
+    given = oblong(name, "f4", 3, 4, 5)
+    reals = len(given) - SQUARE[name].count("y")
+    for i, x in enumerate(given):
+        if how.startswith("float") and x.dtype.kind != "f" or how == "float64" and reals == 1:
+            continue  # labels are never that, and one matrix of float64 is plain
+        arrays = [UNUSUAL[how](x) if k == i else x for k, x in enumerate(given)]
+        assert only(name)(*arrays) is ORDINARY
+        assert_same(direct(*arrays), ufunc(*arrays))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_keywords_go_the_ordinary_way(name):
+    ufunc, direct = both(name)
+    given = oblong(name, "f4", 3, 4, 5)
+    out = np.empty_like(ufunc(*given))
+    assert direct(*given, out=out) is out
+    assert_same(out, ufunc(*given))
+    if "y" not in SQUARE[name]:
+        assert_same(direct(*given, dtype="f8"), ufunc(*given, dtype="f8"))
+    with pytest.raises(TypeError, match="nonsense"):
+        direct(*given, nonsense=1)
+
+
+def test_a_node_is_asked():
+    W, X = nnc.Node(np.ones((2, 3))), np.ones((3, 4))
+    C = _direct.matmul(W, X)
+    assert isinstance(C, nnc.Node) and C.op == "matmul"
+
+
+def test_vectors_and_keywords():
+    a, A = np.arange(3.0), np.arange(9.0).reshape(3, 3)
+    for left, right in ((a, A), (A, a), (a, a)):
+        assert_same(np.asarray(_direct.matmul(left, right)), np.asarray(_engine.matmul(left, right)))
+    softmax = _direct.OF[_engine.softmax]
+    for axis in (0, 1):
+        assert_same(softmax(A, axis=axis), _engine.softmax(A, axis=axis))
+    assert_same(softmax(a), _engine.softmax(a))
+
+
+# ---- the same refusals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_refusals(name):
+    ufunc, direct = both(name)
+    given = operands(SQUARE[name])
+    wrong = [given[:-1], [*given, given[0], given[0]], [np.ones((4, 4), complex), *given[1:]], [None, *given[1:]]]
+    wrong += [[*given[:i], np.ones((3, 5)), *given[i + 1 :]] for i in range(len(given)) if len(given) > 1]
+    wrong += [[*given[:i], np.ones(()), *given[i + 1 :]] for i in range(len(given))]
+    for arrays in wrong:
+        with pytest.raises((TypeError, ValueError)) as wanted:
+            ufunc(*arrays)
+        with pytest.raises(type(wanted.value)) as got:
+            direct(*arrays)
+        assert str(got.value) == str(wanted.value)
+
+
+def test_a_bias_is_one_column_of_its_rows():
+    Z = np.ones((4, 4))
+    for b in (np.ones(4), np.ones((1, 4)), np.ones((4, 4)), np.ones((1, 1)), np.ones((3, 1))):
+        assert only("add_bias")(Z, b) is only("linear")(Z, Z, b) is ORDINARY
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN if "y" in SQUARE[name]])
+@pytest.mark.parametrize("label", [-1, 4, np.iinfo(np.intp).min, np.iinfo(np.intp).max])
+def test_a_label_that_is_none(name, label):
+    """It is not for a ufunc to refuse, which makes its example NaN; the others are as they would be."""
+    ufunc, direct = both(name)
+    given = operands(SQUARE[name])
+    good = ufunc(*given)
+    given[-1][2] = label
+    assert only(name)(*given) is ORDINARY
+    assert_same(direct(*given), ufunc(*given))
+    assert np.isnan(direct(*given)[..., 2]).all()
+    others = [0, 1, 3]
+    np.testing.assert_array_equal(direct(*given)[..., others], good[..., others])
+    stacked = [np.stack([x, x]) for x in given]
+    np.testing.assert_array_equal(ufunc(*stacked), [ufunc(*given)] * 2)
+
+
+def test_only_the_engines_generalised_ufuncs():
+    for other in (np.matmul, np.add, _engine.relu):
+        with pytest.raises(TypeError, match="direct: .* is not a generalised ufunc of this engine"):
+            _engine.direct(other)
+    with pytest.raises(TypeError):
+        _engine.direct(len)
+
+
+# ---- a number as a setting -------------------------------------------------------------------------------------------
+
+
+@DTYPES
+@pytest.mark.parametrize("number", [0.1, -0.0, np.inf, np.nan, 1e-300])
+@pytest.mark.parametrize("name", [name for name in PLAIN if SQUARE[name][0] == "L"])
+def test_a_number_is_an_array_of_it(name, number, dtype):
+    for r in (1, 6, 1024):
+        given = oblong(name, dtype, 4, 5, r)
+        with np.errstate(all="ignore"):
+            wanted = getattr(_engine, name)(np.full(r, number).astype(dtype), *given[1:])
+            assert_same(only(name)(number, *given[1:]), wanted)
+    assert only(name)(number, *oblong(name, dtype, 4, 5, 1025)[1:]) is ORDINARY
+    assert only(name)(1, *given[1:]) is only(name)(np.float64(1), *given[1:]) is ORDINARY
+
+
+def test_a_number_too_large_for_float32():
+    _, P, y = oblong("loss_gradient", "f4", 4, 5, 6)
+    assert only("loss_gradient")(1e39, P, y) is ORDINARY
+    assert only("loss_gradient")(1e39, P.astype("f8"), y) is not ORDINARY
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        nnc.softmax_cross_entropy_backward(1e39, P, y)
+
+
+def test_a_number_is_no_matrix():
+    assert only("matmul")(1.0, np.ones((1, 1))) is only("add_bias")(np.ones((1, 1)), 1.0) is ORDINARY
+
+
+# ---- floating-point errors -------------------------------------------------------------------------------------------
+
+ONE = np.ones((1, 1))
+WRONG = {
+    "divide": ("cross_entropy_backward", lambda dtype: (np.ones(3, dtype), np.zeros((1, 3), dtype), np.zeros(3, int))),
+    "over": ("matmul", lambda dtype: (np.full((1, 1), np.finfo(dtype).max, dtype), np.full((1, 2), 2, dtype))),
+    "under": ("matmul", lambda dtype: (np.full((1, 1), np.finfo(dtype).tiny, dtype), np.full((1, 2), 0.3, dtype))),
+    "invalid": ("linear", lambda dtype: (np.full((1, 1), np.inf, dtype), np.zeros((1, 2), dtype), ONE.astype(dtype))),
+}
+
+
+def outcome(function, arrays, **settings):
+    """What a call does: its result or its error, the warnings, and what np.errstate's function was told."""
+    told = []
+    before = np.seterrcall(lambda *what: told.append(what))
+    try:
+        with warnings.catch_warnings(record=True) as said, np.errstate(**settings):
+            warnings.simplefilter("always")
+            try:
+                result = function(*arrays).tobytes()
+            except FloatingPointError as error:
+                result = str(error)
+    finally:
+        np.seterrcall(before)
+    return result, [(w.category, str(w.message)) for w in said], told
+
+
+@DTYPES
+@pytest.mark.parametrize("mode", ["ignore", "warn", "raise", "call"])
+@pytest.mark.parametrize("kind", WRONG)
+def test_errstate(kind, mode, dtype):
+    name, make = WRONG[kind]
+    ufunc, _ = both(name)
+    arrays = make(dtype)
+    settings = {"all": "ignore"} | {kind: mode}
+    got, wanted = outcome(only(name), arrays, **settings), outcome(ufunc, arrays, **settings)
+    assert got == wanted
+    heard = {"ignore": 0, "warn": len(got[1]), "raise": isinstance(got[0], str), "call": len(got[2])}
+    assert heard[mode] == (mode != "ignore")
+    with np.errstate(all="raise"):  # nothing of it is left over
+        assert only(name)(*[np.ones_like(x) * (x.dtype.kind == "f") for x in arrays]) is not ORDINARY
+
+
+def test_the_errors_of_others_are_not_reported():
+    with np.errstate(all="ignore"):
+        np.log(np.zeros(1)), np.exp(np.full(1, 1e4)), np.exp(np.full(1, -1e4)), np.sqrt(np.full(1, -1.0))
+        with np.errstate(all="raise"):
+            assert only("matmul")(ONE, ONE) == 1
+
+
+def test_a_large_product_lets_other_threads_run():
+    A, ticks, done = np.ones((700, 700)), [], threading.Event()
+
+    def tick():
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(1e-4)
+
+    other = threading.Thread(target=tick)
+    threads = nnc.get_num_threads()
+    nnc.set_num_threads(1)
+    other.start()
+    try:
+        for _ in range(20):
+            start = time.perf_counter()
+            assert only("matmul")(A, A) is not ORDINARY
+            quarter = (time.perf_counter() - start) / 4
+            if any(start + quarter < t < start + 3 * quarter for t in ticks):
+                return
+        pytest.fail("nothing else ran during the product")
+    finally:
+        done.set()
+        other.join()
+        nnc.set_num_threads(threads)
+
+
+# ---- what people call ------------------------------------------------------------------------------------------------
+
+Z, P, Y = np.ones((3, 4), "f4"), np.full((3, 4), 0.25, "f4"), np.array([0, 2, 1, 0])
+CALLS = {
+    "matmul": (Z, Z.T), "linear": (Z, Z.T, Z[:, :1]), "add_bias": (Z, Z[:, :1]), "softmax": (Z,), "log_softmax": (Z,),
+    "softmax_backward": (Z, P), "cross_entropy": (P, Y), "softmax_cross_entropy": (Z, Y),
+    "cross_entropy_backward": (0.25, P, Y), "softmax_cross_entropy_backward": (0.25, P, Y),
+    "matmul_backward": (np.ones((3, 3), "f4"), Z, Z.T), "linear_backward": (np.ones((3, 3), "f4"), Z, Z.T),
+    "add_bias_backward": (Z,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_primitives_are_direct(name, monkeypatch):
+    """On plain arrays they need nothing of the ordinary way: neither the ufuncs nor the readying of operands."""
+    function = getattr(nnc, name)
+    wanted = function(*CALLS[name])
+    for module in (functional, losses):
+        monkeypatch.setattr(module, "_engine", None)
+        monkeypatch.setattr(module, "_explain", None)
+    monkeypatch.setattr(_operands, "matrix", None)
+    np.testing.assert_equal(function(*CALLS[name]), wanted)
+
+
+def test_the_rows_of_the_graph_are_direct():
+    for name in ("linear", "add_bias", "cross_entropy", "softmax_cross_entropy"):
+        assert nnc.rules.RULES[name].forward is _direct.OF[getattr(_engine, name)]
+    W, X, y = nnc.Node(np.ones((3, 2))), np.ones((2, 4)), Y
+    Z = nnc.linear(W, X, np.ones((3, 1)))
+    for loss in (nnc.softmax_cross_entropy(Z, y), nnc.cross_entropy(nnc.softmax(Z), y)):
+        loss.mean().backward()
+        dZ = nnc.softmax_cross_entropy_backward(1 / 4, nnc.softmax(Z.value), y)
+        np.testing.assert_allclose(W.grad, dZ @ X.T, atol=1e-15)
