@@ -23,9 +23,10 @@ MACHINE = sysconfig.get_platform().split("-")[-1]
 ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(MACHINE, {"base": []})
 
 # -std=c11 tells gcc to fuse no operations and to raise no floating-point flag for nothing; clang has to be told both.
+# gcc must be told to interleave independent chains of operations, as far as the registers go.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wconversion"]
 FLAGS += ["-isystem", numpy.get_include()] + ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
-CLANG = ["-ffp-exception-behavior=maytrap"]
+IF_KNOWN = [["-ffp-exception-behavior=maytrap"], ["-fschedule-insns", "-fsched-pressure"]]
 LINK = ["-pthread"]
 if os.environ.get("NNC_SANITIZE"):
     LINK += ["-fsanitize=" + os.environ["NNC_SANITIZE"], "-fno-sanitize-recover=all"]
@@ -34,7 +35,7 @@ if os.environ.get("NNC_SANITIZE"):
 
 class BuildEngine(build_ext):
     def build_extension(self, ext):
-        FLAGS.extend(flag for flag in CLANG if self.compiler_knows([flag]))
+        FLAGS.extend(flag for flags in IF_KNOWN if self.compiler_knows(flags) for flag in flags)
         isas = {name: flags for name, flags in ISAS.items() if self.compiler_knows(flags)}
         ext.define_macros += [(f"NNC_HAVE_{name.upper()}", "1") for name in isas]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
