@@ -90,13 +90,13 @@ class Node:
         self.inputs, self.params, self._rule, self._args = (), _NO_PARAMS, _LEAF, ()
         self._serial = next(_serial)
 
-    op = property(lambda self: self._rule.name)
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    data = property(lambda self: self.value)
-    T = property(lambda self: _apply(RULES["transpose"], (self,), _NO_PARAMS))
+    op = property(attrgetter("_rule.name"))
+    shape = property(attrgetter("value.shape"))
+    dtype = property(attrgetter("value.dtype"))
+    ndim = property(attrgetter("value.ndim"))
+    size = property(attrgetter("value.size"))
+    data = property(attrgetter("value"))
+    T = property(lambda self: self.transpose())
 
     # ---- expressions ----------------------------------------------------------------------------------------------
 
@@ -155,20 +155,22 @@ class Node:
 
     def reshape(self, *shape):
         """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-        return _apply(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
+        return self._moved("reshape", self.value.reshape(*shape), {"shape": shape[0] if len(shape) == 1 else shape})
 
     def transpose(self, *axes):
         """As an array's: all axes in reverse without arguments."""
         axes = axes[0] if len(axes) == 1 else axes
-        return _apply(RULES["transpose"], (self,), {"axes": axes} if axes else _NO_PARAMS)
+        return self._moved("transpose", self.value.transpose(axes or None), {"axes": axes} if axes else _NO_PARAMS)
 
     def relu(self):
         """max(0, z), eq. 12.3."""
         return _apply(RULES["relu"], (self,), _NO_PARAMS)
 
     def __getitem__(self, index):
-        index = index if isinstance(index, tuple) else (index,)
-        return _apply(RULES["getitem"], (self,), {"index": index})
+        return self._moved("getitem", self.value[index], {"index": index if isinstance(index, tuple) else (index,)})
+
+    def _moved(self, name, value, params):
+        return _new(RULES[name], value, (self,), (self.value,), params)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -201,13 +203,11 @@ class Node:
                         "np.stack and np.concatenate join Nodes")  # fmt: skip
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        rule = UFUNCS.get(ufunc)
-        if rule is not None and method == "__call__" and "out" not in kwargs:
-            if len(inputs) == 1 and not kwargs:  # most of the calls, so they go straight
-                return _new(rule, rule.forward(self.value), inputs, (self.value,), _NO_PARAMS)
-            return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
         if method != "__call__":
             raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
+        rule = UFUNCS.get(ufunc)
+        if rule is not None and not kwargs:  # most of the calls, so they go straight
+            return _apply(rule, inputs, _NO_PARAMS)
         if "out" in kwargs:
             raise TypeError(f"{_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
                             "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
@@ -245,7 +245,10 @@ class Node:
             if seed.ndim and seed.shape != self.shape:
                 raise ValueError(f"backward: the seed is {seed.shape}, but must be of the node's shape {self.shape}")
             seed = np.full(self.shape, seed, self.dtype)
-        for node, gradient in pullback(self, seed).items():
+        nodes = ancestors(self)
+        for node in nodes:
+            node.grad = None  # first, so that the new gradients find the memory of the old ones
+        for node, gradient in _flow(nodes, seed).items():
             node.grad = gradient
 
     def graph(self, **options):
@@ -290,8 +293,10 @@ def _apply(rule, operands, params):
             arrays.append(x)
         else:
             return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
-    if rule.constants and any(isinstance(operands[i], Node) for i in rule.constants):
-        raise TypeError(f"{rule.name}: no gradient flows through argument {rule.constants[0] + 1}; give its .value")
+    for i in rule.constants:
+        if isinstance(operands[i], Node):
+            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}; give its .value")
+    arrays = tuple(arrays)
     value = rule.forward(*arrays, **params) if params else rule.forward(*arrays)
     return _new(rule, value, operands, arrays, params)
 
@@ -362,42 +367,53 @@ def pullback(y, seed, wrt=None):
     The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node, only the nodes between
     y and it are visited.
     """
-    nodes, between = ancestors(y), None
-    if wrt is not None:
-        between = _between(nodes, wrt)
-        nodes = [node for node in nodes if node in between and node is not wrt]
-    lead = seed.shape[: seed.ndim - y.value.ndim]
-    gradients = {y: seed}
-    borrowed = set()  # nodes whose gradient is another's too, or a view of it: not to be written to
+    nodes = ancestors(y)
+    if wrt is None:
+        return _flow(nodes, seed)
+    between = _between(nodes, wrt)
+    return _flow([node for node in nodes if node in between], seed, between)
+
+
+def _flow(nodes, seed, between=None):
+    """The gradients of `nodes`, the first of which has `seed`; only those in the set `between` get one, if it is given.
+
+    A gradient that is another node's, too, or a view of one, is copied before anything is added to it, and before it
+    becomes a leaf's: what a leaf gets is the caller's own.
+    """
+    gradients = {nodes[0]: seed}
+    lead = seed.shape[: seed.ndim - nodes[0].value.ndim]
+    shared = set()  # nodes whose gradient is the very one of another node
     for node in nodes:
-        g, value, args, params, vjps = gradients[node], node.value, node._args, node.params, node._rule.vjps
-        for i, x in enumerate(node.inputs):
+        g, inputs = gradients[node], node.inputs
+        if not inputs:
+            if node in shared or g.base is not None:
+                gradients[node] = g.copy()
+            continue
+        args, params, vjps = (g, node.value) + node._args, node.params, node._rule.vjps
+        i = -1
+        for x in inputs:
+            i += 1  # by hand, since enumerate and zip take as long as the whole rest of a small node
             if not isinstance(x, Node) or (between is not None and x not in between):
                 continue
-            c = vjps[i](g, value, *args, **params) if params else vjps[i](g, value, *args)
+            c = vjps[i](*args, **params) if params else vjps[i](*args)
             like = x.value
-            if c.shape != (shape := lead + like.shape if lead else like.shape):
-                c = _unbroadcast(c, shape, len(lead))
-            if c.dtype is not like.dtype:
-                c = c.astype(like.dtype, copy=False)
+            if c.shape != like.shape or c.dtype is not like.dtype:
+                c = _unbroadcast(c, lead + like.shape, len(lead)).astype(like.dtype, copy=False)
             before = gradients.get(x)
             if before is None:
                 gradients[x] = c
-                if c is g or c.base is not None:
-                    borrowed.add(x)
-            elif x not in borrowed:  # x goes into several nodes: their gradients add up
+                if c is g:
+                    shared.add(x)
+            elif before.base is None and x not in shared:  # x goes into several nodes: their gradients add up
                 before += c
-                gradients[x] = before
-            elif c is g or c.base is not None:
-                gradients[x] = before + c
-                borrowed.remove(x)
+                gradients[x] = before  # a number is not added to in place
             else:
-                c += before
+                if c is g or c.base is not None:
+                    c = before + c
+                else:
+                    c += before
                 gradients[x] = c
-                borrowed.remove(x)
-    for x in borrowed:
-        if not x.inputs:  # what a leaf gets is the caller's own
-            gradients[x] = gradients[x].copy()
+                shared.discard(x)
     return gradients
 
 

@@ -215,19 +215,24 @@ def getitem(A, index):
     return A[index]
 
 
+PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
+
+
 def getitem_back(g, C, A, index):
-    if not all(i is None or i is Ellipsis or isinstance(i, slice) or type(i) in (int, np.int64) for i in index):
+    if not PICKS_NOTHING_TWICE.issuperset(map(type, index)):
         return take_back(getitem)(g, C, A, index=index)
     lead = _leading(g, C)
-    out = np.zeros(lead + A.shape, g.dtype)  # slices pick nothing twice
+    out = np.zeros(lead + A.shape, g.dtype)
     out[(slice(None),) * len(lead) + index] = g
     return out
 
 
 def concatenate_back(i, g, C, *arrays, axis=0):
     axis = _from_end(axis, C)
-    start = sum(A.shape[axis] for A in arrays[:i])
-    return np.moveaxis(np.moveaxis(g, axis, 0)[start : start + arrays[i].shape[axis]], 0, axis)
+    start = 0
+    for A in arrays[:i]:
+        start += A.shape[axis]
+    return g[(..., slice(start, start + arrays[i].shape[axis])) + (slice(None),) * (-1 - axis)]
 
 
 def stack_back(i, g, C, *arrays, axis=0):
@@ -264,8 +269,8 @@ def matrices(g, A, B):
     return g, A, B
 
 
-def matmul_left(g, C, A, B):
-    """dA = dC Bᵀ (eq. 11.5)."""
+def matmul_left(g, C, A, B, b=None):
+    """dA = dC Bᵀ (eq. 11.5), also of A B + b."""
     if A.ndim == B.ndim == 2:
         return _engine.matmul(g, B.T)
     dC, _, matrix = matrices(g, A, B)
@@ -273,8 +278,8 @@ def matmul_left(g, C, A, B):
     return dA[..., 0, :] if A.ndim == 1 else dA
 
 
-def matmul_right(g, C, A, B):
-    """dB = Aᵀ dC."""
+def matmul_right(g, C, A, B, b=None):
+    """dB = Aᵀ dC, also of A B + b."""
     if A.ndim == B.ndim == 2:
         return _engine.matmul(A.T, g)
     dC, matrix, _ = matrices(g, A, B)
@@ -342,8 +347,7 @@ row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
 row("add_bias", _engine.add_bias, "{0} + {1}",
     (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
-    (lambda g, Z, W, X, b: matmul_left(g, Z, W, X), r"{g}\,{1}^T"),
-    (lambda g, Z, W, X, b: matmul_right(g, Z, W, X), r"{0}^T\,{g}"),
+    (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"),
     (lambda g, Z, W, X, b: _engine.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
