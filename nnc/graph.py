@@ -203,11 +203,11 @@ class Node:
                         "np.stack and np.concatenate join Nodes")  # fmt: skip
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        rule = UFUNCS.get(ufunc)
+        if rule is not None and method == "__call__" and "out" not in kwargs:  # most of the calls, so they go straight
+            return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
         if method != "__call__":
             raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
-        rule = UFUNCS.get(ufunc)
-        if rule is not None and not kwargs:  # most of the calls, so they go straight
-            return _apply(rule, inputs, _NO_PARAMS)
         if "out" in kwargs:
             raise TypeError(f"{_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
                             "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
@@ -309,7 +309,7 @@ def _call(rule, args, kwargs):
         operands, params = rule.takes(*args, **kwargs)
         return _apply(rule, tuple(operands), params)
     n = len(rule.vjps)
-    return _apply(rule, args[:n], _params(rule, args[n:], kwargs))
+    return _apply(rule, args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) > n else _NO_PARAMS)
 
 
 def _params(rule, positional, keywords):
@@ -428,8 +428,9 @@ def _between(nodes, wrt):
 
 def _unbroadcast(c, shape, lead):
     """Sum c over the axes along which NumPy repeated an operand; its first `lead` axes are no axes of the operand."""
-    added = tuple(range(lead, lead + c.ndim - len(shape)))
+    added = c.ndim - len(shape)
     if added:
-        c = np.add.reduce(c, added)
-    stretched = tuple([i for i, n in enumerate(shape) if n != c.shape[i]])
-    return np.add.reduce(c, stretched, keepdims=True) if stretched else c
+        c = np.add.reduce(c, tuple(range(lead, lead + added)))
+    full = c.shape
+    stretched = tuple([i for i in range(len(shape)) if shape[i] != full[i]])
+    return np.add.reduce(c, stretched, None, None, True) if stretched else c

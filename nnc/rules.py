@@ -105,7 +105,7 @@ def _axes(axis, A):
     """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
     if axis is None or not A.ndim:
         return list(range(A.ndim))
-    return [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
+    return [a % A.ndim for a in axis] if isinstance(axis, tuple) else [axis % A.ndim]
 
 
 def _from_end(axis, A):
@@ -121,10 +121,14 @@ def spread(g, A, axis=None, keepdims=False):
     """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
     shape = A.shape
     if g.ndim:  # a number goes everywhere by itself
-        axes = _axes(axis, A)
-        kept = tuple([1 if i in axes else n for i, n in enumerate(A.shape)])
-        lead = g.shape[: g.ndim - (A.ndim if keepdims else A.ndim - len(axes))]
-        g, shape = g.reshape(lead + kept), lead + A.shape
+        kept = list(g.shape)
+        if not keepdims:
+            axes = _axes(axis, A)
+            lead = g.ndim + len(axes) - A.ndim
+            for a in sorted(axes):
+                kept.insert(lead + a, 1)
+            g = g.reshape(kept)
+        shape = (*kept[: len(kept) - A.ndim], *shape)
     if A.size > 4096:
         return np.broadcast_to(g, shape)  # costs no memory, but 3 microseconds
     out = np.empty(shape, g.dtype)
@@ -148,18 +152,19 @@ def share_among(g, C, A, axis=None, keepdims=False):
 
 def reduction(ufunc):
     """ufunc.reduce over all axes unless told otherwise: np.sum and the like without their 3 microseconds."""
-    return lambda A, axis=None, keepdims=False: ufunc.reduce(A, axis, keepdims=keepdims)
+    reduce = ufunc.reduce
+    return lambda A, axis=None, keepdims=False: reduce(A, axis, None, None, keepdims)
 
 
 def mean(A, axis=None, keepdims=False):
     if axis is not None and not A.ndim:
         raise np.exceptions.AxisError(axis, 0)  # as np.mean does, though np.sum does not
-    total = np.add.reduce(A, axis, keepdims=keepdims)
-    return total / (A.size / max(total.size, 1))
+    total = np.add.reduce(A, axis, None, None, keepdims)
+    return total / (A.size / (total.size or 1))
 
 
 def mean_back(g, C, A, axis=None, keepdims=False):
-    return spread(g / (A.size / max(C.size, 1)), A, axis, keepdims)
+    return spread(g / (A.size / (C.size or 1)), A, axis, keepdims)
 
 
 def prod_back(g, C, A, axis=None, keepdims=False):
@@ -289,7 +294,7 @@ def matmul_right(g, C, A, B, b=None):
 
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
-    if np.ndim(B) == 0:
+    if getattr(B, "ndim", 0) == 0:
         if B == 2:
             return g * (2 * A)
         return g * (B * A ** (B - 1)) if B else np.zeros_like(g * A)
@@ -364,9 +369,9 @@ row("sigmoid", _engine.sigmoid, r"\sigma({0})",
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"))
 row("softmax", _engine.softmax, r"\mathrm{softmax}({0})",
-    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis")
+    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
 row("log_softmax", _engine.log_softmax, r"\ln\,\mathrm{softmax}({0})",
-    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis")
+    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis", forward=functional.log_softmax)
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
     (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None)
 row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),
