@@ -19,8 +19,9 @@ from operator import attrgetter
 
 import numpy as np
 
+from . import _engine
 from . import composed as _composed  # noqa: F401  (enters its functions)
-from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
+from .rules import FUNCTIONS, MANY, PLAIN, RULES, UFUNCS, Rule
 
 _LEAF = Rule("leaf", None, "", (), (), (), None, ())
 _NO_PARAMS = {}
@@ -28,6 +29,10 @@ _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _bare = object.__new__
 _AS_IT_IS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32})  # operands that need no conversion
 _serial = count()  # what goes into a node always has a smaller number than the node
+
+# A graph of large arrays takes and gives back much memory. After a block of nearly 32 MB, the most that it counts, has
+# been freed once, glibc keeps that much for the next graph, where it would hand all pages back to be cleared anew.
+np.empty(2**25 - 2**16, np.uint8)
 
 
 class Node:
@@ -405,16 +410,19 @@ def _flow(nodes, seed, between=None):
                 if c is g:
                     shared.add(x)
             elif before.base is None and x not in shared:  # x goes into several nodes: their gradients add up
-                before += c
-                gradients[x] = before  # a number is not added to in place
+                gradients[x] = _add(before, c)
             else:
-                if c is g or c.base is not None:
-                    c = before + c
-                else:
-                    c += before
-                gradients[x] = c
+                gradients[x] = before + c if c is g or c.base is not None else _add(c, before)
                 shared.discard(x)
     return gradients
+
+
+def _add(mine, c):
+    """mine + c, in the memory of `mine`, if it is no number; of many numbers on all cores."""
+    if mine.size >= MANY:
+        return _engine.add(mine, c, out=mine)
+    mine += c
+    return mine
 
 
 def _between(nodes, wrt):

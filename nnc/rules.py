@@ -42,6 +42,7 @@ class Rule:
 
 
 LN2, LN10 = math.log(2), math.log(10)
+MANY = 1 << 17  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
 
 RULES = {}  # name -> Rule
 UFUNCS = {}  # NumPy's or nnc's ufunc -> Rule
@@ -117,6 +118,21 @@ def _leading(g, C):
     return g.shape[: g.ndim - C.ndim]
 
 
+def times(g, A, s=1):
+    """s g A, s a number. What a sum or a mean passes back is the same number everywhere, and is taken as that one."""
+    if g.size < MANY or type(A) is not np.ndarray or g.shape != A.shape or g.dtype != A.dtype:
+        return g * A if s == 1 else g * (s * A)
+    if not any(g.strides):
+        return _engine.scale(A, s * g.flat[0])
+    c = _engine.multiply(g, A)
+    return c if s == 1 else _engine.scale(c, s, out=c)
+
+
+def chosen(g, mask):
+    """g where the mask is true, else 0. np.where is many times slower if true and false change in no regular way."""
+    return _engine.relu_backward(np.asarray(g, order="C"), np.asarray(mask, g.dtype))
+
+
 def spread(g, A, axis=None, keepdims=False):
     """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
     shape = A.shape
@@ -138,7 +154,7 @@ def spread(g, A, axis=None, keepdims=False):
 
 def share(g, A, B):
     """The part of g that goes to A in max(A, B): all where A is greater, half at a tie."""
-    c = np.where(A >= B, g, 0)
+    c = chosen(g, A >= B)
     tie = A == B
     return np.where(tie, c / 2, c) if tie.any() else c
 
@@ -147,7 +163,7 @@ def share_among(g, C, A, axis=None, keepdims=False):
     """g goes to the greatest (least) numbers of A, in equal parts where there are several."""
     top = A == spread(C, A, axis, keepdims)
     number = np.maximum(np.add.reduce(top, axis, keepdims=True), 1).astype(A.dtype)
-    return np.where(top, spread(g, A, axis, keepdims) / number, 0)
+    return chosen(spread(g, A, axis, keepdims) / number, top)
 
 
 def reduction(ufunc):
@@ -296,7 +312,7 @@ def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
     if getattr(B, "ndim", 0) == 0:
         if B == 2:
-            return g * (2 * A)
+            return times(g, A, 2)
         return g * (B * A ** (B - 1)) if B else np.zeros_like(g * A)
     return g * (B * A ** np.where(B == 0, 1, B - 1))
 
@@ -335,10 +351,11 @@ row("add", np.add, "{0} + {1}",
 row("subtract", np.subtract, "{0} - {1}",
     (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub)
 row("multiply", np.multiply, r"{0} \circ {1}",
-    (lambda g, C, A, B: g * B, r"{g} \circ {1}"), (lambda g, C, A, B: g * A, r"{g} \circ {0}"), forward=operator.mul)
+    (lambda g, C, A, B: times(g, B), r"{g} \circ {1}"), (lambda g, C, A, B: times(g, A), r"{g} \circ {0}"),
+    forward=operator.mul)
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
-    (lambda g, C, A, B: -g * C / B, r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
+    (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
 row("power", np.power, "{0}^{{1}}",
     (power_base, r"{g} \circ {1}\,{0}^{{1} - 1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
     forward=operator.pow)
@@ -380,7 +397,7 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
 
 # ---- number by number
 
-row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: g * C, r"{g} \circ {out}"))
+row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"))
 row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
 row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * (C + 1), r"{g} \circ e^{{0}}"))
 row("log", (np.log, _engine.log), r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))
@@ -392,7 +409,7 @@ row("logaddexp", np.logaddexp, r"\ln(e^{{0}} + e^{{1}})",
     (lambda g, C, A, B: g * np.exp(B - C), r"{g} \circ e^{{1} - {out}}"))
 row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2\,{out}}"))
 row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
-row("square", np.square, "{0}^2", (lambda g, C, A: g * (2 * A), r"{g} \circ 2\,{0}"))
+row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
 row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"))
 row("absolute", (np.absolute, np.fabs), "|{0}|", (lambda g, C, A: g * np.sign(A), r"{g} \circ \mathrm{sign}({0})"))
 row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"))
@@ -417,8 +434,8 @@ row("minimum", np.minimum, r"\min({0}, {1})",
     (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
     (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
 row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
-    (lambda g, C, where, A, B: np.where(where, g, 0), r"{g} \circ \delta_{{0}}"),
-    (lambda g, C, where, A, B: np.where(where, 0, g), r"{g} \circ (1 - \delta_{{0}})"))
+    (lambda g, C, where, A, B: chosen(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
+    (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"))
 
 # ---- sums
 
