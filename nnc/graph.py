@@ -210,6 +210,8 @@ class Node:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         rule = UFUNCS.get(ufunc)
         if rule is not None and method == "__call__" and "out" not in kwargs:  # most of the calls, so they go straight
+            if len(inputs) == 1 and not kwargs:
+                return _new(rule, rule.forward(self.value), inputs, (self.value,), _NO_PARAMS)
             return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
         if method != "__call__":
             raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
@@ -402,8 +404,10 @@ def _flow(nodes, seed, between=None):
                 continue
             c = vjps[i](*args, **params) if params else vjps[i](*args)
             like = x.value
-            if c.shape != like.shape or c.dtype is not like.dtype:
-                c = _unbroadcast(c, lead + like.shape, len(lead)).astype(like.dtype, copy=False)
+            if c.shape != like.shape:
+                c = _unbroadcast(c, lead + like.shape, len(lead))
+            if c.dtype is not like.dtype:
+                c = c.astype(like.dtype, copy=False)
             before = gradients.get(x)
             if before is None:
                 gradients[x] = c
@@ -439,6 +443,8 @@ def _unbroadcast(c, shape, lead):
     added = c.ndim - len(shape)
     if added:
         c = np.add.reduce(c, tuple(range(lead, lead + added)))
-    full = c.shape
-    stretched = tuple([i for i in range(len(shape)) if shape[i] != full[i]])
+    stretched = ()
+    for i, n in enumerate(c.shape):
+        if n != shape[i]:
+            stretched += (i,)
     return np.add.reduce(c, stretched, None, None, True) if stretched else c

@@ -21,6 +21,7 @@ import operator
 import re
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -67,14 +68,18 @@ def row(name, functions, latex, *vjps, params="", forward=None, takes=None):
         table[function] = replace(RULES[name], forward=forward or function)
 
 
-class EachOperand:
-    """The vjps of an operation on any number of arrays: vjp(i, g, C, *arrays) for the i-th."""
+class EachOperand(dict):
+    """The vjps of an operation on any number of arrays: vjp(i, g, C, *arrays) for the i-th, made when it is needed."""
 
     def __init__(self, vjp):
         self.vjp = vjp
 
-    def __getitem__(self, i):
-        return partial(self.vjp, i)
+    def __missing__(self, i):
+        self[i] = partial(self.vjp, i)
+        return self[i]
+
+    def __iter__(self):
+        return map(self.__getitem__, count())
 
 
 _KEY = re.compile(r"\{(\w+)\}")
@@ -253,7 +258,7 @@ def concatenate_back(i, g, C, *arrays, axis=0):
     start = 0
     for A in arrays[:i]:
         start += A.shape[axis]
-    return g[(..., slice(start, start + arrays[i].shape[axis])) + (slice(None),) * (-1 - axis)]
+    return g[(..., slice(start, start + arrays[i].shape[axis]), *(slice(None),) * (-1 - axis))]
 
 
 def stack_back(i, g, C, *arrays, axis=0):
@@ -351,8 +356,8 @@ row("add", np.add, "{0} + {1}",
 row("subtract", np.subtract, "{0} - {1}",
     (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub)
 row("multiply", np.multiply, r"{0} \circ {1}",
-    (lambda g, C, A, B: times(g, B), r"{g} \circ {1}"), (lambda g, C, A, B: times(g, A), r"{g} \circ {0}"),
-    forward=operator.mul)
+    (lambda g, C, A, B: g * B if g.size < MANY else times(g, B), r"{g} \circ {1}"),
+    (lambda g, C, A, B: g * A if g.size < MANY else times(g, A), r"{g} \circ {0}"), forward=operator.mul)
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
     (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
