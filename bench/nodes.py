@@ -1,4 +1,4 @@
-"""What the graph itself costs an operation: an expression of Nodes and its backward pass, less the same calls by hand."""
+"""What the graph itself costs an operation: an expression and its backward pass, less the same calls by hand."""
 
 import time
 

@@ -83,7 +83,7 @@ class EachOperand(dict):
 
 
 _KEY = re.compile(r"\{(\w+)\}")
-_SCRIPT = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}")
+_PART = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}|\{(?P<key>\w+)\}(?=(?P<mark>[_^]?))")  # a script, or a key
 
 
 def write(latex, names, factors):
@@ -93,15 +93,15 @@ def write(latex, names, factors):
     'dZ (W^2_{3\\\\times 4})^T + e^{W^2}'
     """
 
-    def factor(braces):
-        key, script = braces.groups()
-        text = factors.get(key)
+    def part(match):
+        if match["key"] is None:
+            return _KEY.sub(lambda braces: {**factors, **names}.get(braces[1], braces[0]), match[0])
+        text = factors.get(match["key"])
         if text is None:
-            return braces[0]  # what stands in braces is LaTeX's own
-        return f"({text}){script}" if script and not text.isalnum() and text[0] != "(" else text + script
+            return match[0]  # what stands in braces is LaTeX's own
+        return f"({text})" if match["mark"] and not text.isalnum() and text[0] != "(" else text
 
-    latex = _SCRIPT.sub(lambda part: _KEY.sub(lambda braces: names.get(braces[1], braces[0]), part[0]), latex)
-    return re.sub(_KEY.pattern + "([_^]?)", factor, latex)
+    return _PART.sub(part, latex)
 
 
 # ---- what several rows share ----------------------------------------------------------------------------------------
