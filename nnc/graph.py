@@ -12,14 +12,13 @@ the first and asks the table in `nnc.rules`, at each one, how the gradient flows
 [-7.0, 5.0, -2.0, 1.0]
 """
 
-import difflib
 import operator
 from itertools import count
 from operator import attrgetter
 
 import numpy as np
 
-from . import _engine
+from . import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
 from .rules import FUNCTIONS, MANY, PLAIN, RULES, UFUNCS, Rule
 
@@ -213,11 +212,8 @@ class Node:
             if len(inputs) == 1 and not kwargs:
                 return _new(rule, rule.forward(self.value), inputs, (self.value,), _NO_PARAMS)
             return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
-        if method != "__call__":
-            raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
-        if "out" in kwargs:
-            raise TypeError(f"{_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
-                            "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
+        if method != "__call__" or "out" in kwargs:
+            raise _explain.ufunc_of_nodes(ufunc, method)
         return _dispatch(UFUNCS, ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -339,15 +335,7 @@ def _dispatch(table, function, args, kwargs):
         return _call(table[function], args, kwargs)
     if function in PLAIN:
         return function(*map(_raw, args), **kwargs)
-    known = sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
-    near = difflib.get_close_matches(function.__name__, known, 3, 0)
-    raise TypeError(f"{_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
-                    "For its number without a gradient take node.value")  # fmt: skip
-
-
-def _name(function):
-    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
-    return f"{module.replace('numpy', 'np')}.{function.__name__}"
+    raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS))
 
 
 def _raw(x):
