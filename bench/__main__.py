@@ -14,7 +14,7 @@ import numpy as np
 
 import nnc
 
-from . import overhead, pictures, report
+from . import pictures, report
 from .peers import PEERS, ROOT, Process, installed
 
 WORKS = ("epoch", "matmul", "elementwise", "small", "graph", "overhead", "growth")
@@ -97,8 +97,8 @@ def main():
                     results.setdefault(name, []).append(found)
                     page.append(report.table(found))
                     print(f"{page[-1]}\n", flush=True)
-            if name == "overhead":
-                page.append(f"`import nnc`, NumPy being imported: {overhead.seconds_of_import() * 1e3:.1f} ms.")
+            if hasattr(work, "remark"):
+                page.append(work.remark())
                 print(page[-1])
     if options.write:
         main_job = [found for found in results["epoch"] if found.dtype == "float32"]

@@ -1,23 +1,35 @@
-"""A step of 784-200-10, batch 64, as in a notebook: NumPy-like lines, differentiated by the library's graph."""
+"""Work of the graph: a step of 784-200-10, batch 64, as in a notebook, and expressions of a million numbers.
+
+The step is NumPy-like lines, differentiated by the library's graph. Of the expressions nnc computes the value and all
+gradients, NumPy only the value.
+"""
 
 import numpy as np
 
 from .trainers import LR, initial
 
-TITLE = "A step of 784-200-10, batch 64, written by hand and differentiated by the graph"
+TITLE = "A step of 784-200-10, batch 64, written by hand and differentiated by the graph; a million numbers"
 UNIT, DECIMALS = "µs", 0
-DTYPES = ("float32",)
+DTYPES = ("float32", "float64")
 THREADS = slice(None)
 BUDGET, ROUNDS = 0.5, 5
 SIZES, BATCH = (784, 200, 10), 64
+MILLION = {
+    "(x*y+z).sum()": lambda x, y, z: (x * y + z).sum(),
+    "(x*y).sum()": lambda x, y, z: (x * y).sum(),
+    "(x+y).sum()": lambda x, y, z: (x + y).sum(),
+    "((x*y+z)**2).mean()": lambda x, y, z: ((x * y + z) ** 2).mean(),
+    "(x*x*x).sum()": lambda x, y, z: (x * x * x).sum(),
+    "tanh(x*y+z).sum()": lambda x, y, z: np.tanh(x * y + z).sum(),
+}
 
 
 def value(case, seconds):
     return seconds * 1e6
 
 
-def _runs(prepare):
-    """prepare(X, y, Y, parameters, threads) gives the step; Y is y one-hot."""
+def _runs(prepare, million=None):
+    """prepare(X, y, Y, parameters, threads) gives the step; Y is y one-hot. million(f, arrays) gives a run of f."""
 
     def runs(threads, dtype, folder, quick):
         rng = np.random.default_rng(1)
@@ -25,6 +37,9 @@ def _runs(prepare):
         W, b = initial(SIZES, dtype)
         Y = np.eye(SIZES[-1], dtype=dtype)[:, y]
         yield "step", prepare(X, y, Y, [W[0], b[0], W[1], b[1]], threads)
+        arrays = list(rng.standard_normal((3, 1_000_000)).astype(dtype))
+        for name, f in MILLION.items() if million else ():
+            yield name, million(f, arrays)
 
     return runs
 
@@ -44,6 +59,17 @@ def nnc(X, y, Y, parameters, threads):
             nnc.sgd(node.value, node.grad, LR)
 
     return step
+
+
+def nnc_million(f, arrays):
+    import nnc
+
+    nodes = [nnc.Node(x) for x in arrays]
+    return lambda: f(*nodes).backward()
+
+
+def numpy_million(f, arrays):
+    return lambda: f(*arrays)
 
 
 def numpy(X, y, Y, parameters, threads):
@@ -121,5 +147,14 @@ def jax(X, y, Y, parameters, threads):
     return step
 
 
-RUNS = {name: _runs(prepare) for name, prepare in
-        {"nnc": nnc, "numpy": numpy, "autograd": autograd, "jax": jax, "torch": torch}.items()}
+def remark():
+    """The graph's own cost of an operation, in one line."""
+    from .nodes import own_costs
+
+    costs = sorted(own_costs().items(), key=lambda pair: pair[1])
+    return "The graph's own cost of an operation, forward and backward, µs: " + ", ".join(
+        f"{name} {cost:.1f}" for name, cost in costs) + "."
+
+
+RUNS = {"nnc": _runs(nnc, nnc_million), "numpy": _runs(numpy, numpy_million), "autograd": _runs(autograd),
+        "jax": _runs(jax), "torch": _runs(torch)}

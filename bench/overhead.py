@@ -54,4 +54,8 @@ def seconds_of_import():
                for _ in range(10))
 
 
+def remark():
+    return f"`import nnc`, NumPy being imported: {seconds_of_import() * 1e3:.1f} ms."
+
+
 RUNS = {name: _runs(prepare) for name, prepare in {"nnc": nnc, "numpy": numpy, "scipy": scipy}.items()}

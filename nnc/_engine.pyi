@@ -19,6 +19,8 @@ sigmoid_backward: np.ufunc
 tanh_backward: np.ufunc
 sgd: np.ufunc
 scale: np.ufunc
+multiply: np.ufunc
+add: np.ufunc
 
 # Generalised.
 matmul: np.ufunc

@@ -199,3 +199,29 @@ def dtype_of(x):
         return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
     except (TypeError, ValueError):
         return None
+
+
+# ---- functions of Nodes ----------------------------------------------------------------------------------------------
+
+
+def function_of_nodes(function, known):
+    """For a function that is none of those `known`."""
+    import difflib
+
+    near = difflib.get_close_matches(function.__name__, sorted({f.__name__ for f in known}), 3, 0)
+    return TypeError(f"{_full_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
+                     "For its number without a gradient take node.value")  # fmt: skip
+
+
+def ufunc_of_nodes(ufunc, method):
+    """For a ufunc's other methods, and for out=."""
+    if method != "__call__":
+        return TypeError(f"{_full_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing "
+                         "... do")  # fmt: skip
+    return TypeError(f"{_full_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
+                     "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
+
+
+def _full_name(function):
+    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
+    return f"{module.replace('numpy', 'np')}.{function.__name__}"

@@ -170,7 +170,7 @@ def derive(J, wrt):
     >>> for line in derivation:
     ...     print(line.text)
     ∂J/∂J = 1
-    ∂J/∂a¹[3×4] = ∂J/∂J 1[3×4]
+    ∂J/∂a¹[3×4] = 1[3×4]
     ∂J/∂z¹[3×4] = ∂J/∂a¹[3×4] ∘ (1 − (a¹[3×4])²)
     ∂J/∂(W¹ X)[3×4] = ∂J/∂z¹[3×4]
     ∂J/∂W¹[3×2] = ∂J/∂(W¹ X)[3×4] (X[2×4])ᵀ
@@ -214,7 +214,8 @@ def derive(J, wrt):
         for consumer, place in uses[node]:
             g = gradients[consumer]
             value, before = pass_back(consumer, place, g, replay.values[consumer], replay.operands(consumer))
-            right = names.product(consumer, place, symbol(consumer), before)
+            arriving = "" if consumer is J and node.shape else symbol(consumer)  # ∂J/∂J: the notes write it for numbers
+            right = names.product(consumer, place, arriving, before)
             shapes = (node.shape, g.shape, *(np.shape(x) for i, x in enumerate(consumer.inputs) if i != place))
             through = (consumer, place) if len(uses[node]) > 1 else None
             terms.append(add(node, through, right, shapes, np.asarray(value)))

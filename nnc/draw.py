@@ -5,6 +5,7 @@ inherits no colour from the page and does not know a dark theme from a light one
 paper, and what is drawn outside them (the arrows) is of a grey that stands out from white and from black.
 """
 
+import re
 from base64 import b64encode
 from html import escape
 from pathlib import Path
@@ -32,6 +33,8 @@ FONT, ROW, HEADER, PAD, MARGIN = 15, 20, 27, 9, 8  # pixels: text, a row of it, 
 LABEL = 46  # the column with the words shape, value and grad
 LONGEST = 16  # characters of a name
 WIDEST = 960  # of a line of boxes, so that a notebook need not make the text smaller
+
+SUBSCRIPT = re.compile(r"^(d?\w[\u0302-\u0304]?[⁰¹²³⁴-⁹]*)_(\w+)$")  # a letter's: hidden_layer is one word
 
 SYMBOLS = {
     "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "negative −", "matmul": "matmul @",
@@ -157,7 +160,7 @@ class Box:
         ]
         if self.name:
             style = f'text-anchor="end" fill="{INK}" font-family="{SERIF}" font-style="italic" font-size="{FONT + 3}"'
-            lines.append(text(x + w - PAD, y + 19.5, self.name, style))
+            lines.append(text(x + w - PAD, y + 19.5, self.name, style, subscripts=True))
         for i, (label, words, ink) in enumerate(self.rows):
             base = y + HEADER + ROW * i + 17
             lines.append(text(x + PAD, base, label, f'fill="{MUTED}" font-size="{FONT - 2}"'))
@@ -234,8 +237,11 @@ def corner(a, b, c, r=8):
     return toward(a), f"Q{b[0]:g} {b[1]:g} {end[0]:g} {end[1]:g}"
 
 
-def text(x, y, words, style):
-    return f'<text x="{x:g}" y="{y:g}" {style}>{escape(words)}</text>'
+def text(x, y, words, style, subscripts=False):
+    words = escape(words)
+    if subscripts:
+        words = SUBSCRIPT.sub(rf'\1<tspan dy="4" font-size="{FONT - 3}">\2</tspan>', words)
+    return f'<text x="{x:g}" y="{y:g}" {style}>{words}</text>'
 
 
 def text_width(words, size):

@@ -12,15 +12,15 @@ the first and asks the table in `nnc.rules`, at each one, how the gradient flows
 [-7.0, 5.0, -2.0, 1.0]
 """
 
-import difflib
 import operator
 from itertools import count
 from operator import attrgetter
 
 import numpy as np
 
+from . import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
-from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
+from .rules import FUNCTIONS, MANY, PLAIN, RULES, UFUNCS, Rule
 
 _LEAF = Rule("leaf", None, "", (), (), (), None, ())
 _NO_PARAMS = {}
@@ -28,6 +28,10 @@ _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
 _bare = object.__new__
 _AS_IT_IS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32})  # operands that need no conversion
 _serial = count()  # what goes into a node always has a smaller number than the node
+
+# A graph of large arrays takes and gives back much memory. After a block of nearly 32 MB, the most that it counts, has
+# been freed once, glibc keeps that much for the next graph, where it would hand all pages back to be cleared anew.
+np.empty(2**25 - 2**16, np.uint8)
 
 
 class Node:
@@ -90,13 +94,13 @@ class Node:
         self.inputs, self.params, self._rule, self._args = (), _NO_PARAMS, _LEAF, ()
         self._serial = next(_serial)
 
-    op = property(lambda self: self._rule.name)
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    data = property(lambda self: self.value)
-    T = property(lambda self: _apply(RULES["transpose"], (self,), _NO_PARAMS))
+    op = property(attrgetter("_rule.name"))
+    shape = property(attrgetter("value.shape"))
+    dtype = property(attrgetter("value.dtype"))
+    ndim = property(attrgetter("value.ndim"))
+    size = property(attrgetter("value.size"))
+    data = property(attrgetter("value"))
+    T = property(lambda self: self.transpose())
 
     # ---- expressions ----------------------------------------------------------------------------------------------
 
@@ -155,20 +159,22 @@ class Node:
 
     def reshape(self, *shape):
         """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-        return _apply(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
+        return self._moved("reshape", self.value.reshape(*shape), {"shape": shape[0] if len(shape) == 1 else shape})
 
     def transpose(self, *axes):
         """As an array's: all axes in reverse without arguments."""
         axes = axes[0] if len(axes) == 1 else axes
-        return _apply(RULES["transpose"], (self,), {"axes": axes} if axes else _NO_PARAMS)
+        return self._moved("transpose", self.value.transpose(axes or None), {"axes": axes} if axes else _NO_PARAMS)
 
     def relu(self):
         """max(0, z), eq. 12.3."""
         return _apply(RULES["relu"], (self,), _NO_PARAMS)
 
     def __getitem__(self, index):
-        index = index if isinstance(index, tuple) else (index,)
-        return _apply(RULES["getitem"], (self,), {"index": index})
+        return self._moved("getitem", self.value[index], {"index": index if isinstance(index, tuple) else (index,)})
+
+    def _moved(self, name, value, params):
+        return _new(RULES[name], value, (self,), (self.value,), params)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -202,15 +208,12 @@ class Node:
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         rule = UFUNCS.get(ufunc)
-        if rule is not None and method == "__call__" and "out" not in kwargs:
-            if len(inputs) == 1 and not kwargs:  # most of the calls, so they go straight
+        if rule is not None and method == "__call__" and "out" not in kwargs:  # most of the calls, so they go straight
+            if len(inputs) == 1 and not kwargs:
                 return _new(rule, rule.forward(self.value), inputs, (self.value,), _NO_PARAMS)
             return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
-        if method != "__call__":
-            raise TypeError(f"{_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing ... do")
-        if "out" in kwargs:
-            raise TypeError(f"{_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
-                            "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
+        if method != "__call__" or "out" in kwargs:
+            raise _explain.ufunc_of_nodes(ufunc, method)
         return _dispatch(UFUNCS, ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -245,7 +248,10 @@ class Node:
             if seed.ndim and seed.shape != self.shape:
                 raise ValueError(f"backward: the seed is {seed.shape}, but must be of the node's shape {self.shape}")
             seed = np.full(self.shape, seed, self.dtype)
-        for node, gradient in pullback(self, seed).items():
+        nodes = ancestors(self)
+        for node in nodes:
+            node.grad = None  # first, so that the new gradients find the memory of the old ones
+        for node, gradient in _flow(nodes, seed).items():
             node.grad = gradient
 
     def graph(self, **options):
@@ -290,8 +296,10 @@ def _apply(rule, operands, params):
             arrays.append(x)
         else:
             return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
-    if rule.constants and any(isinstance(operands[i], Node) for i in rule.constants):
-        raise TypeError(f"{rule.name}: no gradient flows through argument {rule.constants[0] + 1}; give its .value")
+    for i in rule.constants:
+        if isinstance(operands[i], Node):
+            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}; give its .value")
+    arrays = tuple(arrays)
     value = rule.forward(*arrays, **params) if params else rule.forward(*arrays)
     return _new(rule, value, operands, arrays, params)
 
@@ -304,7 +312,7 @@ def _call(rule, args, kwargs):
         operands, params = rule.takes(*args, **kwargs)
         return _apply(rule, tuple(operands), params)
     n = len(rule.vjps)
-    return _apply(rule, args[:n], _params(rule, args[n:], kwargs))
+    return _apply(rule, args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) > n else _NO_PARAMS)
 
 
 def _params(rule, positional, keywords):
@@ -327,15 +335,7 @@ def _dispatch(table, function, args, kwargs):
         return _call(table[function], args, kwargs)
     if function in PLAIN:
         return function(*map(_raw, args), **kwargs)
-    known = sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
-    near = difflib.get_close_matches(function.__name__, known, 3, 0)
-    raise TypeError(f"{_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
-                    "For its number without a gradient take node.value")  # fmt: skip
-
-
-def _name(function):
-    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
-    return f"{module.replace('numpy', 'np')}.{function.__name__}"
+    raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS))
 
 
 def _raw(x):
@@ -362,43 +362,59 @@ def pullback(y, seed, wrt=None):
     The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node, only the nodes between
     y and it are visited.
     """
-    nodes, between = ancestors(y), None
-    if wrt is not None:
-        between = _between(nodes, wrt)
-        nodes = [node for node in nodes if node in between and node is not wrt]
-    lead = seed.shape[: seed.ndim - y.value.ndim]
-    gradients = {y: seed}
-    borrowed = set()  # nodes whose gradient is another's too, or a view of it: not to be written to
+    nodes = ancestors(y)
+    if wrt is None:
+        return _flow(nodes, seed)
+    between = _between(nodes, wrt)
+    return _flow([node for node in nodes if node in between], seed, between)
+
+
+def _flow(nodes, seed, between=None):
+    """The gradients of `nodes`, the first of which has `seed`; only those in the set `between` get one, if it is given.
+
+    A gradient that is another node's, too, or a view of one, is copied before anything is added to it, and before it
+    becomes a leaf's: what a leaf gets is the caller's own.
+    """
+    gradients = {nodes[0]: seed}
+    lead = seed.shape[: seed.ndim - nodes[0].value.ndim]
+    shared = set()  # nodes whose gradient is the very one of another node
     for node in nodes:
-        g, value, args, params, vjps = gradients[node], node.value, node._args, node.params, node._rule.vjps
-        for i, x in enumerate(node.inputs):
+        g, inputs = gradients[node], node.inputs
+        if not inputs:
+            if node in shared or g.base is not None:
+                gradients[node] = g.copy()
+            continue
+        args, params, vjps = (g, node.value) + node._args, node.params, node._rule.vjps
+        i = -1
+        for x in inputs:
+            i += 1  # by hand, since enumerate and zip take as long as the whole rest of a small node
             if not isinstance(x, Node) or (between is not None and x not in between):
                 continue
-            c = vjps[i](g, value, *args, **params) if params else vjps[i](g, value, *args)
+            c = vjps[i](*args, **params) if params else vjps[i](*args)
             like = x.value
-            if c.shape != (shape := lead + like.shape if lead else like.shape):
-                c = _unbroadcast(c, shape, len(lead))
+            if c.shape != like.shape:
+                c = _unbroadcast(c, lead + like.shape, len(lead))
             if c.dtype is not like.dtype:
                 c = c.astype(like.dtype, copy=False)
             before = gradients.get(x)
             if before is None:
                 gradients[x] = c
-                if c is g or c.base is not None:
-                    borrowed.add(x)
-            elif x not in borrowed:  # x goes into several nodes: their gradients add up
-                before += c
-                gradients[x] = before
-            elif c is g or c.base is not None:
-                gradients[x] = before + c
-                borrowed.remove(x)
+                if c is g:
+                    shared.add(x)
+            elif before.base is None and x not in shared:  # x goes into several nodes: their gradients add up
+                gradients[x] = _add(before, c)
             else:
-                c += before
-                gradients[x] = c
-                borrowed.remove(x)
-    for x in borrowed:
-        if not x.inputs:  # what a leaf gets is the caller's own
-            gradients[x] = gradients[x].copy()
+                gradients[x] = before + c if c is g or c.base is not None else _add(c, before)
+                shared.discard(x)
     return gradients
+
+
+def _add(mine, c):
+    """mine + c, in the memory of `mine`, if it is no number; of many numbers on all cores."""
+    if mine.size >= MANY:
+        return _engine.add(mine, c, out=mine)
+    mine += c
+    return mine
 
 
 def _between(nodes, wrt):
@@ -412,8 +428,11 @@ def _between(nodes, wrt):
 
 def _unbroadcast(c, shape, lead):
     """Sum c over the axes along which NumPy repeated an operand; its first `lead` axes are no axes of the operand."""
-    added = tuple(range(lead, lead + c.ndim - len(shape)))
+    added = c.ndim - len(shape)
     if added:
-        c = np.add.reduce(c, added)
-    stretched = tuple([i for i, n in enumerate(shape) if n != c.shape[i]])
-    return np.add.reduce(c, stretched, keepdims=True) if stretched else c
+        c = np.add.reduce(c, tuple(range(lead, lead + added)))
+    stretched = ()
+    for i, n in enumerate(c.shape):
+        if n != shape[i]:
+            stretched += (i,)
+    return np.add.reduce(c, stretched, None, None, True) if stretched else c

@@ -19,6 +19,7 @@ from .rules import write
 ACTIVATIONS = {"relu", "leaky_relu", "sigmoid", "tanh"}
 LOSSES = {"cross_entropy", "softmax_cross_entropy"}
 LAYERS = {"linear", "add_bias"}
+HOLE = "\0"  # in the place of a gradient; no name has it
 LONGEST = 12  # characters of an expression that stands for a name; what is longer is called u
 
 
@@ -84,8 +85,10 @@ class Names:
     def product(self, node, place, g, before):
         """The LaTeX of what `node` passes back to operand `place` when the gradient g (LaTeX) arrives.
 
-        `before` is the shape of the product before broadcasting is undone.
+        `before` is the shape of the product before broadcasting is undone. Without g it is 1, and is not written.
         """
+        if not g:
+            return _sum(before, np.shape(node.inputs[place])) + _of_one(self._vjp(node, place, self.shaped, HOLE))
         latex, total = self._vjp(node, place, self.shaped, g), _sum(before, np.shape(node.inputs[place]))
         if latex == g and not np.ndim(node):
             return total + latex + r" \cdot 1"  # between numbers the notes write the factor 1
@@ -93,11 +96,11 @@ class Names:
 
     def local(self, node, place, before):
         """The LaTeX of a local derivative: a factor, or what is done with the gradient, for which a dot stands."""
-        latex, total = self._vjp(node, place, self.latex, "@"), _sum(before, np.shape(node.inputs[place]))
+        latex, total = self._vjp(node, place, self.latex, HOLE), _sum(before, np.shape(node.inputs[place]))
         if not total:
-            latex = re.sub(r"@ \\c(irc|dot) ", "", latex).replace(r"\frac{@}", r"\frac{1}")
-            latex = {"@": "1", "-@": "-1"}.get(latex, latex)
-        return total + latex.replace("@", r"\cdot")
+            latex = re.sub(HOLE + r" \\c(irc|dot) ", "", latex).replace(rf"\frac{{{HOLE}}}", r"\frac{1}")
+            latex = {HOLE: "1", f"-{HOLE}": "-1"}.get(latex, latex)
+        return total + latex.replace(HOLE, r"\cdot")
 
     def _vjp(self, node, place, operand, g):
         texts = node._rule.vjps_latex
@@ -134,6 +137,15 @@ class Names:
     def shaped(self, x):
         """The LaTeX of a node, an array or a number with its shape as subscript."""
         return with_shape(self.latex(x), np.shape(x))
+
+
+def _of_one(latex):
+    r"""A product in which the gradient that arrives, which is 1, need not be written.
+
+    >>> _of_one("-\0 \\circ x"), _of_one("\\frac{1}{5}\\,\0\\,y"), _of_one("\\frac{\0}{x}"), _of_one("-\0")
+    ('-x', '\\frac{1}{5}\\,y', '\\frac{1}{x}', '-1')
+    """
+    return re.sub(HOLE + r"( \\circ | \\cdot |\\,)", "", latex).replace(HOLE, "1")
 
 
 def with_shape(latex, shape):

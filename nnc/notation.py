@@ -42,8 +42,8 @@ def name_text(name):
 def name_latex(name):
     r"""A name in LaTeX.
 
-    >>> [name_latex(name) for name in ("W1", "y_hat", "x_2", "alpha", "z12", "my loss")]
-    ['W^1', '\\hat{y}', 'x_2', '\\alpha', 'z^{12}', '\\mathrm{my\\ loss}']
+    >>> [name_latex(name) for name in ("W1", "y_hat", "x_2", "W_out", "alpha", "z12", "my loss")]
+    ['W^1', '\\hat{y}', 'x_2', 'W_{\\mathrm{out}}', '\\alpha', 'z^{12}', '\\mathrm{my\\ loss}']
     """
     match = _NAME.fullmatch(name)
     if not match:
@@ -51,7 +51,8 @@ def name_latex(name):
     base, above, accent, below = match.groups("")
     base = "\\" + base if base in GREEK else base
     base = rf"\{accent}{{{base}}}" if accent else base
-    return base + _script("^", above) + _script("_", below)
+    word = len(below) > 1 and not below.isdecimal()  # upright, or it would be a product of letters
+    return base + _script("^", above) + _script("_", rf"\mathrm{{{below}}}" if word else below)
 
 
 def _one_line(name):
@@ -84,10 +85,15 @@ def shape_latex(shape):
 def number_text(x, digits=3):
     """A number as plain text, with a real minus sign.
 
-    >>> number_text(-0.031415), number_text(5.0), number_text(1.5e-12), number_text(float("nan"))
-    ('−0.0314', '5', '1.5e−12', 'nan')
+    >>> number_text(-0.031415), number_text(255, 2), number_text(1.5e-12), number_text(2e6), number_text(float("nan"))
+    ('−0.0314', '255', '1.5e−12', '2e6', 'nan')
     """
-    return f"{x + 0.0:.{digits}g}".replace("-", "−").replace("e+", "e")
+    return re.sub(r"e\+?(−?)0*", r"e\1", _digits(x + 0.0, digits).replace("-", "−"))
+
+
+def _digits(x, digits):
+    """So many digits that count, but no 2.6e+02 for what is 255."""
+    return f"{x:.0f}" if 10**digits <= abs(x) < 10**5 else f"{x:.{digits}g}"
 
 
 def number_latex(x, digits=3):
@@ -96,7 +102,7 @@ def number_latex(x, digits=3):
     >>> number_latex(1.234e-10, 2), number_latex(-2), number_latex(float("inf"))
     ('1.2\\cdot 10^{-10}', '-2', '\\infty')
     """
-    text = f"{x:.{digits}g}"
+    text = _digits(x, digits)
     mantissa, _, exponent = text.partition("e")
     if exponent:
         return rf"{mantissa}\cdot 10^{{{int(exponent)}}}"
@@ -187,7 +193,7 @@ def _piece(tokens):
 
 def _script_text(tokens):
     """A superscript or subscript: raised or lowered digits where they exist, brackets for shapes and conditions."""
-    mark, braced = tokens.pop(), tokens[-1] == "{"
+    mark, braced = tokens.pop(), tokens[-1] == "{" and tokens[-2] != r"\mathrm"
     text = _piece(tokens)
     if mark == "^":
         return "ᵀ" if text == "T" else text.translate(_RAISED) if text.isdecimal() else "^" + _closed(text)

@@ -21,6 +21,7 @@ import operator
 import re
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Rule:
 
 
 LN2, LN10 = math.log(2), math.log(10)
+MANY = 1 << 17  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
 
 RULES = {}  # name -> Rule
 UFUNCS = {}  # NumPy's or nnc's ufunc -> Rule
@@ -67,18 +69,22 @@ def row(name, functions, latex, *vjps, params="", forward=None, takes=None):
         table[function] = replace(RULES[name], forward=forward)
 
 
-class EachOperand:
-    """The vjps of an operation on any number of arrays: vjp(i, g, C, *arrays) for the i-th."""
+class EachOperand(dict):
+    """The vjps of an operation on any number of arrays: vjp(i, g, C, *arrays) for the i-th, made when it is needed."""
 
     def __init__(self, vjp):
         self.vjp = vjp
 
-    def __getitem__(self, i):
-        return partial(self.vjp, i)
+    def __missing__(self, i):
+        self[i] = partial(self.vjp, i)
+        return self[i]
+
+    def __iter__(self):
+        return map(self.__getitem__, count())
 
 
 _KEY = re.compile(r"\{(\w+)\}")
-_SCRIPT = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}")
+_PART = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}|\{(?P<key>\w+)\}(?=(?P<mark>[_^]?))")  # a script, or a key
 
 
 def write(latex, names, factors):
@@ -88,15 +94,15 @@ def write(latex, names, factors):
     'dZ (W^2_{3\\\\times 4})^T + e^{W^2}'
     """
 
-    def factor(braces):
-        key, script = braces.groups()
-        text = factors.get(key)
+    def part(match):
+        if match["key"] is None:
+            return _KEY.sub(lambda braces: {**factors, **names}.get(braces[1], braces[0]), match[0])
+        text = factors.get(match["key"])
         if text is None:
-            return braces[0]  # what stands in braces is LaTeX's own
-        return f"({text}){script}" if script and not text.isalnum() and text[0] != "(" else text + script
+            return match[0]  # what stands in braces is LaTeX's own
+        return f"({text})" if match["mark"] and not text.isalnum() and text[0] != "(" else text
 
-    latex = _SCRIPT.sub(lambda part: _KEY.sub(lambda braces: names.get(braces[1], braces[0]), part[0]), latex)
-    return re.sub(_KEY.pattern + "([_^]?)", factor, latex)
+    return _PART.sub(part, latex)
 
 
 # ---- what several rows share ----------------------------------------------------------------------------------------
@@ -106,7 +112,7 @@ def _axes(axis, A):
     """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
     if axis is None or not A.ndim:
         return list(range(A.ndim))
-    return [a % A.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
+    return [a % A.ndim for a in axis] if isinstance(axis, tuple) else [axis % A.ndim]
 
 
 def _from_end(axis, A):
@@ -118,14 +124,33 @@ def _leading(g, C):
     return g.shape[: g.ndim - C.ndim]
 
 
+def times(g, A, s=1):
+    """s g A, s a number. What a sum or a mean passes back is the same number everywhere, and is taken as that one."""
+    if g.size < MANY or type(A) is not np.ndarray or g.shape != A.shape or g.dtype != A.dtype:
+        return g * A if s == 1 else g * (s * A)
+    if not any(g.strides):
+        return _engine.scale(A, s * g.flat[0])
+    c = _engine.multiply(g, A)
+    return c if s == 1 else _engine.scale(c, s, out=c)
+
+
+def chosen(g, mask):
+    """g where the mask is true, else 0. np.where is many times slower if true and false change in no regular way."""
+    return _engine.relu_backward(np.asarray(g, order="C"), np.asarray(mask, g.dtype))
+
+
 def spread(g, A, axis=None, keepdims=False):
     """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
     shape = A.shape
     if g.ndim:  # a number goes everywhere by itself
-        axes = _axes(axis, A)
-        kept = tuple([1 if i in axes else n for i, n in enumerate(A.shape)])
-        lead = g.shape[: g.ndim - (A.ndim if keepdims else A.ndim - len(axes))]
-        g, shape = g.reshape(lead + kept), lead + A.shape
+        kept = list(g.shape)
+        if not keepdims:
+            axes = _axes(axis, A)
+            lead = g.ndim + len(axes) - A.ndim
+            for a in sorted(axes):
+                kept.insert(lead + a, 1)
+            g = g.reshape(kept)
+        shape = (*kept[: len(kept) - A.ndim], *shape)
     if A.size > 4096:
         return np.broadcast_to(g, shape)  # costs no memory, but 3 microseconds
     out = np.empty(shape, g.dtype)
@@ -135,7 +160,7 @@ def spread(g, A, axis=None, keepdims=False):
 
 def share(g, A, B):
     """The part of g that goes to A in max(A, B): all where A is greater, half at a tie."""
-    c = np.where(A >= B, g, 0)
+    c = chosen(g, A >= B)
     tie = A == B
     return np.where(tie, c / 2, c) if tie.any() else c
 
@@ -144,23 +169,24 @@ def share_among(g, C, A, axis=None, keepdims=False):
     """g goes to the greatest (least) numbers of A, in equal parts where there are several."""
     top = A == spread(C, A, axis, keepdims)
     number = np.maximum(np.add.reduce(top, axis, keepdims=True), 1).astype(A.dtype)
-    return np.where(top, spread(g, A, axis, keepdims) / number, 0)
+    return chosen(spread(g, A, axis, keepdims) / number, top)
 
 
 def reduction(ufunc):
     """ufunc.reduce over all axes unless told otherwise: np.sum and the like without their 3 microseconds."""
-    return lambda A, axis=None, keepdims=False: ufunc.reduce(A, axis, keepdims=keepdims)
+    reduce = ufunc.reduce
+    return lambda A, axis=None, keepdims=False: reduce(A, axis, None, None, keepdims)
 
 
 def mean(A, axis=None, keepdims=False):
     if axis is not None and not A.ndim:
         raise np.exceptions.AxisError(axis, 0)  # as np.mean does, though np.sum does not
-    total = np.add.reduce(A, axis, keepdims=keepdims)
-    return total / (A.size / max(total.size, 1))
+    total = np.add.reduce(A, axis, None, None, keepdims)
+    return total / (A.size / (total.size or 1))
 
 
 def mean_back(g, C, A, axis=None, keepdims=False):
-    return spread(g / (A.size / max(C.size, 1)), A, axis, keepdims)
+    return spread(g / (A.size / (C.size or 1)), A, axis, keepdims)
 
 
 def prod_back(g, C, A, axis=None, keepdims=False):
@@ -216,19 +242,24 @@ def getitem(A, index):
     return A[index]
 
 
+PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
+
+
 def getitem_back(g, C, A, index):
-    if not all(i is None or i is Ellipsis or isinstance(i, slice) or type(i) in (int, np.int64) for i in index):
+    if not PICKS_NOTHING_TWICE.issuperset(map(type, index)):
         return take_back(getitem)(g, C, A, index=index)
     lead = _leading(g, C)
-    out = np.zeros(lead + A.shape, g.dtype)  # slices pick nothing twice
+    out = np.zeros(lead + A.shape, g.dtype)
     out[(slice(None),) * len(lead) + index] = g
     return out
 
 
 def concatenate_back(i, g, C, *arrays, axis=0):
     axis = _from_end(axis, C)
-    start = sum(A.shape[axis] for A in arrays[:i])
-    return np.moveaxis(np.moveaxis(g, axis, 0)[start : start + arrays[i].shape[axis]], 0, axis)
+    start = 0
+    for A in arrays[:i]:
+        start += A.shape[axis]
+    return g[(..., slice(start, start + arrays[i].shape[axis]), *(slice(None),) * (-1 - axis))]
 
 
 def stack_back(i, g, C, *arrays, axis=0):
@@ -265,8 +296,8 @@ def matrices(g, A, B):
     return g, A, B
 
 
-def matmul_left(g, C, A, B):
-    """dA = dC Bᵀ (eq. 11.5)."""
+def matmul_left(g, C, A, B, b=None):
+    """dA = dC Bᵀ (eq. 11.5), also of A B + b."""
     if A.ndim == B.ndim == 2:
         return _direct.matmul(g, B.T)
     dC, _, matrix = matrices(g, A, B)
@@ -274,8 +305,8 @@ def matmul_left(g, C, A, B):
     return dA[..., 0, :] if A.ndim == 1 else dA
 
 
-def matmul_right(g, C, A, B):
-    """dB = Aᵀ dC."""
+def matmul_right(g, C, A, B, b=None):
+    """dB = Aᵀ dC, also of A B + b."""
     if A.ndim == B.ndim == 2:
         return _direct.matmul(A.T, g)
     dC, matrix, _ = matrices(g, A, B)
@@ -285,9 +316,9 @@ def matmul_right(g, C, A, B):
 
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
-    if np.ndim(B) == 0:
+    if getattr(B, "ndim", 0) == 0:
         if B == 2:
-            return g * (2 * A)
+            return times(g, A, 2)
         return g * (B * A ** (B - 1)) if B else np.zeros_like(g * A)
     return g * (B * A ** np.where(B == 0, 1, B - 1))
 
@@ -329,10 +360,11 @@ row("add", np.add, "{0} + {1}",
 row("subtract", np.subtract, "{0} - {1}",
     (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub)
 row("multiply", np.multiply, r"{0} \circ {1}",
-    (lambda g, C, A, B: g * B, r"{g} \circ {1}"), (lambda g, C, A, B: g * A, r"{g} \circ {0}"), forward=operator.mul)
+    (lambda g, C, A, B: g * B if g.size < MANY else times(g, B), r"{g} \circ {1}"),
+    (lambda g, C, A, B: g * A if g.size < MANY else times(g, A), r"{g} \circ {0}"), forward=operator.mul)
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
-    (lambda g, C, A, B: -g * C / B, r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
+    (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
 row("power", np.power, "{0}^{{1}}",
     (power_base, r"{g} \circ {1}\,{0}^{{1} - 1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
     forward=operator.pow)
@@ -346,8 +378,7 @@ row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
 row("add_bias", _engine.add_bias, "{0} + {1}",
     (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
-    (lambda g, Z, W, X, b: matmul_left(g, Z, W, X), r"{g}\,{1}^T"),
-    (lambda g, Z, W, X, b: matmul_right(g, Z, W, X), r"{0}^T\,{g}"),
+    (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"),
     (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
@@ -375,7 +406,7 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
 
 # ---- number by number
 
-row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: g * C, r"{g} \circ {out}"))
+row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"))
 row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
 row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * (C + 1), r"{g} \circ e^{{0}}"))
 row("log", (np.log, _engine.log), r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))
@@ -387,7 +418,7 @@ row("logaddexp", np.logaddexp, r"\ln(e^{{0}} + e^{{1}})",
     (lambda g, C, A, B: g * np.exp(B - C), r"{g} \circ e^{{1} - {out}}"))
 row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2\,{out}}"))
 row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
-row("square", np.square, "{0}^2", (lambda g, C, A: g * (2 * A), r"{g} \circ 2\,{0}"))
+row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
 row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"))
 row("absolute", (np.absolute, np.fabs), "|{0}|", (lambda g, C, A: g * np.sign(A), r"{g} \circ \mathrm{sign}({0})"))
 row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"))
@@ -412,8 +443,8 @@ row("minimum", np.minimum, r"\min({0}, {1})",
     (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
     (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
 row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
-    (lambda g, C, where, A, B: np.where(where, g, 0), r"{g} \circ \delta_{{0}}"),
-    (lambda g, C, where, A, B: np.where(where, 0, g), r"{g} \circ (1 - \delta_{{0}})"))
+    (lambda g, C, where, A, B: chosen(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
+    (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"))
 
 # ---- sums
 

@@ -17,7 +17,6 @@ step  node  operation  ∂z/∂node  to  local   product  ∂z/∂to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import islice
 
 import numpy as np
 
@@ -73,9 +72,8 @@ def pass_back(node, place, g, out, args):
     `args` are the values of the operands, and `out` that of the node; g may have axes in front of the node's own. The
     second result is the shape that the product has before broadcasting is undone.
     """
-    vjp = next(islice(node._rule.vjps, place, None))
     lead = g.ndim - np.ndim(out)
-    c = vjp(g, out, *args, **node.params)
+    c = node._rule.vjps[place](g, out, *args, **node.params)
     shape = g.shape[:lead] + np.shape(args[place])
     return (c if c.shape == shape else _unbroadcast(c, shape, lead)), c.shape[lead:]
 

@@ -152,8 +152,28 @@ def _transposed(c):
 
 def _sign(c):
     if c.same(c.mine, -c.right):
-        return Verdict("sign", f"{c.name} has the wrong sign, all else is right; is it P - Y and not Y - P?", -1.0)
+        return Verdict("sign", f"{c.name} has the wrong sign, all else is right; {_whose_sign(c)}", -1.0)
     return None
+
+
+LOST_MINUS = {  # operation: the place of an operand whose gradient gets a minus, and where that comes from
+    "softmax_cross_entropy": (0, "of this loss dZ is P - Y (eq. 10.1) and not Y - P, since L = -ln p"),
+    "cross_entropy": (0, "of this loss dP is -Y/P, since L = -ln p; with the softmax before it dZ is P - Y, not Y - P"),
+    "subtract": (1, "on the way is a difference A - B, and dB is -dC: is yours of B - A?"),
+    "negative": (0, "on the way is a minus in front, which the gradient gets, too"),
+    "divide": (1, "on the way is a quotient A / B, and the derivative of 1/B is -1/B²"),
+    "reciprocal": (0, "on the way is 1/B, and its derivative is -1/B²"),
+    "cos": (0, "on the way is a cosine, and its derivative is -sin"),
+}
+
+
+def _whose_sign(c):
+    """The minus on the way from J to wrt that was most likely lost: that nearest to J."""
+    for node in ancestors(c.J):
+        place, hint = LOST_MINUS.get(node.op, (0, None))
+        if hint and isinstance(x := node.inputs[place], Node) and c.wrt in set(ancestors(x)):
+            return hint
+    return "is yours the step -α dJ/dw of the descent, and not the gradient?"
 
 
 def _one_over_r(c):
@@ -171,19 +191,19 @@ def _one_over_r(c):
 def _not_summed(c):
     if c.mine.size <= c.right.size:
         return None
-    for axis in range(c.mine.ndim):
-        total = c.mine.sum(axis)
-        if total.size == c.right.size:
-            for factor in c.factors():
-                if c.same_numbers(total, factor * c.right):
-                    also = f", and the 1/r is missing, r = {factor}" if factor != 1 else ""
-                    return Verdict("not summed over the batch", f"yours is {c.mine.shape}, and summed over axis {axis} "
-                                   f"it is {c.name} {c.right.shape}: every example adds to it{also}")  # fmt: skip
+    for factor in c.factors():
+        fits = [axis for axis in range(c.mine.ndim) if c.same_numbers(c.mine.sum(axis), factor * c.right)]
+        if fits:
+            also = f", and the 1/r is missing, r = {factor}" if factor != 1 else ""
+            axes = " or ".join(map(str, fits))
+            return Verdict("not summed over the batch", f"yours is {c.mine.shape}, and summed over axis {axes} it is "
+                           f"{c.name} {c.right.shape}: every example adds to it{also}")  # fmt: skip
     return None
 
 
 def _wrong_axis(c):
-    for parts, axes in _sums(c):
+    found = {}  # every sum that gives these numbers, for in a square matrix there may be two
+    for what, parts, axes in _sums(c):
         for axis in axes:
             if parts.shape[axis] == 1:
                 continue
@@ -191,19 +211,20 @@ def _wrong_axis(c):
             laid_out = [total.squeeze()]
             if c.mine.shape == c.right.shape and np.broadcast_shapes(total.shape, c.right.shape) == c.right.shape:
                 laid_out.append(np.broadcast_to(total, c.right.shape))
-            for candidate in laid_out:
-                for factor in c.factors():
-                    if c.same_numbers(c.mine, factor * candidate):
-                        return Verdict("summed over the wrong axis", f"yours is {c.mine.shape}, summed over another "
-                                       f"axis than that of the examples; {c.name} is {c.right.shape}")  # fmt: skip
-    return None
+            if any(c.same_numbers(c.mine, factor * x) for x in laid_out for factor in c.factors()):
+                found.setdefault(what, []).append(str(axis - parts.ndim + c.right.ndim))
+    if not found:
+        return None
+    sums = ", or ".join(f"{what} {' or '.join(dict.fromkeys(axes))}" for what, axes in found.items())
+    return Verdict("summed over the wrong axis", f"yours is {c.mine.shape}, {sums}; {c.name} is {c.right.shape}, the "
+                   "sum over the examples alone")  # fmt: skip
 
 
 def _sums(c):
     """What could have been summed over an axis that it should not: the gradient itself, each example's part of it."""
-    yield c.right, range(c.right.ndim)
+    yield "the right one summed once more, over its axis", c.right, range(c.right.ndim)
     for parts in c.of_each_example():
-        yield parts, range(1, parts.ndim)
+        yield "each example's part of it summed over axis", parts, range(1, parts.ndim)
 
 
 def _scale(c):

@@ -66,12 +66,38 @@ def test_page_7():
     ]
 
 
+def test_a_name_with_a_word_below_it():
+    """The word out is also a key of the table's LaTeX, and must not be taken for it."""
+    W = nnc.Node(np.array([[1.0, 3.0], [2.0, 0.5]]), name="W_out")
+    line = derive(W.max(), wrt=W).lines[-1]
+    assert line.latex == (r"{\frac{\partial J}{\partial W_{\mathrm{out}}}}_{2\times 2} = \delta_{W_{\mathrm{out}} = J}")
+    assert line.text == "∂J/∂W_out[2×2] = δ[W_out = J]"
+    compiles(line.latex)
+
+
+@pytest.mark.parametrize(
+    ("f", "right"),
+    [
+        (lambda x: x.mean(), r"\frac{1}{5}\,\mathbf{1}_{5}"),
+        (lambda x: x.sum(), r"\mathbf{1}_{5}"),
+        (lambda x: x.prod(), r"\prod_{j \neq i} (x_{5})_j"),
+        (lambda x: x @ np.ones(5), r"(X_{5})^T"),
+        (lambda x: x[2], r"\mathrm{scatter}(1)"),
+    ],
+)
+def test_the_1_that_arrives_at_j_is_not_dragged_along(f, right):
+    x = nnc.Node(np.arange(1.0, 6), name="x")
+    _, line = derive(f(x), wrt=x)
+    assert line.latex == rf"\frac{{\partial J}}{{\partial x}}_{{5}} = {right}" and line.residual < 1e-8
+    compiles(line.latex)
+
+
 def test_three_layers_are_written_as_in_the_notes():
     J, p = net((784, 200, 10), 64)
     lines = derive(J, wrt=p["W1"]).lines
     assert [line.latex for line in lines] == [
         r"\frac{\partial J}{\partial J} = 1",
-        r"\frac{\partial J}{\partial L}_{64} = \frac{1}{64}\,\frac{\partial J}{\partial J}\,\mathbf{1}_{64}",
+        r"\frac{\partial J}{\partial L}_{64} = \frac{1}{64}\,\mathbf{1}_{64}",
         r"\frac{\partial J}{\partial z^2}_{10\times 64} = (\mathrm{softmax}(z^2_{10\times 64}) - Y_{10\times 64})"
         r" \circ \frac{\partial J}{\partial L}_{64}",
         r"\frac{\partial J}{\partial a^1}_{200\times 64} = (W^2_{10\times 200})^T\,"

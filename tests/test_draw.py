@@ -107,6 +107,14 @@ def test_arrays_are_summarised_and_names_raised():
     assert said["L"][-1] == "–", "backward has not run"
 
 
+def test_whole_numbers_and_subscripts_read_as_written():
+    svg = Drawing(plain(np.array([[0.0, 255.0], [784.0, 3.0]]), name="W_out")).svg
+    assert "0 … 784" in svg and "e02" not in svg
+    assert '>W<tspan dy="4" font-size="12">out</tspan></text>' in svg
+    assert ">x₁</text>" in Drawing(plain(1, name="x_1")).svg
+    assert ">hidden_layer</text>" in Drawing(plain(1, name="hidden_layer")).svg
+
+
 def test_nodes_without_a_name_have_the_notes_name_for_their_part():
     W1, b1 = Node(np.ones((3, 2)), name="W1"), Node(np.ones((3, 1)), name="b1")
     P = np.tanh(W1 @ np.ones((2, 4)) + b1)

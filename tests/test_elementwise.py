@@ -12,7 +12,8 @@ ROWS = (Path(__file__).parent.parent / "csrc" / "elementwise.inc").read_text()
 NAMES = re.findall(r"^NNC_(?:UN|BIN)ARY(?:_SCALAR)?\(\w+, (\w+),", ROWS, flags=re.M)
 
 # Steps that the reference does not name.
-TWINS = {"exp": np.exp, "log": np.log, "scale": lambda x, s: s * x, "sgd": lambda param, grad, lr: param - lr * grad}
+TWINS = {"exp": np.exp, "log": np.log, "scale": lambda x, s: s * x, "multiply": np.multiply, "add": np.add,
+         "sgd": lambda param, grad, lr: param - lr * grad}  # fmt: skip
 
 
 def twin(name):

@@ -125,6 +125,38 @@ def test_where_sizes_agree_the_numbers_decide():
         assert nnc.check_gradient(mine, J, t["b2"]).reason == reason
 
 
+@pytest.mark.parametrize(
+    ("f", "says"),
+    [
+        (lambda w: nnc.softmax_cross_entropy(w, [0, 1, 1]).mean(), "P - Y (eq. 10.1) and not Y - P"),
+        (lambda w: nnc.cross_entropy(nnc.softmax(w), [0, 1, 1]).mean(), "dP is -Y/P"),
+        (lambda w: (w - 1).sum(), "the step -α dJ/dw of the descent"),  # the first operand of a difference has no minus
+        (lambda w: (1 - w).sum(), "A - B, and dB is -dC"),
+        (lambda w: (-w).sum(), "a minus in front"),
+        (lambda w: (1 / w).sum(), "-1/B²"),
+        (lambda w: np.cos(w).sum(), "-sin"),
+    ],
+)
+def test_a_wrong_sign_is_traced_to_its_minus(f, says):
+    w = Node(np.array([[0.5, 0.7, 0.9], [1.5, 1.0, 2.0]]), name="w")
+    J = f(w)
+    J.backward()
+    verdict = nnc.check_gradient(-w.grad, J, w)
+    assert verdict.reason == "sign" and says in str(verdict)
+
+
+def test_a_wrong_axis_is_named_and_both_where_either_may_be():
+    symmetric = Node(np.array([[1.0, 2.0], [2.0, 5.0]]), name="S")
+    J = (symmetric**2).sum()
+    assert "over its axis 0 or 1;" in str(nnc.check_gradient(2 * symmetric.value.sum(0), J, symmetric))
+    either = nnc.check_gradient(np.stack([2 * symmetric.value / 2] * 2), J, symmetric)
+    assert "summed over axis 0 it is" in str(either)
+    W = Node(np.array([[1.0, 2.0], [3.0, 5.0]]), name="W")
+    J = (W**2).sum()
+    assert "over its axis 0;" in str(nnc.check_gradient(2 * W.value.sum(0), J, W))
+    assert "over its axis 1;" in str(nnc.check_gradient(2 * W.value.sum(1), J, W))
+
+
 def test_the_first_that_fits():
     """With r = 1 nothing is missing; a factor that is r is named so and not scale."""
     t, J, _ = three_layers(r=1)

@@ -28,14 +28,14 @@ typedef struct FN(product) {
     nnc_barrier barrier;
 } FN(product);
 
-/* Columns are cut into groups of at most a tile, evenly, as the kernel does. */
-static ptrdiff_t FN(groups)(const FN(product) *job) {
-    return (job->g.p + job->kernels->tile_columns - 1) / job->kernels->tile_columns;
+/* p columns are cut into groups of at most a tile, evenly, as the kernel does. */
+static ptrdiff_t FN(groups)(const FN(product) *job, ptrdiff_t p) {
+    return (p + job->kernels->tile_columns - 1) / job->kernels->tile_columns;
 }
-static ptrdiff_t FN(group_start)(const FN(product) *job, ptrdiff_t group) {
-    const ptrdiff_t lanes = job->kernels->lanes, vecs = (job->g.p + lanes - 1) / lanes;
-    const ptrdiff_t start = group * vecs / FN(groups)(job) * lanes;
-    return start < job->g.p ? start : job->g.p;
+static ptrdiff_t FN(group_start)(const FN(product) *job, ptrdiff_t p, ptrdiff_t group) {
+    const ptrdiff_t lanes = job->kernels->lanes, vecs = (p + lanes - 1) / lanes;
+    const ptrdiff_t start = group * vecs / FN(groups)(job, p) * lanes;
+    return start < p ? start : p;
 }
 
 /* panel (rows, columns), tile_columns numbers from row to row, from rows k0 .. of B */
@@ -74,16 +74,17 @@ static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
         if (g.n > 0) job->kernels->gemm(&g);
         return;
     }
+    const ptrdiff_t p = job->g.p;
     const ptrdiff_t k0 = nnc_share(job->g.k, job->kernels->lanes, thread, threads);
     const ptrdiff_t k1 = nnc_share(job->g.k, job->kernels->lanes, thread + 1, threads);
-    for (ptrdiff_t group = 0; group < FN(groups)(job); group++) {
-        const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
+    for (ptrdiff_t group = 0; group < FN(groups)(job, p); group++) {
+        const ptrdiff_t j0 = FN(group_start)(job, p, group), columns = FN(group_start)(job, p, group + 1) - j0;
         REAL *panel = job->panels + group * job->panel_size;
         FN(pack)(job, panel + k0 * job->kernels->tile_columns, k0, k1 - k0, j0, columns);
     }
     nnc_barrier_wait(&job->barrier, threads);
-    for (ptrdiff_t group = 0; group < FN(groups)(job); group++) {
-        const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
+    for (ptrdiff_t group = 0; group < FN(groups)(job, p); group++) {
+        const ptrdiff_t j0 = FN(group_start)(job, p, group), columns = FN(group_start)(job, p, group + 1) - j0;
         const REAL *panel = job->panels + group * job->panel_size;
         /* in the pieces that the columns take it in, for the same roundings however many threads there are */
         for (ptrdiff_t k = 0; k < job->g.k; k += PANEL_ROWS) {
@@ -94,24 +95,27 @@ static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
 }
 
 static void FN(product_by_columns)(const FN(product) *job, int thread, int threads) {
-    const ptrdiff_t first = nnc_share(FN(groups)(job), 1, thread, threads);
-    const ptrdiff_t end = nnc_share(FN(groups)(job), 1, thread + 1, threads);
+    const ptrdiff_t lanes = job->kernels->lanes;
+    const ptrdiff_t first = nnc_share(job->g.p, lanes, thread, threads);
+    const ptrdiff_t p = nnc_share(job->g.p, lanes, thread + 1, threads) - first;
+    if (p == 0) return;
     if (!job->packed) {
         FN(gemm_args) g = job->g;
-        const ptrdiff_t j0 = FN(group_start)(job, first);
-        g.p = FN(group_start)(job, end) - j0, g.B += j0, g.C += j0;
-        if (g.p > 0) job->kernels->gemm(&g);
+        g.p = p, g.B += first, g.C += first;
+        job->kernels->gemm(&g);
         return;
     }
     REAL *panel = job->panels + thread * job->panel_size;
+    const ptrdiff_t groups = FN(groups)(job, p);
     const char *pieces[PANEL_ROWS];
-    for (ptrdiff_t group = first; group < end; group++) {
-        const ptrdiff_t j0 = FN(group_start)(job, group), columns = FN(group_start)(job, group + 1) - j0;
+    for (ptrdiff_t group = 0; group < groups; group++) {
+        const ptrdiff_t j0 = first + FN(group_start)(job, p, group);
+        const ptrdiff_t columns = first + FN(group_start)(job, p, group + 1) - j0;
         for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
             FN(pack)(job, panel, k0, rows, j0, columns);
             /* While these columns are multiplied, the same rows of the next ones come into the cache. */
-            const int ask = job->b_cs == 1 && group + 1 < end;
+            const int ask = job->b_cs == 1 && group + 1 < groups;
             for (ptrdiff_t i = 0; ask && i < rows; i++)
                 pieces[i] = (const char *)(job->g.B + (k0 + i) * job->g.b_rs + j0 + columns);
             const nnc_ahead ahead = {pieces, ask ? rows : 0, columns * (ptrdiff_t)sizeof(REAL)};
@@ -142,7 +146,7 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     job.by_rows = threads > 1 && (job.packed ? g.p < 2 * threads * width : g.n >= threads * job.kernels->tile_rows);
     if (job.packed) {
         job.panel_size = (job.by_rows || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * width;
-        const ptrdiff_t panels = job.by_rows ? FN(groups)(&job) : threads;
+        const ptrdiff_t panels = job.by_rows ? FN(groups)(&job, g.p) : threads;
         job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
         if (job.panels == NULL) return NNC_ERR_MEMORY;
     }

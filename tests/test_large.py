@@ -1,0 +1,83 @@
+"""The graph on large arrays: the engine's kernels in the place of NumPy's, and no memory that is not needed."""
+
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nnc import Node
+from nnc.rules import MANY
+
+BIG = MANY + 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("f", "gradients"),  # when each sum's own gradient is g
+    [
+        (lambda x, y: (x * y).sum() * 0.5, lambda x, y, g: (g * y, g * x)),
+        (lambda x, y: (x + y).sum() * 0.5, lambda x, y, g: (g + 0 * x, g + 0 * y)),
+        (lambda x, y: (x * y * x).sum() * 0.5, lambda x, y, g: (2 * g * x * y, g * x * x)),
+        (lambda x, y: ((x * y) ** 2).sum() * 0.5, lambda x, y, g: (2 * g * x * y * y, 2 * g * x * x * y)),
+        (lambda x, y: ((x * y) ** 2 * y).sum() * 0.5, lambda x, y, g: (2 * g * x * y**3, 3 * g * x * x * y * y)),
+        (lambda x, y: np.square(x + y).sum() * 0.5, lambda x, y, g: (2 * g * (x + y), 2 * g * (x + y))),
+        (lambda x, y: (x / y).sum() * 0.5, lambda x, y, g: (g / y, -g * x / y**2)),
+        (lambda x, y: np.exp(x + y).sum() * 0.5, lambda x, y, g: (g * np.exp(x + y), g * np.exp(x + y))),
+        (lambda x, y: np.maximum(x, y).sum() * 0.5, lambda x, y, g: (g * (x > y), g * (x < y))),
+        (lambda x, y: np.where(x.value > 2, x, y * x).sum() * 0.5,
+         lambda x, y, g: (np.where(x > 2, g, g * y), np.where(x > 2, 0, g * x))),
+    ],
+)  # fmt: skip
+def test_many_numbers_have_the_gradients_of_few(f, gradients, dtype):
+    rng = np.random.default_rng(0)
+    x, y = (Node(rng.uniform(1, 3, BIG).astype(dtype)) for _ in range(2))
+    values = x.value.copy(), y.value.copy()
+    f(x, y).backward()
+    expected = gradients(*(v.astype(np.float64) for v in values), 0.5)
+    for node, right in zip((x, y), expected, strict=True):
+        np.testing.assert_allclose(node.grad, right, rtol=16 * np.finfo(dtype).eps)
+        assert node.grad.dtype == dtype and node.grad.flags.writeable
+    before = y.grad.copy()
+    x.grad *= 5
+    np.testing.assert_array_equal(y.grad, before)
+    np.testing.assert_array_equal((x.value, y.value), values)
+
+
+def test_many_numbers_in_any_layout_and_dtype():
+    a, b = np.linspace(1, 2, 2 * BIG).reshape(2, BIG), np.linspace(2, 3, 2 * BIG).reshape(BIG, 2).T
+    x, y = Node(a), Node(b.astype(np.float32).T[::-1].T)
+    ((x * y).sum() * 0.3).backward()
+    np.testing.assert_array_equal(x.grad, 0.3 * y.value.astype(np.float64))
+    np.testing.assert_allclose(y.grad, 0.3 * a, rtol=np.finfo(np.float32).eps)
+    assert y.grad.dtype == np.float32
+    row = Node(a[0])
+    (x * row).sum().backward()
+    np.testing.assert_array_equal(x.grad, [a[0], a[0]])
+    np.testing.assert_allclose(row.grad, a.sum(0))
+
+
+def test_no_gradient_goes_where_it_was_not_chosen():
+    """Not even infinity times 0."""
+    for n in (3, BIG):
+        x = Node(np.arange(n) + 0.0)
+        np.maximum(x, 1.5).backward(np.full(n, np.inf))
+        np.testing.assert_array_equal(x.grad[:3], [0, 0, np.inf])
+        np.where(x > 1, x, 0).backward(np.full(n, np.inf))
+        np.testing.assert_array_equal(x.grad[:3], [0, 0, np.inf])
+
+
+def test_old_gradients_make_room_for_new_ones():
+    x = Node(np.ones(3))
+    x.sum().backward()
+    old = weakref.ref(x.grad)
+    alive = []
+
+    def vjp(g, C, A):
+        alive.append(old() is not None)
+        return g + np.zeros(3)
+
+    y = x.sum()
+    y._rule = replace(y._rule, vjps=(vjp,))
+    y.backward()
+    assert alive == [False] and (x.grad == 1).all()
