@@ -137,6 +137,7 @@ def jax(X, y, Y, parameters, threads):
     """Compiled as a whole, which the others are not."""
     import jax
 
+    jax.config.update("jax_enable_x64", True)
     J = _cost(jax.numpy, jax.scipy.special.logsumexp, X, Y)
     update = jax.jit(lambda ps: [p - LR * g for p, g in zip(ps, jax.grad(J)(ps), strict=True)])
     state = [[jax.numpy.asarray(p) for p in parameters]]

@@ -20,7 +20,7 @@ import numpy as np
 
 from . import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
-from .rules import FUNCTIONS, MANY, PLAIN, RULES, UFUNCS, Rule
+from .rules import FUNCTIONS, MANY, PLAIN, RULES, UFUNCS, Rule, plus, power, times
 
 _LEAF = Rule("leaf", None, "", (), (), (), None, ())
 _NO_PARAMS = {}
@@ -104,10 +104,10 @@ class Node:
 
     # ---- expressions ----------------------------------------------------------------------------------------------
 
-    def _binary(name):
+    def _binary(name, of_many=None):
         """The methods for `node op other` and `other op node`."""
         rule = RULES[name]
-        forward = rule.forward
+        forward, of_many = rule.forward, of_many or rule.forward
 
         def method(self, other):
             if isinstance(other, Node):
@@ -116,7 +116,8 @@ class Node:
                 if type(other) not in _AS_IT_IS:
                     other = np.asarray(other)
                 args = (self.value, other)
-            return _new(rule, forward(*args), (self, other), args, _NO_PARAMS)
+            value = forward(*args) if self.value.size < MANY else of_many(*args)
+            return _new(rule, value, (self, other), args, _NO_PARAMS)
 
         def reflected(self, other):
             return _apply(rule, (other, self), _NO_PARAMS)
@@ -140,11 +141,11 @@ class Node:
     def _comparison(compare):
         return lambda self, other: compare(self.value, _raw(other))
 
-    __add__, __radd__ = _binary("add")
+    __add__, __radd__ = _binary("add", plus)
     __sub__, __rsub__ = _binary("subtract")
-    __mul__, __rmul__ = _binary("multiply")
+    __mul__, __rmul__ = _binary("multiply", times)
     __truediv__, __rtruediv__ = _binary("divide")
-    __pow__, __rpow__ = _binary("power")
+    __pow__, __rpow__ = _binary("power", power)
     __matmul__, __rmatmul__ = _binary("matmul")
     __neg__, __pos__, __abs__ = map(_method, (np.negative, np.positive, np.absolute))
     sum, mean, max, min, prod = map(_method, (np.sum, np.mean, np.max, np.min, np.prod))

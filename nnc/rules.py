@@ -134,6 +134,18 @@ def times(g, A, s=1):
     return c if s == 1 else _engine.scale(c, s, out=c)
 
 
+def plus(A, B):
+    """A + B."""
+    if A.size < MANY or type(B) is not np.ndarray or A.shape != B.shape or A.dtype != B.dtype:
+        return A + B
+    return _engine.add(A, B)
+
+
+def power(A, B):
+    """A^B."""
+    return times(A, A) if isinstance(B, (int, float)) and B == 2 else A**B
+
+
 def chosen(g, mask):
     """g where the mask is true, else 0. np.where is many times slower if true and false change in no regular way."""
     return _engine.relu_backward(np.asarray(g, order="C"), np.asarray(mask, g.dtype))
@@ -393,7 +405,7 @@ row("leaky_relu", _engine.leaky_relu, r"\mathrm{leaky}({0})",
 row("sigmoid", _engine.sigmoid, r"\sigma({0})",
     (lambda g, A, Z: _engine.sigmoid_backward(g, A), r"{g} \circ {out} \circ (1 - {out})"))
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
-    (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"))
+    (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"), forward=_engine.tanh)
 row("softmax", _engine.softmax, r"\mathrm{softmax}({0})",
     (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
 row("log_softmax", _engine.log_softmax, r"\ln\,\mathrm{softmax}({0})",
@@ -406,7 +418,7 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
 
 # ---- number by number
 
-row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"))
+row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"), forward=_engine.exp)
 row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
 row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * (C + 1), r"{g} \circ e^{{0}}"))
 row("log", (np.log, _engine.log), r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))

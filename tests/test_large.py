@@ -44,6 +44,17 @@ def test_many_numbers_have_the_gradients_of_few(f, gradients, dtype):
     np.testing.assert_array_equal((x.value, y.value), values)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_numbers_have_the_values_of_few(dtype):
+    a, b = np.random.default_rng(1).standard_normal((2, BIG)).astype(dtype)
+    x, y = Node(a), Node(b)
+    for got, right in [(x + y, a + b), (x * y, a * b), (x**2, a * a), (x + b, a + b), (x * 3, a * 3), (x**3, a**3)]:
+        np.testing.assert_array_equal(got.value, right)
+        assert got.dtype == dtype
+    column = Node(np.ones((BIG, 2), dtype))
+    np.testing.assert_array_equal((column * a[:, None] + x[:, None]).value, np.stack([a + a, a + a], 1))
+
+
 def test_many_numbers_in_any_layout_and_dtype():
     a, b = np.linspace(1, 2, 2 * BIG).reshape(2, BIG), np.linspace(2, 3, 2 * BIG).reshape(BIG, 2).T
     x, y = Node(a), Node(b.astype(np.float32).T[::-1].T)
