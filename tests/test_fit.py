@@ -39,6 +39,18 @@ def test_batches(dtype, r, batch_size, momentum):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("few", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_few_examples_and_a_few_inputs(dtype, few, momentum):
+    """Less than a register holds, whichever side it is on."""
+    for m, batch_size in ((37, few), (few, 21), (few, few)):
+        net = nnc.MLP([m, 19, 3], dtype=dtype, seed=few)
+        net.biases[0][:, 0] = np.linspace(-1, 1, 19)
+        X, y = examples(42, m, 3)
+        assert_trained_as_the_notes_say(net, X.astype(dtype).astype(float), y, 2, batch_size, 0.05, momentum)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "identity"])
 @pytest.mark.parametrize("hidden", [[], [9], [9, 33], [5, 6, 17]], ids=len)
 def test_activations_and_depths(dtype, activation, hidden):
