@@ -94,6 +94,17 @@ static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
     }
 }
 
+/* While columns are multiplied, the next ones may come into the cache: pieces of rows or of columns, as they lie. */
+static nnc_ahead FN(ask_for)(const FN(product) *job, const char **pieces, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0,
+                             ptrdiff_t columns) {
+    const REAL *B = job->g.B + k0 * job->g.b_rs + j0 * job->b_cs;
+    const int by_rows = job->b_cs == 1;
+    const ptrdiff_t count = by_rows ? rows : columns, stride = by_rows ? job->g.b_rs : job->b_cs;
+    if (!by_rows && job->g.b_rs != 1) return (nnc_ahead){0};
+    for (ptrdiff_t i = 0; i < count; i++) pieces[i] = (const char *)(B + i * stride);
+    return (nnc_ahead){pieces, count, (by_rows ? columns : rows) * (ptrdiff_t)sizeof(REAL)};
+}
+
 static void FN(product_by_columns)(const FN(product) *job, int thread, int threads) {
     const ptrdiff_t lanes = job->kernels->lanes;
     const ptrdiff_t first = nnc_share(job->g.p, lanes, thread, threads);
@@ -111,15 +122,13 @@ static void FN(product_by_columns)(const FN(product) *job, int thread, int threa
     for (ptrdiff_t group = 0; group < groups; group++) {
         const ptrdiff_t j0 = first + FN(group_start)(job, p, group);
         const ptrdiff_t columns = first + FN(group_start)(job, p, group + 1) - j0;
+        const ptrdiff_t columns_of_next = first + FN(group_start)(job, p, group + 2) - (j0 + columns);
         for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
             FN(pack)(job, panel, k0, rows, j0, columns);
-            /* While these columns are multiplied, the same rows of the next ones come into the cache. */
-            const int ask = job->b_cs == 1 && group + 1 < groups;
-            for (ptrdiff_t i = 0; ask && i < rows; i++)
-                pieces[i] = (const char *)(job->g.B + (k0 + i) * job->g.b_rs + j0 + columns);
-            const nnc_ahead ahead = {pieces, ask ? rows : 0, columns * (ptrdiff_t)sizeof(REAL)};
-            FN(multiply)(job, panel, k0, rows, 0, job->g.n, j0, columns, ahead);
+            nnc_ahead next = {0};
+            if (group + 1 < groups) next = FN(ask_for)(job, pieces, k0, rows, j0 + columns, columns_of_next);
+            FN(multiply)(job, panel, k0, rows, 0, job->g.n, j0, columns, next);
         }
     }
 }
