@@ -2,7 +2,7 @@
  *
  * A batch goes through in chunks of at most CHUNK examples, so that its panels stay in the cache whatever its size, and
  * so that a wish to stop is heard soon. While the products of one chunk run, the examples of the next come from main
- * memory into the cache; they are read at the end of the step, into the other one of two buffers, which nobody uses. */
+ * memory into the cache; they are read at the end of the step, into a buffer that nobody uses any more. */
 #ifndef OP_FILE
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "mlp.h"
@@ -14,6 +14,7 @@
 enum {
     CHUNK = 128,
     LINE = 64,
+    EACH_READS = 2, /* so many threads, at most, read all examples, each for itself */
     FLOP_FOR_THREADS = 1 << 19,
     POLL_NS = 20000000
 };
@@ -59,9 +60,9 @@ struct PUBLIC(fit) {
     ptrdiff_t *y; /* (r) labels, or NULL */
     REAL *Y;      /* (r, n) targets, example by example */
     ptrdiff_t chunk;
-    REAL *rows[2], *panel[2]; /* X of this chunk and of the next */
+    REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
+    const char **next[2];     /* where each example of the next chunk begins */
     REAL *most, *sum, *L;     /* of each example of the chunk */
-    const char **next;        /* where each example of the next chunk begins */
     double loss;
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
@@ -113,19 +114,32 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
     }
 }
 
-/* This thread's share of a chunk, to be asked for ahead of time; nothing if all examples fit into the cache anyway. */
-static nnc_ahead FN(ask_for)(PUBLIC(fit) *fit, FN(chunk) c, int thread, int threads) {
-    const FN(source) *X = &fit->pass.X;
-    const ptrdiff_t begin = SHARE(c.r, thread), end = SHARE(c.r, thread + 1);
-    if (X->input_stride != 1 || fit->X.r * X->bytes < nnc_cpu_l2()) return (nnc_ahead){0};
-    for (ptrdiff_t i = begin; i < end; i++)
-        fit->next[i] = X->data + (ptrdiff_t)fit->order[c.begin + i] * X->step;
-    return (nnc_ahead){fit->next + begin, end - begin, X->bytes};
+/* Which examples of a chunk a thread reads, and into which buffer. Two threads have a buffer each, and both read all
+ * examples: to write where the other one has just been reading takes longer. Three share the reading, and this chunk
+ * and the next take the buffers in turn. */
+typedef struct FN(reading) {
+    int buffer;
+    ptrdiff_t begin, end;
+} FN(reading);
+
+static FN(reading) FN(reading_after)(int buffer, FN(chunk) c, int thread, int threads) {
+    if (threads <= EACH_READS) return (FN(reading)){thread, 0, c.r};
+    return (FN(reading)){!buffer, SHARE(c.r, thread), SHARE(c.r, thread + 1)};
 }
 
-static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
-    FN(nnc_pass_read)(&fit->pass, fit->rows[buffer], fit->panel[buffer], fit->order + c.begin, 0, SHARE(c.r, thread),
-                      SHARE(c.r, thread + 1));
+/* These examples, to be asked for ahead of time; nothing if all there are fit into the cache anyway. */
+static nnc_ahead FN(ask_for)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
+    const FN(source) *X = &fit->pass.X;
+    const char **next = fit->next[mine.buffer];
+    if (X->input_stride != 1 || fit->X.r * X->bytes < nnc_cpu_l2()) return (nnc_ahead){0};
+    for (ptrdiff_t i = mine.begin; i < mine.end; i++)
+        next[i] = X->data + (ptrdiff_t)fit->order[c.begin + i] * X->step;
+    return (nnc_ahead){next + mine.begin, mine.end - mine.begin, X->bytes};
+}
+
+static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
+    FN(nnc_pass_read)(&fit->pass, fit->rows[mine.buffer], fit->panel[mine.buffer], fit->order + c.begin, 0, mine.begin,
+                      mine.end);
 }
 
 /* Thread 0 asks now and then whether to go on. */
@@ -137,11 +151,11 @@ static void FN(ask)(PUBLIC(fit) *fit) {
 }
 
 /* 0 if thread 0 wished to stop. Only here, between two meetings, do all threads see the same of that wish. */
-static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int threads) {
+static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes + 1;
 #define MINE(l) nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)
-    const FN(input) X = {fit->rows[buffer], fit->panel[buffer], p->rows_ld};
+    const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
     for (ptrdiff_t l = 0; l < layers; l++) {
         FN(nnc_pass_forward)(p, l, l ? (FN(input)){.panel = p->A[l - 1]} : X, c.r, MINE(l));
         nnc_barrier_wait(&fit->barrier, threads);
@@ -162,9 +176,11 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int t
         FN(nnc_pass_update)(p, l, A, c.r, MINE(l), c.first, c.last, (nnc_ahead){0});
     }
     const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
-    const nnc_ahead ahead = FN(ask_for)(fit, next, thread, threads);
+    const FN(reading) mine = FN(reading_after)(*buffer, next, thread, threads);
+    const nnc_ahead ahead = FN(ask_for)(fit, next, mine);
     FN(nnc_pass_update)(p, 0, X, c.r, MINE(0), c.first, c.last, ahead);
-    FN(read_chunk)(fit, next, !buffer, thread, threads);
+    FN(read_chunk)(fit, next, mine);
+    *buffer = mine.buffer;
     nnc_barrier_wait(&fit->barrier, threads);
 #undef MINE
     return 1;
@@ -172,16 +188,16 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int buffer, int thread, int t
 
 static void FN(epoch_task)(void *arg, int thread, int threads) {
     PUBLIC(fit) *fit = arg;
-    int buffer = 0;
     if (thread == 0 && fit->options.shuffle) shuffle(fit->order, fit->X.r, &fit->random);
     nnc_barrier_wait(&fit->barrier, threads);
-    FN(read_chunk)(fit, FN(chunk_at)(fit, 0), 0, thread, threads);
+    FN(chunk) c = FN(chunk_at)(fit, 0);
+    const FN(reading) mine = FN(reading_after)(1, c, thread, threads);
+    int buffer = mine.buffer;
+    FN(read_chunk)(fit, c, mine);
     nnc_barrier_wait(&fit->barrier, threads);
-    for (ptrdiff_t begin = 0; begin < fit->X.r; buffer = !buffer) {
-        const FN(chunk) c = FN(chunk_at)(fit, begin);
+    for (; c.begin < fit->X.r; c = FN(chunk_at)(fit, c.begin + c.r)) {
         if (thread == 0 && fit->options.poll) FN(ask)(fit);
-        if (!FN(step)(fit, c, buffer, thread, threads)) return;
-        begin += c.r;
+        if (!FN(step)(fit, c, &buffer, thread, threads)) return;
     }
 }
 
@@ -225,7 +241,8 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
         fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
         fit->panel[i] = FN(place)(base, &used, m * ld, sizeof(REAL));
     }
-    fit->next = FN(place)(base, &used, ld, sizeof *fit->next);
+    for (int i = 0; i < 2; i++)
+        fit->next[i] = FN(place)(base, &used, ld, sizeof *fit->next[i]);
     REAL **each[] = {&fit->most, &fit->sum, &fit->L};
     for (int i = 0; i < 3; i++)
         *each[i] = FN(place)(base, &used, ld, sizeof(REAL));

@@ -64,9 +64,8 @@ static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, cons
 /* Examples i0 .. i1 of the chunk: index[i] says which of the caller's, or NULL: `first` + i. Both layouts of X. */
 void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_t *index, ptrdiff_t first, ptrdiff_t i0,
                        ptrdiff_t i1) {
-    rows += i0 * p->rows_ld;
-    p->k->read_examples(rows, &p->X, index ? index + i0 : NULL, first + i0, i1 - i0, p->rows_ld);
-    p->k->transpose(panel + i0, rows, p->X.m, i1 - i0, p->ld, p->rows_ld);
+    p->k->read_examples(rows + i0 * p->rows_ld, panel + i0, &p->X, index ? index + i0 : NULL, first + i0, i1 - i0,
+                        p->rows_ld, p->ld);
 }
 
 /* Rows i0 .. i1 of Z = W A + b and, in a hidden layer, of A = f(Z), in place (eqs. 3.9, 12.2 - 12.4). A few examples
