@@ -171,4 +171,15 @@ def initial(op, W, shape, dtype):
     W = np.asarray(W)
     if W.shape != shape or W.dtype.kind not in "buif":
         raise ValueError(f"{op}: init({shape[0]}, {shape[1]}) gave {W.dtype} {W.shape}, but W must be real {shape}")
-    return np.array(W, dtype, order="C")
+    mine = _on_cache_lines(shape, dtype)
+    mine[...] = W
+    return mine
+
+
+def _on_cache_lines(shape, dtype):
+    """An empty array that begins where a line of the cache does, as NumPy's do not: no register of the engine's is then
+    filled out of two lines."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)

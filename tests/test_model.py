@@ -236,6 +236,14 @@ def test_parameters_are_live_and_of_the_nets_own():
     assert net.forward(X).Z[0][0, 0] == 25 and net.predict(X) == [0]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("init", ["kaiming", lambda n, m: np.ones((n, m))], ids=["kaiming", "a function"])
+def test_weights_begin_where_a_line_of_the_cache_does(init, dtype):
+    net = nnc.MLP([784, 200, 30, 10], init=init, dtype=dtype, seed=0)  # NumPy's own begin 16 or 32 bytes behind
+    assert [W.ctypes.data % 64 for W in net.weights] == [0, 0, 0]
+    assert all(W.flags.c_contiguous and W.flags.writeable and W.dtype == dtype for W in net.weights)
+
+
 def test_attributes():
     net = nnc.MLP([5, 4, 4, 3], ["relu", "tanh"], dtype=np.float64)
     assert list(net.sizes) == [5, 4, 4, 3] and list(net.activations) == ["relu", "tanh"]
