@@ -13,11 +13,13 @@ EPS_F16, EPS_F32 = float(np.finfo(np.float16).eps), float(np.finfo(np.float32).e
 
 def matrix(op, name, x):
     """x itself if it has a shape (an array, a Node), else an array of it; it must be (n, r)."""
-    if not hasattr(x, "shape"):
+    shape = getattr(x, "shape", None)
+    if shape is None:
         x = np.asarray(x)
-    if len(x.shape) < 2:
-        advice = f". One example is one column: {name}.reshape(-1, 1)" if len(x.shape) == 1 else ""
-        raise ValueError(f"{op}: {name} is {x.shape}, but must be (n, r), n classes and r examples{advice}")
+        shape = x.shape
+    if len(shape) < 2:
+        advice = f". One example is one column: {name}.reshape(-1, 1)" if len(shape) == 1 else ""
+        raise ValueError(f"{op}: {name} is {shape}, but must be (n, r), n classes and r examples{advice}")
     return x
 
 

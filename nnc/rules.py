@@ -267,11 +267,11 @@ def getitem_back(g, C, A, index):
 
 
 def concatenate_back(i, g, C, *arrays, axis=0):
-    axis = _from_end(axis, C)
     start = 0
     for A in arrays[:i]:
         start += A.shape[axis]
-    return g[(..., slice(start, start + arrays[i].shape[axis]), *(slice(None),) * (-1 - axis))]
+    mine = slice(start, start + arrays[i].shape[axis])
+    return g[mine] if axis == C.ndim - g.ndim == 0 else g[(..., mine, *(slice(None),) * (-1 - _from_end(axis, C)))]
 
 
 def stack_back(i, g, C, *arrays, axis=0):
@@ -492,7 +492,7 @@ for function, params in {np.take: "indices axis", np.take_along_axis: "indices a
     row(function.__name__, function, r"\mathrm{" + function.__name__.replace("_", r"\_") + "}({0})",
         (take_back(function), r"\mathrm{scatter}({g})"), params=params)
 row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), "{g}[i]"),
-    takes=lambda arrays, axis=0: (arrays, {"axis": axis}),
-    forward=lambda *arrays, axis: np.concatenate(arrays, axis))
+    takes=lambda xs, axis=0: (map(np.ravel, xs), {}) if axis is None else (xs, {"axis": axis} if axis else {}),
+    forward=lambda *arrays, axis=0: np.concatenate(arrays, axis))
 row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), "{g}[i]"),
     takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=lambda *arrays, axis: np.stack(arrays, axis))

@@ -356,55 +356,6 @@ def test_attributes():
     assert Z.name == "Z"
 
 
-# ---- seeds ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(3,), (1,), (1, 1), (0,)])
-def test_no_scalar_needs_a_seed(shape):
-    with pytest.raises(ValueError, match=r"J\.mean\(\).*seed"):
-        Node(np.ones(shape)).backward()
-
-
-@pytest.mark.parametrize("seed", [np.ones(2), np.ones((3, 1)), np.ones((1, 3)), [1.0]])
-def test_a_seed_of_another_shape(seed):
-    with pytest.raises(ValueError, match="seed"):
-        Node(np.ones(3)).backward(seed)
-
-
-def test_seeds():
-    x = Node(away(3).astype(np.float32))
-    y = x * 2
-    y.backward([1, 2, 3])
-    np.testing.assert_array_equal(x.grad, [2, 4, 6])
-    assert x.grad.dtype == y.grad.dtype == np.float32
-    y.backward(0.5)  # dL = 1/r, the mean of eq. 5.3
-    np.testing.assert_array_equal(x.grad, 1)
-    seed = np.ones(3)
-    x.backward(seed)
-    assert x.grad is not seed
-
-
-# ---- depth, size ----------------------------------------------------------------------------------------------------
-
-
-def test_a_chain_of_50_000_nodes():
-    x = y = Node(1.0)
-    for _ in range(25_000):
-        y = y * 1.0001 + 0.0
-    y.backward()
-    np.testing.assert_allclose(float(x.grad), 1.0001**25_000, rtol=1e-10)
-    del y, x  # goes away without recursion, too
-
-
-def test_a_wide_ladder_is_walked_once():
-    """2^60 paths from end to beginning, 120 nodes."""
-    x = y = Node(1.0)
-    for _ in range(60):
-        y = y + y
-    y.backward()
-    assert float(x.grad) == 2.0**60
-
-
 # ---- functions of functions -----------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,16 @@ def engine(**wrong):
     return lambda: nnc._engine.Fit(*(ENGINE | wrong).values())
 
 
+def graph(**wrong):
+    """The backward pass of a graph with an input on two paths, an input that NumPy repeats, a node that is wrong."""
+    x, b = nnc.Node(X), nnc.Node(X[:1])
+    y = x * x + b
+    for name, value in wrong.items():
+        setattr(y.inputs[0], name, value)
+    seed = np.ones_like(X)
+    return lambda: y.backward(seed)
+
+
 def spoilt():
     other = nnc.MLP([5, 4, 3], seed=0)
     other.weights[0] = X
@@ -62,6 +72,10 @@ FAILING = {
     "engine, predict": lambda: nnc._engine.predict(
         net.weights, net.biases, net.activations, 0.01, net.mean, net.std, X_WRONG
     ),
+    "graph, inputs": graph(inputs=[nnc.Node(X)]),
+    "graph, operands": graph(_args=None),
+    "graph, arguments": graph(params={"axis": 0}),
+    "graph, number": graph(_serial="last"),
     "engine, labels": lambda: nnc._engine.labels("op", Y_WRONG, 3, 6),
 }  # fmt: skip
 
@@ -71,6 +85,7 @@ WORKING = {
     "predict": lambda: net.predict(X),
     "forward and backward": lambda: net.backward(net.forward(X), Y),
     "constructor": lambda: nnc.MLP([5, 4, 3]),
+    "graph": graph(),
     "engine": engine(),
 }
 

@@ -200,6 +200,7 @@ COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the op
     np.concatenate: [
         (lambda x, y: np.concatenate([x, y]), away(3), away(2)),
         (lambda x, y: np.concatenate((x, y, x), 1), away(2, 3), away(2, 1)),
+        (lambda x, y: np.concatenate([x, y], axis=None), away(2, 3), away(2)),
     ],
     np.stack: [
         (lambda x, y: np.stack([x, y]), away(3), away(3)),

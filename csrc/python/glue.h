@@ -44,10 +44,13 @@ nnc_status nnc_run_loop(const ufunc_head *head, int type, char *const *data, con
 int nnc_add_ufuncs(PyObject *module);
 int nnc_add_promoter(PyObject *ufunc);
 int nnc_add_fit_type(PyObject *module);
+int nnc_name_attributes(void);
 int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 
 /* methods of the module */
 PyObject *nnc_direct(PyObject *module, PyObject *args);
+PyObject *nnc_ancestors(PyObject *module, PyObject *args);
+PyObject *nnc_flow(PyObject *module, PyObject *args);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);

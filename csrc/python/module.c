@@ -1,4 +1,4 @@
-/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, and what is known of the machine. */
+/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, the walk of the graph, and what is known of the machine. */
 #define NNC_PYTHON_MODULE
 #include "glue.h"
 
@@ -83,7 +83,7 @@ static int module_exec(PyObject *module) {
     import_array1(-1);
     import_umath1(-1);
     if (choose_isa() < 0 || choose_threads() < 0) return -1;
-    if (nnc_add_ufuncs(module) < 0) return -1;
+    if (nnc_name_attributes() < 0 || nnc_add_ufuncs(module) < 0) return -1;
     return nnc_add_fit_type(module);
 }
 
@@ -91,6 +91,10 @@ static PyMethodDef methods[] = {
     {"direct", nnc_direct, METH_VARARGS,
      "direct(ufunc, otherwise=ufunc): a function that does what the gufunc does, without NumPy's machinery on plain "
      "arrays; all other calls, and labels that are none, go to `otherwise`."},
+    {"ancestors", nnc_ancestors, METH_VARARGS,
+     "ancestors(Node, y): y and all nodes before it, the latest first; Node is the type of the nodes."},
+    {"flow", nnc_flow, METH_VARARGS,
+     "flow(Node, nodes, seed, between, lead, fit, add): {node: gradient}; nnc.graph says more."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
     {"bad_targets", nnc_bad_targets, METH_VARARGS,
