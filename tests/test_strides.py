@@ -171,3 +171,17 @@ def test_out_is_not_read(size, dtype):
             if around is not None and layout in ("every second", "a slice"):
                 out[...] = np.nan  # what was written apart from out would still differ
                 np.testing.assert_array_equal(out.base, around)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [24, 25, 31, 100])
+@pytest.mark.parametrize("k", [9, 100, 1024, 2050])
+def test_rows_of_b_that_fall_into_the_same_lines_of_the_cache(n, k, dtype):
+    """Such a B is packed, a tile's columns at a time. Small whole numbers, so any order of the sums gives the same."""
+    rng = np.random.default_rng(n * k)
+    A, wide, b = (rng.integers(-3, 4, shape).astype(dtype) for shape in ((n, k), (k, 512), (n, 1)))
+    for p in (1, 7, 16, 63, 64, 65, 130, 512):
+        B = wide[:, :p]
+        exact = A.astype(np.int64) @ B.astype(np.int64)
+        np.testing.assert_array_equal(nnc.matmul(A, B), exact)
+        np.testing.assert_array_equal(nnc.linear(A, B, b), exact + b)

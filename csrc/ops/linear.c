@@ -53,16 +53,22 @@ static void FN(pack)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_
                 panel[i * width + j] = B[i * rs + j * cs];
 }
 
-/* Rows i0 .. i1 of a group of columns from its panel, which holds rows k0 .. of B */
-static void FN(multiply)(const FN(product) *job, const REAL *panel, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t i0,
-                         ptrdiff_t i1, ptrdiff_t j0, ptrdiff_t columns, nnc_ahead ahead) {
+/* Rows i0 .. i1 of a group of columns, as far as rows k0 .. k0 + k of B go */
+static FN(gemm_args) FN(part)(const FN(product) *job, ptrdiff_t k0, ptrdiff_t k, ptrdiff_t i0, ptrdiff_t i1,
+                              ptrdiff_t j0, ptrdiff_t columns) {
     FN(gemm_args) g = job->g;
     g.n = i1 - i0, g.k = k, g.p = columns;
     g.A += i0 * g.a_rs + k0 * g.a_cs;
-    g.B = panel, g.b_rs = job->kernels->tile_columns;
+    g.B += k0 * g.b_rs + j0 * job->b_cs;
     g.C += i0 * g.c_rs + j0;
     g.bias = k0 == 0 && g.bias ? g.bias + i0 * g.bias_s : NULL;
-    g.accumulate = g.accumulate || k0 > 0, g.ahead = ahead;
+    g.accumulate = g.accumulate || k0 > 0;
+    return g;
+}
+
+/* The same from the panel, which has these rows and columns of B */
+static void FN(multiply)(const FN(product) *job, FN(gemm_args) g, const REAL *panel, nnc_ahead ahead) {
+    g.B = panel, g.b_rs = job->kernels->tile_columns, g.ahead = ahead;
     if (g.n > 0) job->kernels->gemm(&g);
 }
 
@@ -89,7 +95,8 @@ static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
         /* in the pieces that the columns take it in, for the same roundings however many threads there are */
         for (ptrdiff_t k = 0; k < job->g.k; k += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k < PANEL_ROWS ? job->g.k - k : PANEL_ROWS;
-            FN(multiply)(job, panel + k * job->kernels->tile_columns, k, rows, i0, i1, j0, columns, (nnc_ahead){0});
+            FN(multiply)(job, FN(part)(job, k, rows, i0, i1, j0, columns), panel + k * job->kernels->tile_columns,
+                         (nnc_ahead){0});
         }
     }
 }
@@ -125,10 +132,15 @@ static void FN(product_by_columns)(const FN(product) *job, int thread, int threa
         const ptrdiff_t columns_of_next = first + FN(group_start)(job, p, group + 2) - (j0 + columns);
         for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
-            FN(pack)(job, panel, k0, rows, j0, columns);
+            ptrdiff_t done = 0;
+            if (job->b_cs == 1) {
+                const FN(gemm_args) whole = FN(part)(job, k0, rows, 0, job->g.n, j0, columns);
+                done = job->kernels->gemm_pack(&whole, panel);
+            } else
+                FN(pack)(job, panel, k0, rows, j0, columns);
             nnc_ahead next = {0};
             if (group + 1 < groups) next = FN(ask_for)(job, pieces, k0, rows, j0 + columns, columns_of_next);
-            FN(multiply)(job, panel, k0, rows, 0, job->g.n, j0, columns, next);
+            FN(multiply)(job, FN(part)(job, k0, rows, done, job->g.n, j0, columns), panel, next);
         }
     }
 }
