@@ -98,8 +98,10 @@ def machine(peers):
 
     info = nnc.cpu_info()
     try:
-        model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text()).group(1)
-    except (OSError, AttributeError):
+        cpu = dict(re.findall(r"^(.+?)\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M))
+        # A name may stand for several generations.
+        model = f"{cpu['model name']} (family {cpu['cpu family']}, model {cpu['model']})"
+    except (OSError, KeyError):
         model = platform.processor() or platform.machine()
     versions = dict.fromkeys(f"{PEERS[p].title.split(',')[0]} {version(p)}" for p in peers if version(p))
     return (f"{model}, {info['threads']} cores, nnc on {info['isa']}, {platform.system()}, "
