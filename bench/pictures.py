@@ -25,8 +25,9 @@ def growth(results):
                       for case, seconds in results.best[peer].items() if case.startswith(what)]
             axes.plot(*zip(*points, strict=True), "o-", label=PEERS[peer].title, lw=3 if peer == "nnc" else 1.2, ms=4) \
                 if points else None
-        axes.set(xlabel={"batch": "batch size", "width": "width of the hidden layer",
-                         "depth": "hidden layers of 200"}[what], yscale="log", title=f"784-200-10, {what}")
+        net, along = {"batch": ("784-200-10", "batch size"), "width": ("784-n-10", "n, width of the hidden layer"),
+                      "depth": ("784-200-…-200-10", "hidden layers of 200")}[what]
+        axes.set(xlabel=along, yscale="log", title=f"{net}, {what}")
         if what != "depth":
             axes.set_xscale("log", base=2)
         axes.grid(alpha=0.3)
