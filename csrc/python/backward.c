@@ -205,7 +205,7 @@ static int visit(walk *w, PyObject *node) {
 }
 
 PyObject *nnc_flow(PyObject *Py_UNUSED(module), PyObject *args) {
-    walk w = {NULL};
+    walk w = {.type = NULL};
     PyObject *nodes, *seed;
     if (!PyArg_ParseTuple(args, "O!O!OOOOO:flow", &PyType_Type, &w.type, &PyList_Type, &nodes, &seed, &w.between,
                           &w.lead, &w.fit, &w.add))
