@@ -86,6 +86,13 @@ def test_a_node_that_was_spoilt_is_an_error(name):
         y.backward()
 
 
+def test_params_that_were_spoilt_are_an_error():
+    y = Node([2.0, 3.0]).sum(keepdims=True)
+    y.params = [("keepdims", True)]
+    with pytest.raises(TypeError, match="a Node's params are no dict any more"):
+        y.backward(np.ones(1))
+
+
 def test_a_rule_with_too_few_products_is_an_error():
     x = Node(2.0)
     y = 3.0 * x

@@ -25,6 +25,7 @@ int nnc_name_attributes(void) {
                : -1;
 }
 
+/* An attribute that must be what Node made it, since what follows takes it apart unasked. */
 static PyObject *tuple_of(PyObject *node, PyObject *name) {
     PyObject *tuple = PyObject_GetAttr(node, name);
     if (tuple && !PyTuple_CheckExact(tuple)) {
@@ -175,11 +176,17 @@ static int own(walk *w, PyObject *leaf, PyObject *g) {
 }
 
 static int visit_inputs(walk *w, PyObject *node, PyObject *inputs, PyObject *g) {
-    PyObject *params = PyObject_GetAttr(node, names.params), *operands = tuple_of(node, names.args);
-    PyObject *value = PyObject_GetAttr(node, names.value), *rule = PyObject_GetAttr(node, names.rule);
+    PyObject *params = PyObject_GetAttr(node, names.params);
+    PyObject *operands = params ? tuple_of(node, names.args) : NULL;
+    PyObject *value = operands ? PyObject_GetAttr(node, names.value) : NULL;
+    PyObject *rule = value ? PyObject_GetAttr(node, names.rule) : NULL;
     PyObject *vjps = rule ? PyObject_GetAttr(rule, names.vjps) : NULL;
-    PyObject *arguments = params && operands && value && vjps ? arguments_of(g, value, operands) : NULL;
+    PyObject *arguments = vjps ? arguments_of(g, value, operands) : NULL;
     int result = arguments ? 0 : -1;
+    if (result == 0 && !PyDict_CheckExact(params)) {
+        PyErr_SetString(PyExc_TypeError, "backward: a Node's params are no dict any more");
+        result = -1;
+    }
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(inputs); i++) {
         PyObject *x = PyTuple_GET_ITEM(inputs, i);
         int wanted = is_node(x, w->type);
