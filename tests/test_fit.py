@@ -97,6 +97,34 @@ def test_every_dtype_of_x(dtype, kind, scale):
     assert_trained_as_the_notes_say(net, right, y, given=X)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("per_input", [False, True])
+@pytest.mark.parametrize("spread", [1, 122])
+def test_x_is_normalised_to_the_last_bit(dtype, kind, per_input, spread):
+    """With W = 0, two classes and lr 2, one step on one example x makes W = (x, -x): P - Y is a half, and no sum and
+    no product rounds. So W shows what became of x, which is to be what IEEE division makes of it."""
+    rng, m = np.random.default_rng(6), 4000
+    X = (rng.integers(0, 256, (m, 1)) if kind == "u1" else rng.standard_normal((m, 1)) * 100).astype(kind)
+    size = (m, 1) if per_input else ()
+    mean, std = rng.uniform(-9, 99, size), 37.0 * 2.0 ** rng.uniform(-spread, spread, size)
+    if per_input:  # one whose reciprocal is infinite
+        X[0], mean[0], std[0] = 1, 1, np.finfo(dtype).smallest_subnormal
+    net = nnc.MLP([m, 2], dtype=dtype, mean=mean, std=std)
+    net.weights[0][...] = 0
+    train(net, X, [0], epochs=1, lr=2.0, batch_size=1)
+    right = (X.astype(dtype) - net.mean) / net.std
+    assert np.array_equal(net.weights[0], np.hstack([right, -right]).T)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_infinite_x_stays_infinite(dtype):
+    net = nnc.MLP([1, 1, 2], "sigmoid", dtype=dtype, seed=0, mean=3.0, std=7.0)
+    net.weights[0][...] = 1
+    P = net.predict_proba(np.array([[np.inf, 1e30, -np.inf, -1e30]], dtype))
+    assert np.array_equal(P[:, 0], P[:, 1]) and np.array_equal(P[:, 2], P[:, 3])
+
+
 LAYOUTS = {
     "C": lambda X: np.ascontiguousarray(X),
     "rows": lambda X: np.ascontiguousarray(X.T).T,
