@@ -185,3 +185,26 @@ def test_rows_of_b_that_fall_into_the_same_lines_of_the_cache(n, k, dtype):
         exact = A.astype(np.int64) @ B.astype(np.int64)
         np.testing.assert_array_equal(nnc.matmul(A, B), exact)
         np.testing.assert_array_equal(nnc.linear(A, B, b), exact + b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n, k, p", [(30, 70, 100), (100, 50, 130), (150, 1000, 33), (150, 1100, 70), (301, 20, 257)])
+def test_the_same_bits_wherever_b_begins(n, k, p, dtype):
+    """Rows of B that begin in the middle of a register are packed if they are used often enough."""
+    rng = np.random.default_rng(n * k)
+    A, B, b = (rng.standard_normal(shape).astype(dtype) for shape in ((n, k), (k, p), (n, 1)))
+    whole = 64 // B.itemsize
+    memory = np.empty(k * p + 2 * whole, dtype)
+    start = -memory.ctypes.data % 64 // B.itemsize
+    threads, results = nnc.get_num_threads(), set()
+    for shift in range(0, whole, 3):
+        here = memory[start + shift :][: k * p].reshape(k, p)
+        here[...] = B
+        for count in (1, 2, 3):
+            nnc.set_num_threads(count)
+            results.add(nnc.matmul(A, here).tobytes() + nnc.linear(A, here, b).tobytes())
+    nnc.set_num_threads(threads)
+    assert len(results) == 1
+    exact = A.astype(np.longdouble) @ B.astype(np.longdouble)
+    of_sums = k * np.finfo(dtype).eps * (np.abs(A).astype(float) @ np.abs(B).astype(float))
+    assert (np.abs(nnc.matmul(A, here) - exact) <= of_sums).all()

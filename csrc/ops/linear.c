@@ -1,9 +1,9 @@
 /* linear.c - the scores of a layer (eq. 3.9) and the sums of its bias gradient (eq. 11.7), for any shape and stride.
  *
  * The kernel wants the rows of B and of C side by side in memory. Here everything else is brought into that form: a C
- * that lies column by column is computed as its transpose, C^T = B^T A^T; a B that does not have its rows side by side,
- * or whose rows are so far apart that they would push each other out of the cache, is packed into panels one tile wide.
- * */
+ * that lies column by column is computed as its transpose, C^T = B^T A^T. A B that does not have its rows side by side,
+ * or has them so far apart that they would push each other out of the cache, or beginning in the middle of a register,
+ * is packed into panels one tile wide. */
 #ifndef OP_FILE
 #include "ops.h"
 
@@ -11,6 +11,7 @@ enum {
     FLOP_FOR_THREADS = 1 << 20, /* below this a second thread costs more than it does */
     PANEL_ROWS = 1024,          /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,          /* strips of rows that must use a packed panel before packing pays */
+    REUSE_TO_ALIGN = 12,        /* the same where all it does is to spare loads of two halves */
     CONFLICT_BYTES = 2048       /* rows of B a multiple of this apart fall into the same few sets of the L1 */
 };
 
@@ -22,7 +23,9 @@ typedef struct FN(product) {
     const FN(kernels) *kernels;
     FN(gemm_args) g; /* the whole product; g.b_rs with b_cs below */
     ptrdiff_t b_cs;
-    int packed, by_rows; /* threads take rows of C and share the panels, or columns, each with panels of its own */
+    int packed, by_rows; /* threads take rows of C, or columns */
+    int far;             /* B does not fit into the L2 */
+    int shared;          /* by rows: they pack the panels together, because to turn B costs more than to copy it */
     REAL *panels;
     ptrdiff_t panel_size;
     nnc_barrier barrier;
@@ -72,14 +75,8 @@ static void FN(multiply)(const FN(product) *job, FN(gemm_args) g, const REAL *pa
     if (g.n > 0) job->kernels->gemm(&g);
 }
 
-static void FN(product_by_rows)(FN(product) *job, int thread, int threads) {
-    const ptrdiff_t i0 = nnc_share(job->g.n, 1, thread, threads), i1 = nnc_share(job->g.n, 1, thread + 1, threads);
-    if (!job->packed) {
-        FN(gemm_args) g = job->g;
-        g.n = i1 - i0, g.A += i0 * g.a_rs, g.C += i0 * g.c_rs, g.bias = g.bias ? g.bias + i0 * g.bias_s : NULL;
-        if (g.n > 0) job->kernels->gemm(&g);
-        return;
-    }
+/* All columns, the panels packed by all threads together, each of which then takes rows */
+static void FN(product_together)(FN(product) *job, ptrdiff_t i0, ptrdiff_t i1, int thread, int threads) {
     const ptrdiff_t p = job->g.p;
     const ptrdiff_t k0 = nnc_share(job->g.k, job->kernels->lanes, thread, threads);
     const ptrdiff_t k1 = nnc_share(job->g.k, job->kernels->lanes, thread + 1, threads);
@@ -112,45 +109,44 @@ static nnc_ahead FN(ask_for)(const FN(product) *job, const char **pieces, ptrdif
     return (nnc_ahead){pieces, count, (by_rows ? columns : rows) * (ptrdiff_t)sizeof(REAL)};
 }
 
-static void FN(product_by_columns)(const FN(product) *job, int thread, int threads) {
-    const ptrdiff_t lanes = job->kernels->lanes;
-    const ptrdiff_t first = nnc_share(job->g.p, lanes, thread, threads);
-    const ptrdiff_t p = nnc_share(job->g.p, lanes, thread + 1, threads) - first;
-    if (p == 0) return;
-    if (!job->packed) {
-        FN(gemm_args) g = job->g;
-        g.p = p, g.B += first, g.C += first;
-        job->kernels->gemm(&g);
-        return;
-    }
-    REAL *panel = job->panels + thread * job->panel_size;
-    const ptrdiff_t groups = FN(groups)(job, p);
+/* Rows i0 .. i1 and columns j0 .. j1 of C, with a panel that nobody else uses */
+static void FN(product_by_itself)(const FN(product) *job, REAL *panel, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j0,
+                                  ptrdiff_t j1) {
+    const ptrdiff_t p = j1 - j0, groups = FN(groups)(job, p);
     const char *pieces[PANEL_ROWS];
     for (ptrdiff_t group = 0; group < groups; group++) {
-        const ptrdiff_t j0 = first + FN(group_start)(job, p, group);
-        const ptrdiff_t columns = first + FN(group_start)(job, p, group + 1) - j0;
-        const ptrdiff_t columns_of_next = first + FN(group_start)(job, p, group + 2) - (j0 + columns);
+        const ptrdiff_t j = j0 + FN(group_start)(job, p, group), next = j0 + FN(group_start)(job, p, group + 1);
+        const ptrdiff_t after = j0 + FN(group_start)(job, p, group + 2);
         for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
             ptrdiff_t done = 0;
             if (job->b_cs == 1) {
-                const FN(gemm_args) whole = FN(part)(job, k0, rows, 0, job->g.n, j0, columns);
+                const FN(gemm_args) whole = FN(part)(job, k0, rows, i0, i1, j, next - j);
                 done = job->kernels->gemm_pack(&whole, panel);
             } else
-                FN(pack)(job, panel, k0, rows, j0, columns);
-            nnc_ahead next = {0};
-            if (group + 1 < groups) next = FN(ask_for)(job, pieces, k0, rows, j0 + columns, columns_of_next);
-            FN(multiply)(job, FN(part)(job, k0, rows, done, job->g.n, j0, columns), panel, next);
+                FN(pack)(job, panel, k0, rows, j, next - j);
+            nnc_ahead ahead = {0};
+            if (job->far && group + 1 < groups) ahead = FN(ask_for)(job, pieces, k0, rows, next, after - next);
+            FN(multiply)(job, FN(part)(job, k0, rows, i0 + done, i1, j, next - j), panel, ahead);
         }
     }
 }
 
 static void FN(product_task)(void *arg, int thread, int threads) {
     FN(product) *job = arg;
-    if (job->by_rows)
-        FN(product_by_rows)(job, thread, threads);
-    else
-        FN(product_by_columns)(job, thread, threads);
+    const ptrdiff_t n = job->g.n, p = job->g.p, unit = job->kernels->lanes;
+    const ptrdiff_t i0 = job->by_rows ? nnc_share(n, 1, thread, threads) : 0;
+    const ptrdiff_t i1 = job->by_rows ? nnc_share(n, 1, thread + 1, threads) : n;
+    const ptrdiff_t j0 = job->by_rows ? 0 : nnc_share(p, unit, thread, threads);
+    const ptrdiff_t j1 = job->by_rows ? p : nnc_share(p, unit, thread + 1, threads);
+    if (job->shared)
+        FN(product_together)(job, i0, i1, thread, threads);
+    else if (i0 < i1 && j0 < j1 && job->packed)
+        FN(product_by_itself)(job, job->panels + thread * job->panel_size, i0, i1, j0, j1);
+    else if (i0 < i1 && j0 < j1) {
+        const FN(gemm_args) g = FN(part)(job, 0, job->g.k, i0, i1, j0, j1 - j0);
+        job->kernels->gemm(&g);
+    }
 }
 
 /* The product where the rows of C lie side by side and no side is empty. */
@@ -162,12 +158,16 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
 
     const int reused = g.n >= REUSE_TO_PACK * job.kernels->tile_rows;
     const int conflicts = g.b_rs * bytes % CONFLICT_BYTES == 0 && g.k > 8;
-    const int too_large = g.k * g.b_rs * bytes > nnc_cpu_l2();
-    job.packed = b_cs != 1 || (reused && (conflicts || too_large));
+    const int in_two = ((uintptr_t)g.B | (uintptr_t)(g.b_rs * bytes)) % (uintptr_t)(job.kernels->lanes * bytes) != 0;
+    job.far = (b_cs == 1 ? g.k * g.b_rs : g.p * b_cs) * bytes > nnc_cpu_l2();
+    job.packed = b_cs != 1 || (reused && (conflicts || job.far));
     job.by_rows = threads > 1 && (job.packed ? g.p < 2 * threads * width : g.n >= threads * job.kernels->tile_rows);
+    if (in_two && g.k > 0 && g.k <= PANEL_ROWS) /* more would be cut, and rounded between, wherever B began */
+        job.packed = job.packed || g.n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
     if (job.packed) {
-        job.panel_size = (job.by_rows || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * width;
-        const ptrdiff_t panels = job.by_rows ? FN(groups)(&job, g.p) : threads;
+        job.shared = job.by_rows && b_cs != 1;
+        job.panel_size = (job.shared || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * width;
+        const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads;
         job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
         if (job.panels == NULL) return NNC_ERR_MEMORY;
     }
