@@ -291,18 +291,12 @@ def _new(rule, value, inputs, args, params):
 
 def _apply(rule, operands, params):
     """Apply a row of the table to Nodes, arrays and numbers."""
-    arrays = []
-    for x in operands:
-        if isinstance(x, Node):
-            arrays.append(x.value)
-        elif type(x) in _AS_IT_IS:
-            arrays.append(x)
-        else:
-            return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
+    arrays = _engine.values(Node, operands, _AS_IT_IS)
+    if arrays is None:
+        return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
     for i in rule.constants:
         if isinstance(operands[i], Node):
             raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}; give its .value")
-    arrays = tuple(arrays)
     value = rule.forward(*arrays, **params) if params else rule.forward(*arrays)
     return _new(rule, value, operands, arrays, params)
 
@@ -383,7 +377,7 @@ def _fit(c, value, lead):
     """c in the dtype and, behind the axes `lead`, the shape of the value whose gradient it is."""
     if c.shape != value.shape:
         c = _unbroadcast(c, lead + value.shape, len(lead))
-    return c.astype(value.dtype, copy=False)
+    return c if c.dtype is value.dtype else c.astype(value.dtype, copy=False)
 
 
 def _sum(a, b, is_a_free, is_b_free):

@@ -406,15 +406,16 @@ row("sigmoid", _engine.sigmoid, r"\sigma({0})",
     (lambda g, A, Z: _engine.sigmoid_backward(g, A), r"{g} \circ {out} \circ (1 - {out})"))
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"), forward=_engine.tanh)
-row("softmax", _engine.softmax, r"\mathrm{softmax}({0})",
+row("softmax", (_engine.softmax, _engine.softmax_columns), r"\mathrm{softmax}({0})",
     (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
-row("log_softmax", _engine.log_softmax, r"\ln\,\mathrm{softmax}({0})",
+row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\mathrm{softmax}({0})",
     (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis", forward=functional.log_softmax)
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
-    (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None)
+    (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None, forward=functional.cross_entropy)
 row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),
     r"-\sum_k Y \circ \ln\,\mathrm{softmax}({0})",
-    (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}"), None)
+    (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}"), None,
+    forward=functional.softmax_cross_entropy)
 
 # ---- number by number
 

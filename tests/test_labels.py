@@ -172,3 +172,13 @@ def test_accuracy():
     assert nnc.accuracy(A34.tolist(), y.tolist()) == 0.75
     with pytest.raises(ValueError, match="accuracy"):
         nnc.accuracy(np.zeros((3, 0)), [])
+
+
+@pytest.mark.parametrize("loss", [nnc.cross_entropy, nnc.softmax_cross_entropy])
+@pytest.mark.parametrize(
+    ("y", "says"), [([0, 3, 1, 1], r"y\[1\] is 3"), ([0, 1, 1], r"\(3,\)"), ([[0, 1, 1, 0]], r"\(1, 4\)")]
+)
+def test_bad_labels_of_a_node(loss, y, says):
+    """Labels of NumPy's index type take a way of their own there."""
+    with pytest.raises(ValueError, match=says):
+        loss(nnc.Node(P34), np.array(y, np.intp))

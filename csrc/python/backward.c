@@ -37,6 +37,27 @@ static PyObject *tuple_of(PyObject *node, PyObject *name) {
 
 static int is_node(PyObject *x, PyObject *type) { return PyObject_TypeCheck(x, (PyTypeObject *)type); }
 
+/* On the way there: a tuple of the operands, with its value for a Node, or None if one is of no type in the set. */
+PyObject *nnc_values(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    if (count != 3 || !PyType_Check(args[0]) || !PyTuple_CheckExact(args[1]) || !PyAnySet_Check(args[2]))
+        return PyErr_Format(PyExc_TypeError, "values(Node, a tuple of operands, a set of types)");
+    PyObject *operands = args[1], *values = PyTuple_New(PyTuple_GET_SIZE(operands));
+    for (Py_ssize_t i = 0; values && i < PyTuple_GET_SIZE(operands); i++) {
+        PyObject *x = PyTuple_GET_ITEM(operands, i);
+        const int node = is_node(x, args[0]), known = node ? 1 : PySet_Contains(args[2], (PyObject *)Py_TYPE(x));
+        PyObject *value = NULL;
+        if (known > 0) value = node ? PyObject_GetAttr(x, names.value) : Py_NewRef(x);
+        if (value)
+            PyTuple_SET_ITEM(values, i, value);
+        else if (known == 0)
+            Py_SETREF(values, Py_NewRef(Py_None));
+        else
+            Py_CLEAR(values);
+        if (known == 0) break;
+    }
+    return values;
+}
+
 /* ---- the order --------------------------------------------------------------------------------------------------- */
 
 typedef struct numbered {

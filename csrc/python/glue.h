@@ -51,6 +51,7 @@ int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 PyObject *nnc_direct(PyObject *module, PyObject *args);
 PyObject *nnc_ancestors(PyObject *module, PyObject *args);
 PyObject *nnc_flow(PyObject *module, PyObject *args);
+PyObject *nnc_values(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);

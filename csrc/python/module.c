@@ -93,6 +93,8 @@ static PyMethodDef methods[] = {
      "arrays; all other calls, and labels that are none, go to `otherwise`."},
     {"ancestors", nnc_ancestors, METH_VARARGS,
      "ancestors(Node, y): y and all nodes before it, the latest first; Node is the type of the nodes."},
+    {"values", (PyCFunction)(void (*)(void))nnc_values, METH_FASTCALL,
+     "values(Node, operands, types): the tuple of operands with arrays for Nodes; None if one is of another type."},
     {"flow", nnc_flow, METH_VARARGS,
      "flow(Node, nodes, seed, between, lead, fit, add): {node: gradient}; nnc.graph says more."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
