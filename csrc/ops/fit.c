@@ -14,7 +14,7 @@
 enum {
     CHUNK = 128,
     LINE = 64,
-    EACH_READS = 2, /* so many threads, at most, read all examples, each for itself */
+    EACH_READS = 2, /* so many threads, at most, do all copies, each for itself (reading) */
     FLOP_FOR_THREADS = 1 << 19,
     POLL_NS = 20000000
 };
@@ -62,6 +62,8 @@ struct PUBLIC(fit) {
     ptrdiff_t chunk;
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
     const char **next[2];     /* where each example of the next chunk begins */
+    REAL **A_rows[2];         /* of each hidden layer, A example by example: (chunk, units), in two buffers likewise */
+    ptrdiff_t *A_rows_ld;
     REAL *most, *sum, *L;     /* of each example of the chunk */
     double loss;
     int64_t polled;
@@ -142,6 +144,19 @@ static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
                       mine.end);
 }
 
+/* The outputs of a hidden layer, example by example: each of two threads turns all of them around, as it reads all
+ * examples; more share them. */
+static REAL *FN(rows_of)(const PUBLIC(fit) *fit, ptrdiff_t l, int thread, int threads) {
+    return fit->A_rows[threads <= EACH_READS ? thread : 0][l];
+}
+
+static void FN(turn)(const PUBLIC(fit) *fit, ptrdiff_t l, ptrdiff_t r, int thread, int threads) {
+    const ptrdiff_t units = fit->net.sizes[l + 1];
+    const int alone = threads <= EACH_READS;
+    FN(nnc_pass_turn)(&fit->pass, l, FN(rows_of)(fit, l, thread, threads), fit->A_rows_ld[l], r,
+                      alone ? 0 : SHARE(units, thread), alone ? units : SHARE(units, thread + 1));
+}
+
 /* Thread 0 asks now and then whether to go on. */
 static void FN(ask)(PUBLIC(fit) *fit) {
     const int64_t now = nanoseconds();
@@ -170,9 +185,9 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int 
     }
     for (ptrdiff_t l = layers - 1; l > 0; l--) {
         FN(nnc_pass_backward)(p, l, c.r, MINE(l - 1));
-        FN(nnc_pass_turn)(p, l - 1, c.r, MINE(l - 1)); /* not sooner: the last chunk's may still have been in use */
+        FN(turn)(fit, l - 1, c.r, thread, threads); /* not sooner: the last chunk's may still have been in use */
         nnc_barrier_wait(&fit->barrier, threads);
-        const FN(input) A = {p->A_rows[l - 1], p->A[l - 1], p->A_rows_ld[l - 1]};
+        const FN(input) A = {FN(rows_of)(fit, l - 1, thread, threads), p->A[l - 1], fit->A_rows_ld[l - 1]};
         FN(nnc_pass_update)(p, l, A, c.r, MINE(l), c.first, c.last, (nnc_ahead){0});
     }
     const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
@@ -230,10 +245,10 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
     FN(pass) *p = &fit->pass;
     size_t used = 0;
     p->ld = ld, p->rows_ld = (m + unit - 1) / unit * unit;
-    REAL **table = FN(place)(base, &used, 5 * layers, sizeof *table);
-    ptrdiff_t *widths = FN(place)(base, &used, layers, sizeof *widths);
-    if (base) p->A = table, p->dZ = table + layers, p->A_rows = table + 2 * layers, p->D = table + 3 * layers,
-              p->db = table + 4 * layers, p->A_rows_ld = widths;
+    REAL **table = FN(place)(base, &used, 6 * layers, sizeof *table);
+    fit->A_rows_ld = FN(place)(base, &used, layers, sizeof *fit->A_rows_ld);
+    if (base) p->A = table, p->dZ = table + layers, p->D = table + 2 * layers, p->db = table + 3 * layers,
+              fit->A_rows[0] = table + 4 * layers, fit->A_rows[1] = table + 5 * layers;
     fit->order = FN(place)(base, &used, r, sizeof *fit->order);
     fit->y = targets ? NULL : FN(place)(base, &used, r, sizeof *fit->y);
     fit->Y = targets ? FN(place)(base, &used, r * n, sizeof(REAL)) : NULL;
@@ -250,10 +265,13 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
         const ptrdiff_t units = fit->net.sizes[l + 1], width = (units + unit - 1) / unit * unit;
         REAL *A = FN(place)(base, &used, units * ld, sizeof(REAL));
         REAL *dZ = FN(place)(base, &used, units * ld, sizeof(REAL));
-        REAL *A_rows = l < layers - 1 ? FN(place)(base, &used, fit->chunk * width, sizeof(REAL)) : NULL;
+        for (int i = 0; i < 2 && l < layers - 1; i++) {
+            REAL *A_rows = FN(place)(base, &used, fit->chunk * width, sizeof(REAL));
+            if (base) fit->A_rows[i][l] = A_rows, fit->A_rows_ld[l] = width;
+        }
         REAL *D = p->fused ? NULL : FN(place)(base, &used, units * fit->net.sizes[l], sizeof(REAL));
         REAL *db = p->fused ? NULL : FN(place)(base, &used, units, sizeof(REAL));
-        if (base) p->A[l] = A, p->dZ[l] = dZ, p->A_rows[l] = A_rows, p->D[l] = D, p->db[l] = db, widths[l] = width;
+        if (base) p->A[l] = A, p->dZ[l] = dZ, p->D[l] = D, p->db[l] = db;
     }
     return used;
 }

@@ -102,8 +102,9 @@ void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_
 }
 
 /* Units i0 .. i1 of a hidden layer, example by example: the A^T of the next layer's dW = dZ A^T */
-void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
-    p->k->transpose(p->A_rows[l] + i0, p->A[l] + i0 * p->ld, r, i1 - i0, p->A_rows_ld[l], p->ld);
+void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_t rows_ld, ptrdiff_t r, ptrdiff_t i0,
+                       ptrdiff_t i1) {
+    p->k->transpose(rows + i0, p->A[l] + i0 * p->ld, r, i1 - i0, rows_ld, p->ld);
 }
 
 /* W (n, m) += dZ A^T for rows i0 .. i1 of D, which is W itself or its gradient; likewise b. (eqs. 11.5 - 11.7) */
