@@ -42,12 +42,13 @@ def operations(dtype):
     Z, y = rng.uniform(-9, 9, (10, 40_000)).astype(dtype), rng.integers(0, 10, 40_000)
     flat, P = Z.ravel(), nnc.softmax(Z)
     b = rng.uniform(-1, 1, (301, 1)).astype(dtype)
+    tall = rng.uniform(-1, 1, (701, 403)).astype(dtype)
     deep = rng.uniform(-1, 1, (2, 70, 5003)).astype(dtype)
     return {
         "matmul": lambda: nnc.matmul(A, B),
         "matmul of views": lambda: nnc.matmul(B.T[::-1], A.T),
         "matmul, deep": lambda: nnc.matmul(deep[0], deep[1].T),
-        "matrix times vector": lambda: nnc.matmul(A, B[:, 0]),
+        "matrix times vector": lambda: nnc.matmul(tall, B[:, 0]),
         "linear": lambda: nnc.linear(A, B, b),
         "relu": lambda: nnc.relu(flat),
         "leaky_relu": lambda: nnc.leaky_relu(flat),

@@ -8,11 +8,12 @@
 #include "ops.h"
 
 enum {
-    FLOP_FOR_THREADS = 1 << 20, /* below this a second thread costs more than it does */
-    PANEL_ROWS = 1024,          /* of a private panel: one tile wide it takes a quarter of a usual L2 */
-    REUSE_TO_PACK = 4,          /* strips of rows that must use a packed panel before packing pays */
-    REUSE_TO_ALIGN = 12,        /* the same where all it does is to spare loads of two halves */
-    CONFLICT_BYTES = 2048       /* rows of B a multiple of this apart fall into the same few sets of the L1 */
+    FLOP_FOR_THREADS = 1 << 20,  /* below this a second thread costs more than it does, */
+    BYTES_FOR_THREADS = 1 << 19, /* the same where the time goes into reading A */
+    PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
+    REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
+    REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
+    CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
 };
 
 #define OP_FILE "linear.c"
@@ -180,6 +181,19 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     return NNC_OK;
 }
 
+typedef struct FN(by_vector) {
+    REAL *y;
+    const REAL *A, *x;
+    ptrdiff_t n, k, y_s, a_rs;
+} FN(by_vector);
+
+static void FN(by_vector_task)(void *arg, int thread, int threads) {
+    const FN(by_vector) *job = arg;
+    const ptrdiff_t i0 = nnc_share(job->n, 4, thread, threads), i1 = nnc_share(job->n, 4, thread + 1, threads);
+    if (i0 < i1)
+        KERNELS->gemv(job->y + i0 * job->y_s, job->A + i0 * job->a_rs, job->x, i1 - i0, job->k, job->y_s, job->a_rs);
+}
+
 /* y (n) = A (n, k) x (k), rows of A side by side; a strided x is brought together first */
 static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_t n, ptrdiff_t k, ptrdiff_t y_s,
                                  ptrdiff_t a_rs, ptrdiff_t x_s) {
@@ -190,7 +204,11 @@ static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_
         for (ptrdiff_t i = 0; i < k; i++)
             copy[i] = x[i * x_s];
     }
-    KERNELS->gemv(y, A, copy ? copy : x, n, k, y_s, a_rs);
+    FN(by_vector) job = {y, A, copy ? copy : x, n, k, y_s, a_rs};
+    if (n * k * (ptrdiff_t)sizeof(REAL) < BYTES_FOR_THREADS)
+        FN(by_vector_task)(&job, 0, 1);
+    else
+        nnc_parallel(FN(by_vector_task), &job, nnc_get_num_threads());
     nnc_scratch_give(copy);
     return NNC_OK;
 }
