@@ -13,6 +13,7 @@ enum {
     PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
+    EACH_PACKS = 2,              /* so many threads, at most, turn all of B, each for itself */
     CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
 };
 
@@ -26,7 +27,7 @@ typedef struct FN(product) {
     ptrdiff_t b_cs;
     int packed, by_rows; /* threads take rows of C, or columns */
     int far;             /* B does not fit into the L2 */
-    int shared;          /* by rows: they pack the panels together, because to turn B costs more than to copy it */
+    int shared;          /* by rows: they pack the panels together */
     REAL *panels;
     ptrdiff_t panel_size;
     nnc_barrier barrier;
@@ -166,7 +167,7 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     if (in_two && g.k > 0 && g.k <= PANEL_ROWS) /* more would be cut, and rounded between, wherever B began */
         job.packed = job.packed || g.n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
     if (job.packed) {
-        job.shared = job.by_rows && b_cs != 1;
+        job.shared = job.by_rows && b_cs != 1 && threads > EACH_PACKS;
         job.panel_size = (job.shared || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * width;
         const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads;
         job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
