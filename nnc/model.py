@@ -279,6 +279,11 @@ class MLP:
         KeyboardInterrupt
             On Ctrl-C, within a tenth of a second; the weights are those after some whole step.
 
+        Warns
+        -----
+        RuntimeWarning
+            Once, when the loss becomes infinite or NaN: X is not finite, or the steps are too large.
+
         Notes
         -----
         A second thread that calls `fit` on the same net waits until the first is done.

@@ -1,5 +1,7 @@
 """The loop over the epochs. What happens within an epoch is the engine's; here is what happens between two of them."""
 
+import math
+import warnings
 from time import perf_counter
 
 import numpy as np
@@ -74,6 +76,8 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
             loss = engine.epoch()
             history.seconds.append(perf_counter() - start)
             history.loss.append(loss)
+            if not math.isfinite(loss) and math.isfinite(sum(history.loss[:-1])):
+                _warn_of_lost_numbers(X, loss, epoch)
             if validation:
                 history.accuracy.append(_accuracy(net, *validation))
                 if keep_best and history.accuracy[-1] > best_accuracy:
@@ -94,6 +98,17 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
         if bar is not None:
             bar.close()
     return history
+
+
+def _warn_of_lost_numbers(X, loss, epoch):
+    """Nothing is learned any more, and the history shows it, but perhaps nobody looks."""
+    bad = None if X.dtype.kind in "biu" else np.argwhere(~np.isfinite(X))
+    if bad is not None and len(bad):
+        i, j = map(int, bad[0])
+        why = f"X[{i}, {j}] is {X[i, j]}; all of X must be finite"
+    else:
+        why = "the steps are too large for these X and weights; normalise X (mean=, std=) or lower lr"
+    warnings.warn(f"fit: the loss of epoch {epoch + 1} is {loss}: {why}", RuntimeWarning, stacklevel=4)
 
 
 def _checked_validation(net, validation):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 
 import nets
 import numpy as np
@@ -150,10 +151,27 @@ def test_a_callback_may_train_a_little_more():
 def test_a_training_that_diverges_is_no_crash():
     X, y = examples(60)
     net = nnc.MLP([M, 9, N], seed=0)
-    history = train(net, X * 1e10, y, epochs=5, lr=1e10, validation=(X, y), keep_best=True)
+    with pytest.warns(RuntimeWarning, match="the loss of epoch .* too large") as caught:
+        history = train(net, X * 1e10, y, epochs=5, lr=1e10, validation=(X, y), keep_best=True)
     assert len(history.loss) == 5 and not np.isfinite(history.loss[-1])
+    assert len(caught) == 1 and caught[0].filename == nets.__file__  # one, and it names who called fit
     net.weights[0][...] = np.nan
-    assert np.isnan(train(net, X, y).loss[-1])
+    with pytest.warns(RuntimeWarning, match="epoch 1 is nan"):
+        assert np.isnan(train(net, X, y).loss[-1])
+
+
+def test_an_x_that_is_not_finite_is_named():
+    X, y = examples(30)
+    X[3, 7] = np.nan
+    with pytest.warns(RuntimeWarning, match=r"epoch 1 is nan: X\[3, 7\] is nan"):
+        train(nnc.MLP([M, N], seed=0), X, y)
+
+
+def test_a_training_that_goes_well_warns_of_nothing():
+    X, y = examples(30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(nnc.MLP([M, N], seed=0), X, y)
 
 
 def test_a_training_learns():
