@@ -22,9 +22,9 @@ X86, ARM = {"base": [], "avx2": AVX2, "avx512": AVX512}, {"base": [], "neon": []
 MACHINE = sysconfig.get_platform().split("-")[-1]
 ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(MACHINE, {"base": []})
 
-# -std=c11 keeps gcc from fusing and from needless exception flags; what one compiler has to be told stands in IF_KNOWN.
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wconversion"]
-FLAGS += ["-isystem", numpy.get_include()] + ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
+# -std=c11 keeps gcc from fusing and from needless exception flags, -g0 from 12 MB for debuggers; see also IF_KNOWN.
+FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
+FLAGS += ["-Wconversion", "-isystem", numpy.get_include()] + ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
 IF_KNOWN = [["-ffp-exception-behavior=maytrap"], ["-fschedule-insns", "-fsched-pressure"]]
 LINK = ["-pthread"]
 if os.environ.get("NNC_SANITIZE"):
