@@ -76,7 +76,7 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
             loss = engine.epoch()
             history.seconds.append(perf_counter() - start)
             history.loss.append(loss)
-            if not math.isfinite(loss) and math.isfinite(sum(history.loss[:-1])):
+            if not math.isfinite(loss) and all(map(math.isfinite, history.loss[-2:-1])):  # the first such
                 _warn_of_lost_numbers(X, loss, epoch)
             if validation:
                 history.accuracy.append(_accuracy(net, *validation))

@@ -3,7 +3,8 @@
  * ancestors() says which nodes there are, in the order in which they are visited; flow() visits them. At each node it
  * asks the node's rule for the gradient of every input, and adds up what an input gets from several nodes. The
  * mathematics stays in Python, and so does what is rare: `fit` for an operand that NumPy repeated, `add` for an input
- * of several nodes. What is here took longer in Python than the calculation itself, on small arrays. */
+ * of several nodes. values() is of use on the way there, when a node is made. What is here took longer in Python than
+ * the calculation itself, on small arrays. */
 #include "glue.h"
 
 #include <stdlib.h>
