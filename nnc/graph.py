@@ -20,7 +20,8 @@ import numpy as np
 
 from . import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
-from .rules import FUNCTIONS, MANY, PLAIN, RULES, UFUNCS, Rule, plus, power, times
+from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
+from .vjps import MANY, plus, power, times
 
 _LEAF = Rule("leaf", None, "", (), (), (), None, ())
 _NO_PARAMS = {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnc import Node
-from nnc.rules import MANY
+from nnc.vjps import MANY
 
 BIG = MANY + 3
 
