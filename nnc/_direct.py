@@ -1,7 +1,8 @@
 """Direct calls of the engine's generalised ufuncs: on small arrays NumPy's own way to them is what a call costs.
 
 `_direct.matmul` does what `_engine.matmul` does, whatever it is called with: plain arrays of one dtype go straight into
-the loop (csrc/python/direct.c says what is plain), all else goes to the ufunc itself.
+the loop (csrc/python/direct.c says what is plain), all else goes to the ufunc itself. Nodes of plain arrays go the same
+way, and become a Node by the row of `UFUNCS`.
 """
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from . import _engine
 
 _GENERALISED = [u for u in vars(_engine).values() if isinstance(u, np.ufunc) and u.signature]
-OF = {ufunc: _engine.direct(ufunc) for ufunc in _GENERALISED}
+UFUNCS = {}  # NumPy's or nnc's ufunc -> its row in nnc.rules, which fills this table
+OF = {ufunc: _engine.direct(ufunc, UFUNCS) for ufunc in _GENERALISED}
 
 matmul = OF[_engine.matmul]
 linear = OF[_engine.linear]

@@ -13,7 +13,6 @@ the first and asks the table in `nnc.rules`, at each one, how the gradient flows
 """
 
 import operator
-from itertools import count
 from operator import attrgetter
 
 import numpy as np
@@ -21,28 +20,24 @@ import numpy as np
 from . import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
 from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
-from .vjps import MANY, plus, power, times
+from .vjps import MANY
 
-_LEAF = Rule("leaf", None, "", (), (), (), None, ())
-_NO_PARAMS = {}
-_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
-_bare = object.__new__
-_AS_IT_IS = frozenset({float, int, bool, np.ndarray, np.float64, np.float32})  # operands that need no conversion
-_serial = count()  # what goes into a node always has a smaller number than the node
+_LEAF = Rule("leaf", None, None, "", (), (), (), None, ())
+_apply = _engine.apply  # apply(rule, operands, params): the Node that results from Nodes, arrays and numbers
 
 # A graph of large arrays takes and gives back much memory. After a block of nearly 32 MB, the most that it counts, has
 # been freed once, glibc keeps that much for the next graph, where it would hand all pages back to be cleared anew.
 np.empty(2**25 - 2**16, np.uint8)
 
 
-class Node:
+class Node(_engine.Node):
     """A value, float32 or float64, that remembers how it was computed.
 
     Parameters
     ----------
     value : array_like
         An array is not copied, so a parameter that is updated in place stays the same Node. Integers and booleans
-        become float64, float16 becomes float32.
+        become float64, float16 becomes float32. May be set later, too.
     name : str, optional
         For pictures and formulas: ``"W1"``. May be set later, on results as well.
 
@@ -80,50 +75,24 @@ class Node:
     (Node(100., op='sum'), array([[60., 80.]]))
     """
 
-    __slots__ = ("value", "grad", "name", "inputs", "params", "_rule", "_args", "_serial", "__weakref__")
+    __slots__ = ("__weakref__",)  # the fields are in csrc/python/node.c
 
     def __init__(self, value, name=None):
-        value = np.asarray(value)
-        if value.dtype.kind in "biu":
-            value = value.astype(np.float64)
-        elif value.dtype == np.float16:
-            value = value.astype(np.float32)
-        elif value.dtype.char not in "fd":
-            raise TypeError(f"Node: the value is {value.dtype}, but must be real numbers, float32 or float64")
-        self.value = value.astype(value.dtype.newbyteorder("="), copy=False)
-        self.grad, self.name = None, name
-        self.inputs, self.params, self._rule, self._args = (), _NO_PARAMS, _LEAF, ()
-        self._serial = next(_serial)
+        self.value, self.name, self._rule = value, name, _LEAF
 
     op = property(attrgetter("_rule.name"))
     shape = property(attrgetter("value.shape"))
     dtype = property(attrgetter("value.dtype"))
     ndim = property(attrgetter("value.ndim"))
     size = property(attrgetter("value.size"))
-    data = property(attrgetter("value"))
     T = property(lambda self: self.transpose())
 
     # ---- expressions ----------------------------------------------------------------------------------------------
 
-    def _binary(name, of_many=None):
+    def _binary(name):
         """The methods for `node op other` and `other op node`."""
         rule = RULES[name]
-        forward, of_many = rule.forward, of_many or rule.forward
-
-        def method(self, other):
-            if isinstance(other, Node):
-                args = (self.value, other.value)
-            else:
-                if type(other) not in _AS_IT_IS:
-                    other = np.asarray(other)
-                args = (self.value, other)
-            value = forward(*args) if self.value.size < MANY else of_many(*args)
-            return _new(rule, value, (self, other), args, _NO_PARAMS)
-
-        def reflected(self, other):
-            return _apply(rule, (other, self), _NO_PARAMS)
-
-        return method, reflected
+        return lambda self, other: _apply(rule, (self, other)), lambda self, other: _apply(rule, (other, self))
 
     def _method(function):
         """The method that stands for a NumPy function of the node."""
@@ -132,7 +101,7 @@ class Node:
 
         def method(self, *args, **kwargs):
             if is_rule and not args and not kwargs:
-                return _apply(target, (self,), _NO_PARAMS)
+                return _apply(target, (self,))
             return _call(target, (self, *args), kwargs)
 
         method.__name__ = function.__name__
@@ -142,11 +111,11 @@ class Node:
     def _comparison(compare):
         return lambda self, other: compare(self.value, _raw(other))
 
-    __add__, __radd__ = _binary("add", plus)
+    __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
-    __mul__, __rmul__ = _binary("multiply", times)
+    __mul__, __rmul__ = _binary("multiply")
     __truediv__, __rtruediv__ = _binary("divide")
-    __pow__, __rpow__ = _binary("power", power)
+    __pow__, __rpow__ = _binary("power")
     __matmul__, __rmatmul__ = _binary("matmul")
     __neg__, __pos__, __abs__ = map(_method, (np.negative, np.positive, np.absolute))
     sum, mean, max, min, prod = map(_method, (np.sum, np.mean, np.max, np.min, np.prod))
@@ -161,22 +130,19 @@ class Node:
 
     def reshape(self, *shape):
         """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-        return self._moved("reshape", self.value.reshape(*shape), {"shape": shape[0] if len(shape) == 1 else shape})
+        return _apply(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
 
     def transpose(self, *axes):
         """As an array's: all axes in reverse without arguments."""
         axes = axes[0] if len(axes) == 1 else axes
-        return self._moved("transpose", self.value.transpose(axes or None), {"axes": axes} if axes else _NO_PARAMS)
+        return _apply(RULES["transpose"], (self,), {"axes": axes} if axes else {})
 
     def relu(self):
         """max(0, z), eq. 12.3."""
-        return _apply(RULES["relu"], (self,), _NO_PARAMS)
+        return _apply(RULES["relu"], (self,))
 
     def __getitem__(self, index):
-        return self._moved("getitem", self.value[index], {"index": index if isinstance(index, tuple) else (index,)})
-
-    def _moved(self, name, value, params):
-        return _new(RULES[name], value, (self,), (self.value,), params)
+        return _apply(RULES["getitem"], (self,), {"index": index if isinstance(index, tuple) else (index,)})
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
@@ -202,6 +168,10 @@ class Node:
         value = np.array2string(np.asarray(self.value), separator=", ", prefix="Node(", threshold=50)
         return f"Node({value}, op={self.op!r}{name})"
 
+    def __reduce__(self):
+        state = self.value, self.grad, self.name
+        return _restore, (type(self), self.op, self.inputs, self.params, *state)
+
     # ---- NumPy's protocols ----------------------------------------------------------------------------------------
 
     def __array__(self, *args, **kwargs):
@@ -209,17 +179,15 @@ class Node:
                         "np.stack and np.concatenate join Nodes")  # fmt: skip
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        rule = UFUNCS.get(ufunc)
-        if rule is not None and method == "__call__" and "out" not in kwargs:  # most of the calls, so they go straight
-            if len(inputs) == 1 and not kwargs:
-                return _new(rule, rule.forward(self.value), inputs, (self.value,), _NO_PARAMS)
-            return _apply(rule, inputs, _params(rule, (), kwargs) if kwargs else _NO_PARAMS)
         if method != "__call__" or "out" in kwargs:
             raise _explain.ufunc_of_nodes(ufunc, method)
+        if not kwargs and ufunc in UFUNCS:  # most of the calls, so they go straight
+            return _apply(UFUNCS[ufunc], inputs)
         return _dispatch(UFUNCS, ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
-        return _dispatch(FUNCTIONS, function, args, kwargs)
+        rule = FUNCTIONS.get(function)
+        return _call(rule, args, kwargs) if rule else _dispatch(FUNCTIONS, function, args, kwargs)
 
     # ---- backward -------------------------------------------------------------------------------------------------
 
@@ -252,11 +220,7 @@ class Node:
             full = np.empty(self.shape, self.dtype)  # what np.full does, in a third of the time
             full[...] = seed
             seed = full
-        nodes = ancestors(self)
-        for node in nodes:
-            node.grad = None  # first, so that the new gradients find the memory of the old ones
-        for node, gradient in _flow(nodes, seed).items():
-            node.grad = gradient
+        _flow(ancestors(self), seed, keep=True)
 
     def graph(self, **options):
         """The graph as a picture, a `nnc.draw.Drawing`."""
@@ -271,46 +235,27 @@ class Node:
         return Steps(self, **options)
 
 
-# ---- from a call to a node -----------------------------------------------------------------------------------------
-
-
-def _new(rule, value, inputs, args, params):
-    """The node that results; `args` are the inputs as arrays. Everything passes here, so it is kept short."""
-    dtype = value.dtype
-    if dtype is not _F64 and dtype is not _F32 and dtype.char not in "fd":
-        raise TypeError(f"{rule.name}: the result would be {dtype}, but Nodes are float32 or float64")
-    node = _bare(Node)
-    node.value = value
-    node.grad = node.name = None
-    node.inputs = inputs
-    node.params = params
-    node._rule = rule
-    node._args = args
-    node._serial = next(_serial)
+def _restore(cls, op, inputs, params, value, grad, name):
+    """A copy, or what comes out of a pickle; the operation is known by its name."""
+    node = _apply(RULES[op], inputs, params) if inputs else cls.__new__(cls)
+    node.value, node.grad, node.name = value, grad, name
+    if not inputs:
+        node._rule = _LEAF
     return node
 
 
-def _apply(rule, operands, params):
-    """Apply a row of the table to Nodes, arrays and numbers."""
-    arrays = _engine.values(Node, operands, _AS_IT_IS)
-    if arrays is None:
-        return _apply(rule, tuple([x if isinstance(x, Node) else np.asarray(x) for x in operands]), params)
-    for i in rule.constants:
-        if isinstance(operands[i], Node):
-            raise TypeError(f"{rule.name}: no gradient flows through argument {i + 1}; give its .value")
-    value = rule.forward(*arrays, **params) if params else rule.forward(*arrays)
-    return _new(rule, value, operands, arrays, params)
+# ---- from a call to a node -----------------------------------------------------------------------------------------
 
 
 def _call(rule, args, kwargs):
     """The same for a row or a function composed of rows, with the arguments as NumPy has them."""
-    if not isinstance(rule, Rule):
+    if type(rule) is not Rule:
         return rule(*args, **kwargs)
     if rule.takes:
         operands, params = rule.takes(*args, **kwargs)
-        return _apply(rule, tuple(operands), params)
+        return _apply(rule, operands, params)
     n = len(rule.vjps)
-    return _apply(rule, args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) > n else _NO_PARAMS)
+    return _apply(rule, args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) > n else {})
 
 
 def _params(rule, positional, keywords):
@@ -345,7 +290,7 @@ def _raw(x):
 
 def ancestors(y):
     """y and all nodes before it, the latest first, so that each comes before what went into it."""
-    return _engine.ancestors(Node, y)
+    return _engine.ancestors(y)
 
 
 def pullback(y, seed, wrt=None):
@@ -358,11 +303,12 @@ def pullback(y, seed, wrt=None):
     if wrt is None:
         return _flow(nodes, seed)
     between = _between(nodes, wrt)
-    return _flow([node for node in nodes if node in between], seed, between)
+    return _flow(tuple(node for node in nodes if node in between), seed)
 
 
-def _flow(nodes, seed, between=None):
-    """The gradients of `nodes`, the first of which has `seed`; only those in the set `between` get one, if it is given.
+def _flow(nodes, seed, keep=False):
+    """{node: gradient} for `nodes`, the first of which has `seed`; no other node gets one. To `keep` them sets the
+    nodes' ``.grad`` instead.
 
     Each node in turn, and so after all that it went into, asks its rule: the gradient of the i-th input, as far as it
     comes through this node, is ``vjps[i](g, node.value, *operands, **params)``, g being the node's own gradient. An
@@ -371,7 +317,7 @@ def _flow(nodes, seed, between=None):
     A gradient that is another node's, too, or a view of one, is copied before anything is added to it, and before it
     becomes a leaf's: what a leaf gets is the caller's own.
     """
-    return _engine.flow(Node, nodes, seed, between, seed.shape[: seed.ndim - nodes[0].value.ndim], _fit, _sum)
+    return _engine.flow(nodes, seed, seed.shape[: seed.ndim - nodes[0].value.ndim], _fit, _sum, keep)
 
 
 def _fit(c, value, lead):

@@ -13,8 +13,6 @@ import numpy as np
 
 from . import _direct, _engine, _explain, _operands
 
-_INTP = np.dtype(np.intp)  # of labels that need no conversion
-
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -53,7 +51,7 @@ def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) 
     """
     try:
         if out is None and dtype is None:  # the plain calls, kept short: on small arrays the call is what costs
-            if axis == 0 and (type(Z) is np.ndarray or hasattr(Z, "_rule")) and Z.ndim == 2:
+            if axis == 0 and (type(Z) is np.ndarray or isinstance(Z, _engine.Node)) and Z.ndim == 2:
                 return _direct.softmax_columns(Z)
             return _engine.softmax(Z, axis=axis)
         return _engine.softmax(Z, axis=axis, out=out, dtype=dtype)
@@ -88,7 +86,7 @@ def log_softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = No
     """
     try:
         if out is None and dtype is None:
-            if axis == 0 and (type(Z) is np.ndarray or hasattr(Z, "_rule")) and Z.ndim == 2:
+            if axis == 0 and (type(Z) is np.ndarray or isinstance(Z, _engine.Node)) and Z.ndim == 2:
                 return _direct.log_softmax_columns(Z)
             return _engine.log_softmax(Z, axis=axis)
         return _engine.log_softmax(Z, axis=axis, out=out, dtype=dtype)
@@ -138,8 +136,6 @@ def softmax_backward(dP: ArrayLike, P: ArrayLike, axis: int = 0) -> Any:
 
 def _loss(op, name, P, y, out=None, dtype=None):
     """A loss, on labels or on targets; P stands for Z, too."""
-    if hasattr(P, "_rule") and type(y) is np.ndarray and y.ndim == 1 and y.dtype is _INTP and out is dtype is None:
-        return getattr(_engine, op)(P, y)  # a Node, which will call this once more with its value
     P = _operands.matrix(op, name, P)
     y, by_label = _operands.targets(op, y, P)
     forward = _direct.OF[getattr(_engine, op if by_label else op + "_targets")]
@@ -163,11 +159,13 @@ def _loss_backward(op, of_labels, of_targets, dL, P, y):
 
 
 def _backward(op, of_labels, of_targets):
-    return _engine.direct(of_labels, partial(_loss_backward, op, of_labels, of_targets))
+    return _engine.direct(of_labels, _direct.UFUNCS, partial(_loss_backward, op, of_labels, of_targets))
 
 
-_cross_entropy = _engine.direct(_engine.cross_entropy, partial(_loss, "cross_entropy", "P"))
-_softmax_cross_entropy = _engine.direct(_engine.softmax_cross_entropy, partial(_loss, "softmax_cross_entropy", "Z"))
+_cross_entropy = _engine.direct(_engine.cross_entropy, _direct.UFUNCS, partial(_loss, "cross_entropy", "P"))
+_softmax_cross_entropy = _engine.direct(
+    _engine.softmax_cross_entropy, _direct.UFUNCS, partial(_loss, "softmax_cross_entropy", "Z")
+)
 _cross_entropy_backward = _backward(
     "cross_entropy_backward", _engine.cross_entropy_backward, _engine.cross_entropy_targets_backward
 )

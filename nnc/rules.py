@@ -21,7 +21,6 @@ import math
 import operator
 import re
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 
 import numpy as np
@@ -43,6 +42,8 @@ from .vjps import (
     mean,
     mean_back,
     move_back,
+    plus,
+    power,
     power_base,
     power_exponent,
     prod_back,
@@ -65,6 +66,7 @@ class Rule:
 
     name: str
     forward: object  # a function of arrays
+    for_many: object  # the same, if there is another that uses all cores, for more than MANY numbers
     latex: str
     vjps: object  # vjps[i] is that of the i-th array that goes in
     vjps_latex: tuple
@@ -76,7 +78,7 @@ class Rule:
 LN2, LN10 = math.log(2), math.log(10)
 
 RULES = {}  # name -> Rule
-UFUNCS = {}  # NumPy's or nnc's ufunc -> Rule
+UFUNCS = _direct.UFUNCS  # NumPy's or nnc's ufunc -> Rule
 FUNCTIONS = {}  # NumPy's other functions -> Rule, or a function made of other operations
 PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
     np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
@@ -86,27 +88,27 @@ PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
 }  # fmt: skip
 
 
-def row(name, functions, latex, *vjps, params="", forward=None, takes=None):
+def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None):
     """Enter an operation. It stands for each of `functions`, which compute it themselves unless `forward` is given."""
     functions = functions if isinstance(functions, tuple) else (functions,)
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
     constants = tuple(i for i, call in enumerate(calls) if call is None)
     calls = calls[0] if takes else calls  # of any number of arrays one entry tells all
     forwards = [forward or _direct.OF.get(function, function) for function in functions]
-    RULES[name] = Rule(name, forwards[0], latex, calls, texts, tuple(params.split()), takes, constants)
+    RULES[name] = Rule(name, forwards[0], for_many, latex, calls, texts, tuple(params.split()), takes, constants)
     for function, forward in zip(functions, forwards, strict=True):
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
         table[function] = replace(RULES[name], forward=forward)
 
 
 class EachOperand(dict):
-    """The vjps of an operation on any number of arrays: vjp(i, g, C, *arrays) for the i-th, made when it is needed."""
+    """The vjps of an operation on any number of arrays; vjp_of(i), that of the i-th, is made when it is needed."""
 
-    def __init__(self, vjp):
-        self.vjp = vjp
+    def __init__(self, vjp_of):
+        self.vjp_of = vjp_of
 
     def __missing__(self, i):
-        self[i] = partial(self.vjp, i)
+        self[i] = self.vjp_of(i)
         return self[i]
 
     def __iter__(self):
@@ -141,18 +143,19 @@ def write(latex, names, factors):
 # fmt: off
 
 row("add", np.add, "{0} + {1}",
-    (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: g, "{g}"), forward=operator.add)
+    (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: g, "{g}"), forward=operator.add, for_many=plus)
 row("subtract", np.subtract, "{0} - {1}",
     (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub)
 row("multiply", np.multiply, r"{0} \circ {1}",
     (lambda g, C, A, B: g * B if g.size < MANY else times(g, B), r"{g} \circ {1}"),
-    (lambda g, C, A, B: g * A if g.size < MANY else times(g, A), r"{g} \circ {0}"), forward=operator.mul)
+    (lambda g, C, A, B: g * A if g.size < MANY else times(g, A), r"{g} \circ {0}"),
+    forward=operator.mul, for_many=times)
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
     (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
 row("power", np.power, "{0}^{{1}}",
     (power_base, r"{g} \circ {1}\,{0}^{{1} - 1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
-    forward=operator.pow)
+    forward=operator.pow, for_many=power)
 row("negative", np.negative, "-{0}", (lambda g, C, A: -g, "-{g}"))
 row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 
@@ -266,7 +269,7 @@ for function, params in {np.take: "indices axis", np.take_along_axis: "indices a
     row(function.__name__, function, r"\mathrm{" + function.__name__.replace("_", r"\_") + "}({0})",
         (take_back(function), r"\mathrm{scatter}({g})"), params=params)
 row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), "{g}[i]"),
-    takes=lambda xs, axis=0: (map(np.ravel, xs), {}) if axis is None else (xs, {"axis": axis} if axis else {}),
+    takes=lambda xs, axis=0: (xs, {"axis": axis} if axis else {}) if axis is not None else (map(np.ravel, xs), {}),
     forward=lambda *arrays, axis=0: np.concatenate(arrays, axis))
 row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), "{g}[i]"),
     takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=lambda *arrays, axis: np.stack(arrays, axis))

@@ -1,14 +1,14 @@
 """Forwards and vector-Jacobian products that take more than a line: what the table in `nnc.rules` is written with.
 
 ``something_back(g, C, A, ...)`` is dJ/dA for C = something(A, ...) and g = dJ/dC; `nnc.rules` says what g may be,
-and what a vjp may return.
+and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the vjp of the i-th.
 """
 
 import numpy as np
 
 from . import _direct, _engine
 
-MANY = 1 << 17  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
+MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
 
 
 def _axes(axis, A):
@@ -169,16 +169,21 @@ def getitem_back(g, C, A, index):
     return out
 
 
-def concatenate_back(i, g, C, *arrays, axis=0):
-    start = 0
-    for A in arrays[:i]:
-        start += A.shape[axis]
-    mine = slice(start, start + arrays[i].shape[axis])
-    return g[mine] if axis == C.ndim - g.ndim == 0 else g[(..., mine, *(slice(None),) * (-1 - _from_end(axis, C)))]
+def concatenate_back(i):
+    def vjp(g, C, *arrays, axis=0):
+        start = 0
+        if axis == 0 and g.ndim == C.ndim:
+            for A in arrays[:i]:
+                start += len(A)
+            return g[start : start + len(arrays[i])]
+        start = sum(A.shape[axis] for A in arrays[:i])
+        return g[(..., slice(start, start + arrays[i].shape[axis]), *(slice(None),) * (-1 - _from_end(axis, C)))]
+
+    return vjp
 
 
-def stack_back(i, g, C, *arrays, axis=0):
-    return g.take(i, _from_end(axis, C))
+def stack_back(i):
+    return lambda g, C, *arrays, axis=0: g.take(i, _from_end(axis, C))
 
 
 def einsum_arguments(subscripts, *arrays):
@@ -191,15 +196,19 @@ def einsum_arguments(subscripts, *arrays):
     return arrays, {"subscripts": f"{terms}->{out}"}
 
 
-def einsum_back(i, g, C, *arrays, subscripts):
+def einsum_back(i):
     """The same sum with g in the place of the i-th operand; a letter that only this one has was summed by itself."""
-    terms, _, out = subscripts.partition("->")
-    terms = terms.split(",")
-    mine, others = terms.pop(i), [*arrays[:i], *arrays[i + 1 :]]
-    alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
-    terms.append("".join(mine[k] for k in alone))
-    others.append(np.ones([arrays[i].shape[k] for k in alone], g.dtype))
-    return np.einsum(f"{','.join(['...' + out, *terms])}->...{mine}", g, *others)
+
+    def vjp(g, C, *arrays, subscripts):
+        terms, _, out = subscripts.partition("->")
+        terms = terms.split(",")
+        mine, others = terms.pop(i), [*arrays[:i], *arrays[i + 1 :]]
+        alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
+        terms.append("".join(mine[k] for k in alone))
+        others.append(np.ones([arrays[i].shape[k] for k in alone], g.dtype))
+        return np.einsum(f"{','.join(['...' + out, *terms])}->...{mine}", g, *others)
+
+    return vjp
 
 
 def matrices(g, A, B):

@@ -20,7 +20,7 @@ ORDINARY = object()
 
 def only(name):
     """The direct call by itself: ORDINARY where it would hand its operands on."""
-    return _engine.direct(getattr(_engine, name), lambda *_: ORDINARY)
+    return _engine.direct(getattr(_engine, name), _direct.UFUNCS, lambda *_: ORDINARY)
 
 
 def both(name):
@@ -191,9 +191,10 @@ def test_a_label_that_is_none(name, label):
 def test_only_the_engines_generalised_ufuncs():
     for other in (np.matmul, np.add, _engine.relu):
         with pytest.raises(TypeError, match="direct: .* is not a generalised ufunc of this engine"):
-            _engine.direct(other)
-    with pytest.raises(TypeError):
-        _engine.direct(len)
+            _engine.direct(other, {})
+    for wrong in ((len, {}), (_engine.matmul,), (_engine.matmul, len)):
+        with pytest.raises(TypeError):
+            _engine.direct(*wrong)
 
 
 # ---- a number as a setting -------------------------------------------------------------------------------------------

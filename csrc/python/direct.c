@@ -7,8 +7,8 @@
  *
  * Operands are plain if each is an ndarray and no subclass, aligned and of native byte order, of one dtype for all,
  * float32 or float64 (labels: intp), with the dimensions of the signature, none more and none less. A setting may be a
- * Python float as well. */
-#include "glue.h"
+ * Python float as well. Nodes whose values are plain go the same way, and the result is a Node. */
+#include "node.h"
 
 #include <assert.h>
 #include <fenv.h>
@@ -132,24 +132,62 @@ static PyObject *compute(arguments *args, const PyUFuncObject *ufunc) {
     return (PyObject *)out;
 }
 
-static PyObject *call(PyObject *ways, PyObject *const *operands, Py_ssize_t count, PyObject *keywords) {
-    const PyUFuncObject *ufunc = (const PyUFuncObject *)PyTuple_GET_ITEM(ways, 0);
+/* What a function that direct() has made works with, a tuple. */
+enum {
+    UFUNC,
+    RULES,
+    OTHERWISE
+};
+
+/* The same where some operands are Nodes, if there is a rule for it: a Node that remembers the operands. */
+static PyObject *compute_node(PyObject *ways, PyObject *const *operands) {
+    const PyUFuncObject *ufunc = (const PyUFuncObject *)PyTuple_GET_ITEM(ways, UFUNC);
+    PyObject *rule = PyDict_GetItemWithError(PyTuple_GET_ITEM(ways, RULES), (PyObject *)ufunc);
+    if (rule == NULL) return NULL;
     arguments args;
-    if (count == ufunc->nin && keywords == NULL && take(&args, ufunc, operands)) {
-        PyObject *result = compute(&args, ufunc);
+    PyObject *inputs = PyTuple_New(ufunc->nin), *values = PyTuple_New(ufunc->nin), *node = NULL;
+    for (int i = 0; inputs && values && i < ufunc->nin; i++) {
+        PyTuple_SET_ITEM(inputs, i, Py_NewRef(operands[i]));
+        PyTuple_SET_ITEM(values, i,
+                         Py_NewRef(nnc_is_node(operands[i]) ? ((node_object *)operands[i])->value : operands[i]));
+    }
+    if (inputs && values && take(&args, ufunc, PySequence_Fast_ITEMS(values))) {
+        PyObject *value = compute(&args, ufunc);
+        if (value) node = nnc_new_node(rule, value, inputs, Py_NewRef(values), NULL);
+    }
+    Py_XDECREF(inputs);
+    Py_XDECREF(values);
+    return node;
+}
+
+static int is_any_node(PyObject *const *operands, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (nnc_is_node(operands[i])) return 1;
+    return 0;
+}
+
+static PyObject *call(PyObject *ways, PyObject *const *operands, Py_ssize_t count, PyObject *keywords) {
+    const PyUFuncObject *ufunc = (const PyUFuncObject *)PyTuple_GET_ITEM(ways, UFUNC);
+    if (count == ufunc->nin && keywords == NULL) {
+        arguments args;
+        PyObject *result = NULL;
+        if (take(&args, ufunc, operands))
+            result = compute(&args, ufunc);
+        else if (is_any_node(operands, count))
+            result = compute_node(ways, operands);
         if (result || PyErr_Occurred()) return result;
     }
-    return PyObject_Vectorcall(PyTuple_GET_ITEM(ways, 1), operands, (size_t)count, keywords);
+    return PyObject_Vectorcall(PyTuple_GET_ITEM(ways, OTHERWISE), operands, (size_t)count, keywords);
 }
 
 PyObject *nnc_direct(PyObject *Py_UNUSED(module), PyObject *args) {
     static PyMethodDef method = {"direct_call", (PyCFunction)(void (*)(void))call, METH_FASTCALL | METH_KEYWORDS, NULL};
-    PyObject *ufunc, *otherwise = NULL;
-    if (!PyArg_ParseTuple(args, "O!|O:direct", &PyUFunc_Type, &ufunc, &otherwise)) return NULL;
+    PyObject *ufunc, *rules, *otherwise = NULL;
+    if (!PyArg_ParseTuple(args, "O!O!|O:direct", &PyUFunc_Type, &ufunc, &PyDict_Type, &rules, &otherwise)) return NULL;
     if (nnc_head_of_gufunc(ufunc) == NULL)
         return PyErr_Format(PyExc_TypeError, "direct: %R is not a generalised ufunc of this engine", ufunc);
     assert(((PyUFuncObject *)ufunc)->nargs <= OPERANDS && ((PyUFuncObject *)ufunc)->core_num_dim_ix <= SIZES);
-    PyObject *ways = PyTuple_Pack(2, ufunc, otherwise ? otherwise : ufunc);
+    PyObject *ways = PyTuple_Pack(3, ufunc, rules, otherwise ? otherwise : ufunc);
     PyObject *function = ways ? PyCFunction_New(&method, ways) : NULL;
     Py_XDECREF(ways);
     return function;

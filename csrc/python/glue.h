@@ -40,18 +40,23 @@ const ufunc_head *nnc_head_of_gufunc(PyObject *ufunc);
 nnc_status nnc_run_loop(const ufunc_head *head, int type, char *const *data, const npy_intp *dims,
                         const npy_intp *steps);
 
+/* Numbers from which the elementwise kernels use all cores, and so are worth their call: NumPy has one. */
+enum {
+    NNC_MANY = 1 << 17
+};
+
 /* These return 0, or -1 with an exception set. */
 int nnc_add_ufuncs(PyObject *module);
 int nnc_add_promoter(PyObject *ufunc);
 int nnc_add_fit_type(PyObject *module);
-int nnc_name_attributes(void);
+int nnc_add_node_type(PyObject *module);
 int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 
 /* methods of the module */
 PyObject *nnc_direct(PyObject *module, PyObject *args);
-PyObject *nnc_ancestors(PyObject *module, PyObject *args);
+PyObject *nnc_ancestors(PyObject *module, PyObject *last);
 PyObject *nnc_flow(PyObject *module, PyObject *args);
-PyObject *nnc_values(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);

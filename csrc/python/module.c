@@ -1,4 +1,4 @@
-/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, the walk of the graph, and what is known of the machine. */
+/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, Nodes and their walk, and what is known of the machine. */
 #define NNC_PYTHON_MODULE
 #include "glue.h"
 
@@ -83,20 +83,21 @@ static int module_exec(PyObject *module) {
     import_array1(-1);
     import_umath1(-1);
     if (choose_isa() < 0 || choose_threads() < 0) return -1;
-    if (nnc_name_attributes() < 0 || nnc_add_ufuncs(module) < 0) return -1;
-    return nnc_add_fit_type(module);
+    if (nnc_add_ufuncs(module) < 0 || nnc_add_node_type(module) < 0 || nnc_add_fit_type(module) < 0) return -1;
+    return PyModule_AddIntConstant(module, "MANY", NNC_MANY);
 }
 
 static PyMethodDef methods[] = {
     {"direct", nnc_direct, METH_VARARGS,
-     "direct(ufunc, otherwise=ufunc): a function that does what the gufunc does, without NumPy's machinery on plain "
-     "arrays; all other calls, and labels that are none, go to `otherwise`."},
-    {"ancestors", nnc_ancestors, METH_VARARGS,
-     "ancestors(Node, y): y and all nodes before it, the latest first; Node is the type of the nodes."},
-    {"values", (PyCFunction)(void (*)(void))nnc_values, METH_FASTCALL,
-     "values(Node, operands, types): the tuple of operands with arrays for Nodes; None if one is of another type."},
+     "direct(ufunc, rules, otherwise=ufunc): a function that does what the gufunc does, without NumPy's machinery on "
+     "plain arrays, and on Nodes that have such, whose row is rules[ufunc]; all other calls, and labels that are none, "
+     "go to `otherwise`."},
+    {"apply", (PyCFunction)(void (*)(void))nnc_apply, METH_FASTCALL,
+     "apply(rule, operands, params={}): the Node that results from Nodes, arrays and numbers by a row of nnc.rules."},
+    {"ancestors", nnc_ancestors, METH_O, "ancestors(y): y and all Nodes before it, the latest first."},
     {"flow", nnc_flow, METH_VARARGS,
-     "flow(Node, nodes, seed, between, lead, fit, add): {node: gradient}; nnc.graph says more."},
+     "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; nnc.graph "
+     "says more."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
     {"bad_targets", nnc_bad_targets, METH_VARARGS,

@@ -1,0 +1,265 @@
+/* node.c - the Node as C sees it: its fields, and how an operation makes one.
+ *
+ * apply() is what every operation on Nodes comes down to: the values of the operands, the rule's function of them, and
+ * a Node that remembers all of it. On small arrays this takes as long as the calculation itself, and twice as long in
+ * Python. */
+#include "node.h"
+
+#include <structmember.h>
+
+static struct {
+    PyObject *forward, *for_many, *constants, *name; /* names of a rule's attributes */
+    PyObject *nothing;                               /* the params of an operation without any */
+    long long serial;                                /* of the latest Node */
+} known;
+
+/* ---- the type ---------------------------------------------------------------------------------------------------- */
+
+static PyObject *node_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords)) {
+    node_object *node = (node_object *)type->tp_alloc(type, 0);
+    if (node == NULL) return NULL;
+    node->value = Py_NewRef(Py_None);
+    node->grad = Py_NewRef(Py_None);
+    node->name = Py_NewRef(Py_None);
+    node->rule = Py_NewRef(Py_None);
+    node->params = Py_NewRef(known.nothing);
+    node->inputs = PyTuple_New(0);
+    node->args = PyTuple_New(0);
+    node->serial = ++known.serial;
+    return (PyObject *)node;
+}
+
+static int node_traverse(PyObject *object, visitproc visit, void *arg) {
+    const node_object *node = (const node_object *)object;
+    Py_VISIT(node->value);
+    Py_VISIT(node->grad);
+    Py_VISIT(node->name);
+    Py_VISIT(node->inputs);
+    Py_VISIT(node->args);
+    Py_VISIT(node->params);
+    Py_VISIT(node->rule);
+    return 0;
+}
+
+/* What is left can be asked anything that a Node can. */
+static int node_clear(PyObject *object) {
+    node_object *node = (node_object *)object;
+    Py_SETREF(node->value, Py_NewRef(Py_None));
+    Py_SETREF(node->grad, Py_NewRef(Py_None));
+    Py_SETREF(node->name, Py_NewRef(Py_None));
+    Py_SETREF(node->rule, Py_NewRef(Py_None));
+    Py_SETREF(node->params, Py_NewRef(known.nothing));
+    Py_SETREF(node->inputs, PyTuple_New(0));
+    Py_SETREF(node->args, PyTuple_New(0));
+    return 0;
+}
+
+/* A Node may be the last to hold its inputs, and they theirs: the trashcan keeps a long chain off the stack. */
+static void node_dealloc(PyObject *object) {
+    node_object *node = (node_object *)object;
+    PyObject_GC_UnTrack(object);
+    Py_TRASHCAN_BEGIN(object, node_dealloc);
+    Py_XDECREF(node->value);
+    Py_XDECREF(node->grad);
+    Py_XDECREF(node->name);
+    Py_XDECREF(node->rule);
+    Py_XDECREF(node->params);
+    Py_XDECREF(node->inputs);
+    Py_XDECREF(node->args);
+    Py_TYPE(object)->tp_free(object);
+    Py_TRASHCAN_END;
+}
+
+/* x as float32 or float64 in native byte order; not copied if it is that already. */
+static PyObject *real_numbers(PyObject *x) {
+    PyArrayObject *array = (PyArrayObject *)PyArray_FromAny(x, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
+    if (array == NULL) return NULL;
+    const int type = PyArray_TYPE(array), whole = PyTypeNum_ISINTEGER(type) || PyTypeNum_ISBOOL(type);
+    const int wanted = whole ? NPY_DOUBLE : type == NPY_HALF ? NPY_FLOAT
+                                                             : type;
+    PyObject *result = NULL;
+    if (wanted == NPY_FLOAT || wanted == NPY_DOUBLE)
+        result = PyArray_FromArray(array, PyArray_DescrFromType(wanted), NPY_ARRAY_NOTSWAPPED);
+    else
+        PyErr_Format(PyExc_TypeError, "Node: the value is %S, but must be real numbers, float32 or float64",
+                     (PyObject *)PyArray_DESCR(array));
+    Py_DECREF(array);
+    return result;
+}
+
+static PyObject *get_value(PyObject *object, void *Py_UNUSED(closure)) {
+    return Py_NewRef(((node_object *)object)->value);
+}
+
+static int set_value(PyObject *object, PyObject *x, void *Py_UNUSED(closure)) {
+    if (x == NULL) return PyErr_SetString(PyExc_AttributeError, "Node: the value cannot be deleted"), -1;
+    PyObject *value = real_numbers(x);
+    if (value == NULL) return -1;
+    Py_SETREF(((node_object *)object)->value, value);
+    return 0;
+}
+
+static PyGetSetDef getset[] = {
+    {"value", get_value, set_value, NULL, NULL},
+    {"data", get_value, set_value, "The value, under the name that micrograd has for it.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"grad", T_OBJECT, offsetof(node_object, grad), 0, NULL},
+    {"name", T_OBJECT, offsetof(node_object, name), 0, NULL},
+    {"inputs", T_OBJECT, offsetof(node_object, inputs), READONLY, NULL},
+    {"params", T_OBJECT, offsetof(node_object, params), READONLY, NULL},
+    {"_args", T_OBJECT, offsetof(node_object, args), READONLY, NULL},
+    {"_rule", T_OBJECT, offsetof(node_object, rule), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject nnc_node_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+        .tp_name = "nnc._engine.Node",
+    .tp_doc = "What a nnc.Node holds.",
+    .tp_basicsize = sizeof(node_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_new = node_new,
+    .tp_dealloc = node_dealloc,
+    .tp_traverse = node_traverse,
+    .tp_clear = node_clear,
+    .tp_getset = getset,
+    .tp_members = members,
+};
+
+int nnc_add_node_type(PyObject *module) {
+    known.forward = PyUnicode_InternFromString("forward");
+    known.for_many = PyUnicode_InternFromString("for_many");
+    known.constants = PyUnicode_InternFromString("constants");
+    known.name = PyUnicode_InternFromString("name");
+    known.nothing = PyDict_New();
+    if (!known.forward || !known.for_many || !known.constants || !known.name || !known.nothing) return -1;
+    return PyModule_AddType(module, &nnc_node_type);
+}
+
+/* ---- operations -------------------------------------------------------------------------------------------------- */
+
+/* Two dtypes only; the numbers of a result may be in an array, or be one number. */
+static int is_real(PyObject *value) {
+    if (PyArray_Check(value)) {
+        const int type = PyArray_TYPE((PyArrayObject *)value);
+        return type == NPY_FLOAT || type == NPY_DOUBLE;
+    }
+    return PyArray_IsScalar(value, Double) || PyArray_IsScalar(value, Float);
+}
+
+static void raise_dtype(PyObject *rule, PyObject *value) {
+    PyObject *name = PyObject_GetAttr(rule, known.name), *dtype = PyObject_GetAttrString(value, "dtype");
+    if (dtype == NULL) {
+        PyErr_Clear();
+        dtype = Py_NewRef((PyObject *)Py_TYPE(value));
+    }
+    if (name)
+        PyErr_Format(PyExc_TypeError, "%S: the result would be %S, but Nodes are float32 or float64", name, dtype);
+    Py_XDECREF(name);
+    Py_DECREF(dtype);
+}
+
+static PyTypeObject *type_of_first_node(PyObject *inputs) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++)
+        if (nnc_is_node(PyTuple_GET_ITEM(inputs, i))) return Py_TYPE(PyTuple_GET_ITEM(inputs, i));
+    PyErr_SetString(PyExc_TypeError, "apply: none of the operands is a Node");
+    return NULL;
+}
+
+PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObject *args, PyObject *params) {
+    PyTypeObject *type = type_of_first_node(inputs);
+    if (type && !is_real(value)) {
+        raise_dtype(rule, value);
+        type = NULL;
+    }
+    node_object *node = type ? (node_object *)type->tp_alloc(type, 0) : NULL;
+    if (node == NULL) {
+        Py_DECREF(value);
+        Py_DECREF(args);
+        return NULL;
+    }
+    node->value = value;
+    node->grad = Py_NewRef(Py_None);
+    node->name = Py_NewRef(Py_None);
+    node->inputs = Py_NewRef(inputs);
+    node->args = args;
+    node->params = Py_NewRef(params ? params : known.nothing);
+    node->rule = Py_NewRef(rule);
+    node->serial = ++known.serial;
+    return (PyObject *)node;
+}
+
+static int is_number(PyObject *x) {
+    return PyFloat_CheckExact(x) || PyLong_CheckExact(x) || PyBool_Check(x) || PyArray_IsScalar(x, Double) ||
+           PyArray_IsScalar(x, Float);
+}
+
+/* What an operand is computed with: a Node's value, an array or a number as it is, anything else as an array. */
+static PyObject *operand(PyObject *x) {
+    if (nnc_is_node(x)) return Py_NewRef(((node_object *)x)->value);
+    if (PyArray_CheckExact(x) || is_number(x)) return Py_NewRef(x);
+    return PyArray_FromAny(x, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
+}
+
+/* The operands as arrays and numbers; and as they are remembered, since one that had to become an array is that. */
+static int gather(PyObject *operands, PyObject **inputs, PyObject **args) {
+    const Py_ssize_t n = PyTuple_GET_SIZE(operands);
+    *inputs = PyTuple_New(n);
+    *args = PyTuple_New(n);
+    if (*inputs == NULL || *args == NULL) return -1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *x = PyTuple_GET_ITEM(operands, i), *value = operand(x);
+        if (value == NULL) return -1;
+        PyTuple_SET_ITEM(*args, i, value);
+        PyTuple_SET_ITEM(*inputs, i, Py_NewRef(nnc_is_node(x) ? x : value));
+    }
+    return 0;
+}
+
+/* Labels, a slope: a rule names the places through which no gradient flows. */
+static int check_constants(PyObject *rule, PyObject *inputs) {
+    PyObject *places = PyObject_GetAttr(rule, known.constants), *name = NULL;
+    int result = places && PyTuple_CheckExact(places) ? 0 : -1;
+    for (Py_ssize_t k = 0; result == 0 && k < PyTuple_GET_SIZE(places); k++) {
+        const Py_ssize_t i = PyLong_AsSsize_t(PyTuple_GET_ITEM(places, k));
+        if (i < 0 || i >= PyTuple_GET_SIZE(inputs) || !nnc_is_node(PyTuple_GET_ITEM(inputs, i))) continue;
+        if ((name = PyObject_GetAttr(rule, known.name)))
+            PyErr_Format(PyExc_TypeError, "%S: no gradient flows through argument %zd; give its .value", name, i + 1);
+        Py_XDECREF(name);
+        result = -1;
+    }
+    Py_XDECREF(places);
+    return result;
+}
+
+/* The rule's function; some have another, on all cores, for many numbers. */
+static PyObject *forward_of(PyObject *rule, PyObject *args) {
+    PyObject *first = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : Py_None;
+    if (!PyArray_CheckExact(first) || PyArray_SIZE((PyArrayObject *)first) < NNC_MANY)
+        return PyObject_GetAttr(rule, known.forward);
+    PyObject *forward = PyObject_GetAttr(rule, known.for_many);
+    if (forward == Py_None) Py_SETREF(forward, PyObject_GetAttr(rule, known.forward));
+    return forward;
+}
+
+PyObject *nnc_apply(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
+    if (count < 2 || count > 3 || (count == 3 && !PyDict_CheckExact(arguments[2])))
+        return PyErr_Format(PyExc_TypeError, "apply(rule, operands, a dict of params)");
+    PyObject *rule = arguments[0], *params = count == 3 && PyDict_GET_SIZE(arguments[2]) ? arguments[2] : NULL;
+    PyObject *inputs = NULL, *args = NULL, *forward = NULL, *value = NULL, *node = NULL;
+    PyObject *operands = PySequence_Tuple(arguments[1]);
+    if (operands == NULL || gather(operands, &inputs, &args) < 0 || check_constants(rule, inputs) < 0) goto done;
+    if ((forward = forward_of(rule, args)) == NULL) goto done;
+    if ((value = PyObject_Call(forward, args, params)) == NULL) goto done;
+    node = nnc_new_node(rule, value, inputs, args, params);
+    args = NULL;
+done:
+    Py_XDECREF(operands);
+    Py_XDECREF(forward);
+    Py_XDECREF(inputs);
+    Py_XDECREF(args);
+    return node;
+}

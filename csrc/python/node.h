@@ -1,0 +1,29 @@
+/* node.h - what a Node of nnc/graph.py holds. Python fills its class with methods; the fields are here, where an
+ * operation can set them, and the walk of a graph read them, without asking for attributes by name. */
+#ifndef NNC_PYTHON_NODE_H
+#define NNC_PYTHON_NODE_H
+
+#include "glue.h"
+
+typedef struct node_object {
+    PyObject_HEAD PyObject *value;  /* an array or a NumPy scalar, float32 or float64 */
+    PyObject *grad;   /* the same, or None */
+    PyObject *name;   /* a str, or None */
+    PyObject *inputs; /* a tuple: Nodes, arrays and numbers */
+    PyObject *args;   /* a tuple: the inputs, with the values that Nodes had */
+    PyObject *params; /* a dict: further arguments */
+    PyObject *rule;   /* a row of the table in nnc/rules.py; a leaf's has no gradients */
+    long long serial; /* greater than that of all inputs */
+    long long walk;   /* the last walk that came by (backward.c) ... */
+    Py_ssize_t place; /* ... and where this node stood in it */
+} node_object;
+
+extern PyTypeObject nnc_node_type;
+
+static inline int nnc_is_node(PyObject *x) { return PyObject_TypeCheck(x, &nnc_node_type); }
+
+/* The result of an operation, a Node of the type of the first input that is one. It takes over `value` and `args`, also
+ * where it fails; without params, NULL. */
+PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObject *args, PyObject *params);
+
+#endif

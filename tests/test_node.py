@@ -1,0 +1,82 @@
+"""The Node as an object: its fields (csrc/python/node.c), copies, classes of one's own."""
+
+import copy
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+from test_rules import away
+
+import nnc
+from nnc import Node
+from nnc.graph import ancestors
+
+
+def test_the_value_may_be_set():
+    """As micrograd's users do, ``p.data -= lr * p.grad``, and with the conversions of the constructor."""
+    p = Node(1.0)
+    for name in ("value", "data"):
+        memory = p.value
+        setattr(p, name, getattr(p, name) - 0.5 * 1.0)
+        p.data -= 0.25
+        assert p.value.dtype == np.float64 and p.value is not memory
+    assert float(p) == -0.5
+    p.data = 3
+    assert type(p.value) is np.ndarray and p.value.dtype == np.float64 and (p * p).value == 9
+    p.value = np.float16([1, 2])
+    assert p.dtype == np.float32 and p.shape == (2,)
+    array = away(2, 3)
+    p.value = array
+    assert p.value is array
+    with pytest.raises(TypeError, match="Node: the value is complex128, but must be real numbers"):
+        p.value = 1j
+    with pytest.raises(AttributeError, match="Node: the value cannot be deleted"):
+        del p.value
+    assert p.value is array
+
+
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda node: pickle.loads(pickle.dumps(node))}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_copies(way):
+    W = Node(away(2, 3), name="W")
+    Z = nnc.linear(W, away(3, 4), np.ones((2, 1)))
+    P = np.sum(nnc.softmax(Z), axis=1)
+    P.name = "P"
+    P.backward([1.0, 2.0])
+    W2, P2 = COPIES[way](W), COPIES[way](P)
+    for node, again in ((W, W2), (P, P2)):
+        assert again is not node and type(again) is Node and again.name == node.name and again.op == node.op
+        assert again.params == node.params
+        np.testing.assert_array_equal(again.value, node.value)
+        np.testing.assert_array_equal(again.grad, node.grad)
+    P2.backward([1.0, 2.0])
+    (W3,) = [node for node in ancestors(P2) if node.name == "W"]
+    assert (W3 is W) == (way == "copy")
+    np.testing.assert_array_equal(W3.grad, W.grad)
+
+
+class Weight(Node):
+    """A Node with something of one's own."""
+
+    unit = "volts"
+
+
+def test_a_node_of_a_class_of_ones_own():
+    w = Weight([1.0, 2.0])
+    w.note = "anything"
+    y = np.ones(2) * np.exp(w)
+    assert type(y) is Weight and y.unit == "volts" and weakref.ref(y)() is y
+    y.backward(1.0)
+    np.testing.assert_array_equal(w.grad, np.exp(w.value))
+    assert type(copy.copy(w)) is Weight
+
+
+def test_a_node_without_its_constructor_is_an_error_at_most():
+    x = Node.__new__(Node)
+    assert x.value is x.name is x.grad is None and x.inputs == ()
+    for use in (x.backward, lambda: x + 1.0, lambda: np.exp(x), lambda: x.op):
+        with pytest.raises((TypeError, AttributeError)):
+            use()
