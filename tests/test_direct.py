@@ -336,3 +336,23 @@ def test_the_rows_of_the_graph_are_direct():
         loss.mean().backward()
         dZ = nnc.softmax_cross_entropy_backward(1 / 4, nnc.softmax(Z.value), y)
         np.testing.assert_allclose(W.grad, dZ @ X.T, atol=1e-15)
+
+
+def test_nodes_of_plain_arrays_go_directly(monkeypatch):
+    """NumPy never hears of them; others reach their row through it."""
+    W, X, b = np.ones((3, 2)), np.ones((2, 4)), np.ones((3, 1))
+    through = []
+    ordinary = nnc.Node.__array_ufunc__
+    monkeypatch.setattr(
+        nnc.Node, "__array_ufunc__", lambda node, *args, **kw: through.append(node) or ordinary(node, *args, **kw)
+    )
+    Z = nnc.linear(nnc.Node(W), X, nnc.Node(b))
+    nodes = [Z, nnc.matmul(W, nnc.Node(X)), nnc.add_bias(Z, b), nnc.softmax(Z), nnc.log_softmax(Z),
+             nnc.softmax_cross_entropy(Z, Y), nnc.cross_entropy(nnc.softmax(Z), Y)]  # fmt: skip
+    assert not through
+    assert [node.op for node in nodes] == [
+        "linear", "matmul", "add_bias", "softmax", "log_softmax", "softmax_cross_entropy", "cross_entropy"
+    ]  # fmt: skip
+    assert Z.inputs[1] is X and Z._args[0] is Z.inputs[0].value
+    mixed = nnc.linear(nnc.Node(W), X.astype("f4"), nnc.Node(b))
+    assert through and mixed.op == "linear" and mixed.dtype == np.float64

@@ -40,9 +40,9 @@ def graph(**wrong):
 
 
 def cycle():
-    """A Node that leads back to itself, which only the collector can take away."""
-    x = nnc.Node(X)
-    x.grad = [x * x]
+    """Nodes that lead back to themselves, which only the collector can take away."""
+    x, y = nnc.Node(X), nnc.Node(X)
+    x.grad, y.name = x, y
 
 
 def spoilt():

@@ -3,14 +3,17 @@
 import copy
 import pickle
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_rules import away
 
 import nnc
-from nnc import Node
+from nnc import Node, _engine
 from nnc.graph import ancestors
+from nnc.rules import RULES
+from nnc.vjps import MANY
 
 
 def test_the_value_may_be_set():
@@ -80,3 +83,21 @@ def test_a_node_without_its_constructor_is_an_error_at_most():
     for use in (x.backward, lambda: x + 1.0, lambda: np.exp(x), lambda: x.op):
         with pytest.raises((TypeError, AttributeError)):
             use()
+
+
+def test_operands_are_remembered_as_what_they_were_computed_with():
+    x, array = Node([1.0, 2.0]), np.ones(2)
+    for other, is_itself in ((array, True), (3.0, True), (np.float32(3), True), ([3, 4], False), (np.int8(3), False)):
+        y = x * other
+        assert y.inputs[0] is x and y._args[0] is x.value
+        assert y.inputs[1] is y._args[1]
+        assert (y.inputs[1] is other) == is_itself
+        assert is_itself or type(y.inputs[1]) is np.ndarray
+
+
+def test_many_numbers_may_have_a_way_of_their_own():
+    rule = replace(RULES["add"], forward=lambda A, B: A - A, for_many=lambda A, B: A - A + 1)
+    for size, expected in ((MANY - 1, 0), (MANY, 1)):
+        assert np.all(_engine.apply(rule, (Node(np.zeros(size)), 1.0)).value == expected)
+    assert RULES["tanh"].for_many is None  # which is most
+    np.testing.assert_array_equal(np.tanh(Node(np.zeros(MANY))).value, 0)

@@ -49,16 +49,15 @@ static int node_clear(PyObject *object) {
     Py_SETREF(node->name, Py_NewRef(Py_None));
     Py_SETREF(node->rule, Py_NewRef(Py_None));
     Py_SETREF(node->params, Py_NewRef(known.nothing));
-    Py_SETREF(node->inputs, PyTuple_New(0));
+    Py_SETREF(node->inputs, PyTuple_New(0)); /* always the same one, so it is there */
     Py_SETREF(node->args, PyTuple_New(0));
     return 0;
 }
 
-/* A Node may be the last to hold its inputs, and they theirs: the trashcan keeps a long chain off the stack. */
+/* A Node may be the last to hold its inputs, and they theirs; it is their tuples that keep a long chain off the stack. */
 static void node_dealloc(PyObject *object) {
     node_object *node = (node_object *)object;
     PyObject_GC_UnTrack(object);
-    Py_TRASHCAN_BEGIN(object, node_dealloc);
     Py_XDECREF(node->value);
     Py_XDECREF(node->grad);
     Py_XDECREF(node->name);
@@ -67,7 +66,6 @@ static void node_dealloc(PyObject *object) {
     Py_XDECREF(node->inputs);
     Py_XDECREF(node->args);
     Py_TYPE(object)->tp_free(object);
-    Py_TRASHCAN_END;
 }
 
 /* x as float32 or float64 in native byte order; not copied if it is that already. */
@@ -79,7 +77,7 @@ static PyObject *real_numbers(PyObject *x) {
                                                              : type;
     PyObject *result = NULL;
     if (wanted == NPY_FLOAT || wanted == NPY_DOUBLE)
-        result = PyArray_FromArray(array, PyArray_DescrFromType(wanted), NPY_ARRAY_NOTSWAPPED);
+        result = PyArray_FromArray(array, PyArray_DescrFromType(wanted), 0);
     else
         PyErr_Format(PyExc_TypeError, "Node: the value is %S, but must be real numbers, float32 or float64",
                      (PyObject *)PyArray_DESCR(array));
