@@ -13,7 +13,8 @@ enum {
     PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
-    EACH_PACKS = 2,              /* so many threads, at most, turn all of B, each for itself */
+    EACH_PACKS = 2,              /* so many threads, at most, turn all of B, each for itself, */
+    REUSE_TO_TURN = 12,          /* if each has so many strips of rows to use it for */
     CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
 };
 
@@ -163,7 +164,11 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     const int in_two = ((uintptr_t)g.B | (uintptr_t)(g.b_rs * bytes)) % (uintptr_t)(job.kernels->lanes * bytes) != 0;
     job.far = (b_cs == 1 ? g.k * g.b_rs : g.p * b_cs) * bytes > nnc_cpu_l2();
     job.packed = b_cs != 1 || (reused && (conflicts || job.far));
-    job.by_rows = threads > 1 && (job.packed ? g.p < 2 * threads * width : g.n >= threads * job.kernels->tile_rows);
+    /* Rows, wherever that costs little: they are next to each other, and a core that will work on C number by number
+     * finds its share where it left it. */
+    const ptrdiff_t strips = g.n / (threads * job.kernels->tile_rows);
+    const int each_turns = b_cs != 1 && !job.far && threads <= EACH_PACKS && strips >= REUSE_TO_TURN;
+    job.by_rows = threads > 1 && (job.packed ? g.p < 2 * threads * width || each_turns : strips > 0);
     if (in_two && g.k > 0 && g.k <= PANEL_ROWS) /* more would be cut, and rounded between, wherever B began */
         job.packed = job.packed || g.n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
     if (job.packed) {
