@@ -61,6 +61,8 @@ def operations(dtype):
         "softmax_backward": lambda: nnc.softmax_backward(Z, P),
         "softmax_cross_entropy": lambda: nnc.softmax_cross_entropy(Z, y),
         "cross_entropy_backward": lambda: nnc.cross_entropy_backward(1.0, P, y),
+        "loss gradient": lambda: nnc.softmax_cross_entropy_backward(1 / 40_000, P, y),
+        "loss gradient of rows": lambda: nnc.softmax_cross_entropy_backward(Z[0], P.T.copy().T, y),
     }
 
 
@@ -82,6 +84,22 @@ def trained(dtype, activation, momentum):
     net = nnc.MLP([784, 120, 50, 10], activation, dtype=dtype, seed=3, mean=33.0, std=78.0)
     history = net.fit(X, y, epochs=3, batch_size=64, lr=0.05, momentum=momentum, seed=4, progress=False)
     return [a.tobytes() for a in (*net.weights, *net.biases, net.predict_proba(X), np.array(history.loss))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [2_600, 40_003])
+def test_the_gradient_of_many_examples(columns, dtype):
+    """P - Y at every place, whichever thread and whichever block of examples it falls to."""
+    P, y = nnc.softmax(rng.uniform(-9, 9, (101, columns)).astype(dtype)), rng.integers(0, 101, columns)
+    dL = rng.uniform(1, 2, columns).astype(dtype)
+    expected = (P - np.eye(101, dtype=dtype)[:, y]) * dL
+    for operand in (P, np.asfortranarray(P), np.repeat(P, 2, axis=1)[:, ::2]):
+        np.testing.assert_array_equal(nnc.softmax_cross_entropy_backward(dL, operand, y), expected)
+    for wrong in (0, columns - 1):
+        labels = y.copy()
+        labels[wrong] = 101
+        with pytest.raises(ValueError, match=f"softmax_cross_entropy_backward.*101.*{wrong}|{wrong}.*101"):
+            nnc.softmax_cross_entropy_backward(dL, P, labels)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -111,7 +111,7 @@ static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy)
     if (keep) {
         for (ptrdiff_t i = 0; i < w; i++)
             sum[i] = (job->finish == GRADIENT ? job->dL[(i0 + i) * job->dL_s] : 1) / sum[i];
-        kernels->columns_scale(E.data, sum, n, w, E.rs);
+        kernels->columns_scale(E.data, E.data, sum, n, w, E.rs, E.rs);
     } else
         kernels->log_forward(sum, sum, NULL, 0, w, 0);
     if (job->finish == LOG_PROBABILITY)

@@ -54,7 +54,7 @@ static int node_clear(PyObject *object) {
     return 0;
 }
 
-/* A Node may be the last to hold its inputs, and they theirs; it is their tuples that keep a long chain off the stack. */
+/* A Node may be the last to hold its inputs, and they theirs; their tuples keep a long chain of them off the stack. */
 static void node_dealloc(PyObject *object) {
     node_object *node = (node_object *)object;
     PyObject_GC_UnTrack(object);
