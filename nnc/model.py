@@ -288,6 +288,9 @@ class MLP:
         -----
         A second thread that calls `fit` on the same net waits until the first is done.
 
+        Within an epoch x86 processors take results below the smallest normal number (1e-38, in float64 1e-308) as 0: a
+        net that has long learnt its examples has such gradients, and they would make a step several times as long.
+
         Examples
         --------
         >>> import nnc

@@ -1,6 +1,8 @@
 """MLP.fit: the arithmetic of the notes' loop, whatever X and y look like, and the order of the examples."""
 
 import copy
+import platform
+import signal
 
 import nets
 import numpy as np
@@ -9,6 +11,9 @@ from nets import M, N, arrays, assert_equal, differ, examples, train
 
 import nnc
 from nnc import reference as ref
+
+# In units of the smallest normal number; only on x86 do smaller results cost anything, and are taken as 0.
+FLUSHED_BELOW = int(platform.machine().lower() in ("x86_64", "amd64"))
 
 
 def assert_trained_as_the_notes_say(net, X, y, epochs=2, batch_size=16, lr=0.1, momentum=0.0, given=None):
@@ -114,7 +119,47 @@ def test_x_is_normalised_to_the_last_bit(dtype, kind, per_input, spread):
     net.weights[0][...] = 0
     train(net, X, [0], epochs=1, lr=2.0, batch_size=1)
     right = (X.astype(dtype) - net.mean) / net.std
+    right[abs(right) < FLUSHED_BELOW * np.finfo(dtype).tiny] = 0
     assert np.array_equal(net.weights[0], np.hstack([right, -right]).T)
+
+
+def keeps_subnormals():
+    return all(x / np.float32(2) > 0 for x in np.full(40, np.finfo(np.float32).tiny))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("examples", [8, 100_000])  # so many that there are polls in the middle
+def test_subnormals_become_zero_within_an_epoch_and_nowhere_else(dtype, threads, examples):
+    """X are the smallest normal numbers, and dW half of it at most."""
+    tiny, kept = np.finfo(dtype).tiny, []
+    net = nnc.MLP([64, 400], dtype=dtype)
+    for parameter in (*net.weights, *net.biases):
+        parameter[...] = 0
+    X = np.broadcast_to(tiny, (64, examples))
+    before = nnc.get_num_threads()
+    nnc.set_num_threads(threads)
+    try:
+        note = lambda *_: kept.append(keeps_subnormals())  # noqa: E731
+        net.fit(X, np.zeros(examples, int), epochs=2, lr=0.5, progress=False, callback=note)
+    finally:
+        nnc.set_num_threads(before)
+    assert kept == [True, True] and keeps_subnormals()
+    assert np.all(net.weights[0] == 0) if FLUSHED_BELOW else np.all(net.weights[0] != 0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer here")
+def test_a_signal_in_an_epoch_finds_subnormals_as_they_always_are():
+    kept = []
+    before = signal.signal(signal.SIGALRM, lambda *_: kept.append(keeps_subnormals()))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        X, y = np.zeros((784, 20_000), np.uint8), np.zeros(20_000, int)  # an epoch is longer than it takes to poll
+        nnc.MLP([784, 200, 10]).fit(X, y, epochs=100, progress=False, callback=lambda *_: len(kept) > 9)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(kept) > 9 and all(kept)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

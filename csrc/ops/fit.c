@@ -6,6 +6,7 @@
 #ifndef OP_FILE
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "mlp.h"
+#include "subnormals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,7 @@ struct PUBLIC(fit) {
     double loss;
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
+    unsigned subnormals; /* what the caller does about them */
     nnc_barrier barrier;
 };
 
@@ -162,7 +164,9 @@ static void FN(ask)(PUBLIC(fit) *fit) {
     const int64_t now = nanoseconds();
     if (now - fit->polled < POLL_NS) return;
     fit->polled = now;
+    nnc_restore_subnormals(fit->subnormals); /* this is the caller's own code */
     fit->stop = fit->options.poll(fit->options.poll_arg) != 0;
+    nnc_flush_subnormals();
 }
 
 /* 0 if thread 0 wished to stop. Only here, between two meetings, do all threads see the same of that wish. */
@@ -223,10 +227,12 @@ nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, double *loss) {
     const int threads = 6 * parameters * (double)fit->chunk < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
     fit->loss = 0, fit->stop = 0, fit->polled = nanoseconds();
     nnc_barrier_init(&fit->barrier);
+    fit->subnormals = nnc_flush_subnormals();
     if (threads == 1)
         FN(epoch_task)(fit, 0, 1);
     else
         nnc_parallel(FN(epoch_task), fit, threads);
+    nnc_restore_subnormals(fit->subnormals);
     if (fit->stop) return NNC_INTERRUPTED;
     *loss = fit->loss / (double)fit->X.r;
     return NNC_OK;
