@@ -69,8 +69,8 @@ struct PUBLIC(fit) {
     double loss;
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
-    unsigned subnormals; /* what the caller does about them */
     nnc_barrier barrier;
+    unsigned subnormals; /* what the caller does about them */
 };
 
 /* What an epoch needs to know of a chunk: examples begin .. begin + r of the order, of a batch of batch_r. */
