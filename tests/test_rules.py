@@ -199,6 +199,7 @@ COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the op
     np.array_split: [(lambda x: np.array_split(x, 3)[1], away(4))],
     np.concatenate: [
         (lambda x, y: np.concatenate([x, y]), away(3), away(2)),
+        (lambda x, y: np.concatenate([x, y, y, x]), away(3), away(2)),
         (lambda x, y: np.concatenate((x, y, x), 1), away(2, 3), away(2, 1)),
         (lambda x, y: np.concatenate([x, y], axis=None), away(2, 3), away(2)),
     ],
