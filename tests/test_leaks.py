@@ -93,6 +93,7 @@ FAILING = {
     "apply, shapes": lambda: nnc.Node(X) + X[:2, :3],
     "apply, no array": lambda: nnc.Node(X) + [[1.0], [2.0, 3.0]],
     "apply, constant": lambda: nnc.leaky_relu(X, nnc.Node(0.1)),
+    "apply, constants": lambda: nnc._engine.apply(replace(nnc.rules.RULES["add"], constants=[]), (nnc.Node(X), X)),
     "apply, no rule": lambda: nnc._engine.apply(None, (nnc.Node(X), X)),
     "Node, value": lambda: nnc.Node("text"),
     "Node, value later": lambda: setattr(nnc.Node(X), "value", 1j),

@@ -220,7 +220,11 @@ static int gather(PyObject *operands, PyObject **inputs, PyObject **args) {
 /* Labels, a slope: a rule names the places through which no gradient flows. */
 static int check_constants(PyObject *rule, PyObject *inputs) {
     PyObject *places = PyObject_GetAttr(rule, known.constants), *name = NULL;
-    int result = places && PyTuple_CheckExact(places) ? 0 : -1;
+    int result = places ? 0 : -1;
+    if (places && !PyTuple_CheckExact(places)) {
+        PyErr_SetString(PyExc_TypeError, "apply: a rule's constants are not a tuple");
+        result = -1;
+    }
     for (Py_ssize_t k = 0; result == 0 && k < PyTuple_GET_SIZE(places); k++) {
         const Py_ssize_t i = PyLong_AsSsize_t(PyTuple_GET_ITEM(places, k));
         if (i < 0 || i >= PyTuple_GET_SIZE(inputs) || !nnc_is_node(PyTuple_GET_ITEM(inputs, i))) continue;
