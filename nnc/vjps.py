@@ -4,6 +4,8 @@
 and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the vjp of the i-th.
 """
 
+from functools import partial
+
 import numpy as np
 
 from . import _direct, _engine
@@ -170,14 +172,7 @@ def getitem_back(g, C, A, index):
 
 
 def concatenate_back(i):
-    def vjp(g, C, *arrays, axis=0):
-        if axis == 0 and g.ndim == C.ndim:  # most often of two, where a loop would be half of the time
-            start = sum(map(len, arrays[:i])) if i > 1 else len(arrays[0]) if i else 0
-            return g[start : start + len(arrays[i])]
-        start = sum(A.shape[axis] for A in arrays[:i])
-        return g[(..., slice(start, start + arrays[i].shape[axis]), *(slice(None),) * (-1 - _from_end(axis, C)))]
-
-    return vjp
+    return partial(_engine.part, i)
 
 
 def stack_back(i):

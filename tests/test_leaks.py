@@ -97,6 +97,9 @@ FAILING = {
     "apply, constant": lambda: np.where(nnc.Node(X), X, X),
     "apply, constants": lambda: nnc._engine.apply(replace(RULES["add"], constants=[]), (nnc.Node(X), X)),
     "apply, no rule": lambda: nnc._engine.apply(None, (nnc.Node(X), X)),
+    "part, no array": lambda: nnc._engine.part(0, X, X),
+    "part, axis": lambda: nnc._engine.part(0, X, X, X, axis="0"),
+    "part, lengths": lambda: nnc._engine.part(1, X, X, X, X),
     "Node, value": lambda: nnc.Node("text"),
     "Node, value later": lambda: setattr(nnc.Node(X), "value", 1j),
     "Node, no value": lambda: delattr(nnc.Node(X), "value"),
@@ -115,6 +118,7 @@ WORKING = {
     "graph, direct": lambda: nnc.softmax_cross_entropy(nnc.linear(nnc.Node(W), X, W[:, :1]), Y).mean().backward(),
     "graph, arguments": lambda: nnc.Node(X).sum(axis=0).backward(X[0]),
     "graph, copies": lambda: copy.deepcopy(np.exp(nnc.Node(X))).backward(X),
+    "graph, concatenate": lambda: np.concatenate([nnc.Node(X), nnc.Node(X)], axis=1).backward(1),
     "graph, a cycle": lambda: cycle(),
     "engine": engine(),
 }

@@ -101,3 +101,29 @@ def test_many_numbers_may_have_a_way_of_their_own():
         assert np.all(_engine.apply(rule, (Node(np.zeros(size)), 1.0)).value == expected)
     assert RULES["tanh"].for_many is None  # which is most
     np.testing.assert_array_equal(np.tanh(Node(np.zeros(MANY))).value, 0)
+
+
+def test_part():
+    """The gradient of concatenate: views, along any axis, also behind axes that the joined array does not have."""
+    A, B = away(2, 3), away(2, 1)
+    for axis in (1, -1):
+        C = np.concatenate((A, B), axis)
+        for g in (C, away(5, *C.shape), np.asfortranarray(C), C[::-1, ::-1], np.broadcast_to(3.0, C.shape)):
+            for i, wanted in enumerate((g[..., :3], g[..., 3:])):
+                part = _engine.part(i, g, C, A, B, axis=axis)
+                np.testing.assert_array_equal(part, wanted)
+                assert np.shares_memory(part, g) and part.strides == wanted.strides
+                assert part.flags.writeable == wanted.flags.writeable
+    assert _engine.part(1, np.arange(5.0), np.empty(5), np.empty(2), np.empty(0), np.empty(3)).shape == (0,)
+    wrong = r"part\(i, g, joined, \*arrays, axis=0\)"
+    for message, args, axis in (
+        (wrong, (), 0), (wrong, (0, C, C), 0), (wrong, (2, C, C, A, B), 0), (wrong, (-1, C, C, A, B), 0),
+        ("has no axis -3", (0, C, C, A, B), -3), ("has no axis 1", (0, C, 3.0, A, B), 1),
+        ("has no axis -2", (1, C, C, A[0], B), 0), ("has no axis -1", (0, 3.0, C, A, B), 1),
+        ("an integer is required|interpreted as an integer", (0, C, C, A, B), "1"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=message):
+            _engine.part(*args, axis=axis)
+    for i, arrays in ((1, (A, C)), (0, (away(2, 5),))):
+        with pytest.raises(ValueError, match="the arrays are longer than the gradient"):
+            _engine.part(i, C, C, *arrays, axis=1)

@@ -201,6 +201,7 @@ COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the op
         (lambda x, y: np.concatenate([x, y]), away(3), away(2)),
         (lambda x, y: np.concatenate([x, y, y, x]), away(3), away(2)),
         (lambda x, y: np.concatenate((x, y, x), 1), away(2, 3), away(2, 1)),
+        (lambda x, y: np.concatenate((x, y, x), -2), away(3, 2), away(1, 2)),
         (lambda x, y: np.concatenate([x, y], axis=None), away(2, 3), away(2)),
     ],
     np.stack: [

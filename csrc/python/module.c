@@ -98,6 +98,8 @@ static PyMethodDef methods[] = {
     {"flow", nnc_flow, METH_VARARGS,
      "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; nnc.graph "
      "says more."},
+    {"part", (PyCFunction)(void (*)(void))nnc_part, METH_VARARGS | METH_KEYWORDS,
+     "part(i, g, joined, *arrays, axis=0): the part of g, a view, that flows back to the i-th of the arrays."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
     {"bad_targets", nnc_bad_targets, METH_VARARGS,
