@@ -8,8 +8,8 @@
 #include "ops.h"
 
 enum {
-    FLOP_FOR_THREADS = 1 << 20,  /* below this a second thread costs more than it does, */
-    BYTES_FOR_THREADS = 1 << 19, /* the same where the time goes into reading A */
+    WORK_FOR_THREADS = 1 << 22,  /* operations times bytes of a number: for less a second thread costs too much */
+    BYTES_FOR_THREADS = 1 << 19, /* bytes of A, where the time goes into reading it */
     PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
@@ -157,7 +157,7 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     FN(product) job = {.kernels = KERNELS, .g = g, .b_cs = b_cs};
     const ptrdiff_t width = job.kernels->tile_columns, bytes = sizeof(REAL);
     const double flop = 2.0 * (double)g.n * (double)g.k * (double)g.p;
-    const int threads = flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
+    const int threads = flop * (double)sizeof(REAL) < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
 
     const int reused = g.n >= REUSE_TO_PACK * job.kernels->tile_rows;
     const int conflicts = g.b_rs * bytes % CONFLICT_BYTES == 0 && g.k > 8;
