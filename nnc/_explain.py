@@ -5,7 +5,11 @@ calls pay nothing for good messages. `matmul` ... `loss` return the exception to
 possible mistake each and return None if it is another one. If none fits, the engine's own error stands.
 """
 
+import re
+
 import numpy as np
+
+_NAMED = re.compile(r"\w+: ")  # how a message that names its operation begins
 
 
 def matmul(error, A, B, out):
@@ -211,6 +215,36 @@ def function_of_nodes(function, known):
     near = difflib.get_close_matches(function.__name__, sorted({f.__name__ for f in known}), 3, 0)
     return TypeError(f"{_full_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
                      "For its number without a gradient take node.value")  # fmt: skip
+
+
+def operation(name, error, operands):
+    """NumPy's own error with the operation's name, what went in, and the likely fix. The primitives' have all that."""
+    if type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError) or _NAMED.match(str(error)):
+        return error
+    operands = [(getattr(x, "name", None) or f"operand {i}", np.shape(x)) for i, x in enumerate(operands, 1)]
+    shapes = ", ".join(f"{operand} is {shape}" for operand, shape in operands)
+    if "broadcast" not in str(error) or _go_together(*(shape for _, shape in operands)):
+        return type(error)(f"{name}: {str(error).strip()} ({shapes})")
+    return ValueError(f"{name}: {shapes}; sizes must be equal or 1, the last axes side by side.{_fitting(*operands)}")
+
+
+def _fitting(*operands):
+    """Which one would fit all others as a column, or else transposed."""
+    ways = (1, lambda shape: (*shape, 1), "as a column, [:, None]"), (2, lambda shape: shape[::-1], "transposed")
+    for ndim, turned, advice in ways:
+        for i, (operand, shape) in enumerate(operands):
+            others = [other for k, (_, other) in enumerate(operands) if k != i]
+            if len(shape) == ndim and _go_together(turned(shape), *others):
+                return f" Did you mean {operand}, {advice}?"
+    return ""
+
+
+def _go_together(*shapes):
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
 
 
 def ufunc_of_nodes(ufunc, method):

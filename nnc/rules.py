@@ -25,7 +25,7 @@ from itertools import count
 
 import numpy as np
 
-from . import _direct, _engine, functional
+from . import _direct, _engine, _explain, functional
 from .vjps import (
     MANY,
     chosen,
@@ -73,6 +73,10 @@ class Rule:
     params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
     constants: tuple  # the places of the operands that cannot be Nodes
+
+    def explained(self, error, operands):
+        """What to raise in the place of an error that `forward` raised."""
+        return _explain.operation(self.name, error, operands)
 
 
 LN2, LN10 = math.log(2), math.log(10)

@@ -93,6 +93,9 @@ FAILING = {
     "apply, no Node": lambda: nnc._engine.apply(RULES["add"], (X, X)),
     "apply, dtype": lambda: nnc.Node(X) * 1j,
     "apply, shapes": lambda: nnc.Node(X) + X[:2, :3],
+    "apply, a rule that explains nothing": lambda: nnc._engine.apply(
+        replace(RULES["add"], name=None, forward=lambda A, B: 1 / 0), (nnc.Node(X), X)
+    ),
     "apply, no array": lambda: nnc.Node(X) + [[1.0], [2.0, 3.0]],
     "apply, constant": lambda: np.where(nnc.Node(X), X, X),
     "apply, constants": lambda: nnc._engine.apply(replace(RULES["add"], constants=[]), (nnc.Node(X), X)),

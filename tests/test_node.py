@@ -1,9 +1,11 @@
 """The Node as an object: its fields (csrc/python/node.c), copies, classes of one's own."""
 
 import copy
+import operator
 import pickle
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,3 +129,54 @@ def test_part():
     for i, arrays in ((1, (A, C)), (0, (away(2, 5),))):
         with pytest.raises(ValueError, match="the arrays are longer than the gradient"):
             _engine.part(i, C, C, *arrays, axis=1)
+
+
+W, BESIDE = Node(away(3, 4), name="W"), "sizes must be equal or 1, the last axes side by side."
+REFUSED = {
+    "rows": (lambda: W + Node(away(2, 4)), ValueError, f"add: W is (3, 4), operand 2 is (2, 4); {BESIDE}"),
+    "a column": (lambda: W * away(3), ValueError, f"multiply: W is (3, 4), operand 2 is (3,); {BESIDE} Did you mean "
+                 "operand 2, as a column, [:, None]?"),
+    "transposed": (lambda: away(4, 3) - W, ValueError, f"subtract: operand 1 is (4, 3), W is (3, 4); {BESIDE} Did you "
+                   "mean operand 1, transposed?"),
+    "of one name": (lambda: W + Node(away(2, 4), name="W"), ValueError, f"add: W is (3, 4), W is (2, 4); {BESIDE}"),
+    "three": (lambda: np.where(away(2) > 0, W, 0.0), ValueError, f"where: operand 1 is (2,), W is (3, 4), operand 3 is "
+              f"(); {BESIDE}"),
+    "axis": (lambda: W.sum(axis=2), np.exceptions.AxisError,
+             "sum: axis 2 is out of bounds for array of dimension 2 (W is (3, 4))"),
+    "index": (lambda: W[3], IndexError, "getitem: index 3 is out of bounds for axis 0 with size 3 (W is (3, 4))"),
+    "reshape": (lambda: W.reshape(5, 2), ValueError,
+                "reshape: cannot reshape array of size 12 into shape (5,2) (W is (3, 4))"),
+    "stack": (lambda: np.stack([W, away(2, 4)]), ValueError,
+              "stack: all input arrays must have the same shape (W is (3, 4), operand 2 is (2, 4))"),
+    "a primitive": (lambda: W @ W, ValueError, "matmul: A is (3, 4) and B is (3, 4); A's columns must equal "
+                    "B's rows. Did you mean B.T?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_error_names_the_operation_the_shapes_and_the_fix(name):
+    call, kind, message = REFUSED[name]
+    with pytest.raises(kind) as error:
+        call()
+    assert type(error.value) is kind and str(error.value) == message
+
+
+def test_what_is_no_mistake_in_the_operands_is_raised_as_it_is():
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="^overflow encountered in exp$"):
+        np.exp(1000 * W**0)
+    interrupted = KeyboardInterrupt("now")
+
+    def forward(A, B):
+        raise interrupted
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        _engine.apply(replace(RULES["add"], forward=forward), (W, 1.0))
+    assert error.value is interrupted
+
+
+def test_a_rule_that_explains_nothing():
+    """Such as one of somebody's own, or one whose explanation fails."""
+    for explained in (lambda *_: None, lambda *_: 1 / 0, lambda *_: "text"):
+        rule = SimpleNamespace(forward=operator.add, for_many=None, constants=(), explained=explained)
+        with pytest.raises(ValueError, match="^operands could not be broadcast together"):
+            _engine.apply(rule, (W, away(2)))

@@ -8,9 +8,9 @@
 #include <structmember.h>
 
 static struct {
-    PyObject *forward, *for_many, *constants, *name; /* names of a rule's attributes */
-    PyObject *nothing;                               /* the params of an operation without any */
-    long long serial;                                /* of the latest Node */
+    PyObject *forward, *for_many, *explained, *constants, *name; /* names of a rule's attributes */
+    PyObject *nothing;                                           /* the params of an operation without any */
+    long long serial;                                            /* of the latest Node */
 } known;
 
 /* ---- the type ---------------------------------------------------------------------------------------------------- */
@@ -131,9 +131,11 @@ int nnc_add_node_type(PyObject *module) {
     known.forward = PyUnicode_InternFromString("forward");
     known.for_many = PyUnicode_InternFromString("for_many");
     known.constants = PyUnicode_InternFromString("constants");
+    known.explained = PyUnicode_InternFromString("explained");
     known.name = PyUnicode_InternFromString("name");
     known.nothing = PyDict_New();
-    if (!known.forward || !known.for_many || !known.constants || !known.name || !known.nothing) return -1;
+    if (!known.forward || !known.for_many || !known.constants || !known.explained || !known.name || !known.nothing)
+        return -1;
     return PyModule_AddType(module, &nnc_node_type);
 }
 
@@ -247,6 +249,22 @@ static PyObject *forward_of(PyObject *rule, PyObject *args) {
     return forward;
 }
 
+/* The forward has failed: the rule may know what to say in the place of it. */
+static void explain(PyObject *rule, PyObject *inputs) {
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    PyObject *better = PyObject_CallMethodObjArgs(rule, known.explained, error, inputs, NULL);
+    if (better && better != error && PyExceptionInstance_Check(better)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(better), better);
+        Py_DECREF(type);
+        Py_DECREF(error);
+        Py_XDECREF(trace);
+    } else
+        PyErr_Restore(type, error, trace);
+    Py_XDECREF(better);
+}
+
 PyObject *nnc_apply(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
     if (count < 2 || count > 3 || (count == 3 && !PyDict_CheckExact(arguments[2])))
         return PyErr_Format(PyExc_TypeError, "apply(rule, operands, a dict of params)");
@@ -255,7 +273,10 @@ PyObject *nnc_apply(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_
     PyObject *operands = PySequence_Tuple(arguments[1]);
     if (operands == NULL || gather(operands, &inputs, &args) < 0 || check_constants(rule, inputs) < 0) goto done;
     if ((forward = forward_of(rule, args)) == NULL) goto done;
-    if ((value = PyObject_Call(forward, args, params)) == NULL) goto done;
+    if ((value = PyObject_Call(forward, args, params)) == NULL) {
+        explain(rule, inputs);
+        goto done;
+    }
     node = nnc_new_node(rule, value, inputs, args, params);
     args = NULL;
 done:
