@@ -9,8 +9,6 @@ import re
 
 import numpy as np
 
-_NAMED = re.compile(r"\w+: ")  # how a message that names its operation begins
-
 
 def matmul(error, A, B, out):
     return (
@@ -219,7 +217,8 @@ def function_of_nodes(function, known):
 
 def operation(name, error, operands):
     """NumPy's own error with the operation's name, what went in, and the likely fix. The primitives' have all that."""
-    if type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError) or _NAMED.match(str(error)):
+    named = re.match(r"\w+: ", str(error))
+    if named or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):
         return error
     operands = [(getattr(x, "name", None) or f"operand {i}", np.shape(x)) for i, x in enumerate(operands, 1)]
     shapes = ", ".join(f"{operand} is {shape}" for operand, shape in operands)
