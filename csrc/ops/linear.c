@@ -13,6 +13,7 @@ enum {
     PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
+    TILES_TO_ALIGN = 4,          /* side by side; to begin later with fewer costs more than such loads */
     EACH_PACKS = 2,              /* so many threads, at most, turn all of B, each for itself, */
     REUSE_TO_TURN = 12,          /* if each has so many strips of rows to use it for */
     CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
@@ -135,6 +136,14 @@ static void FN(product_by_itself)(const FN(product) *job, REAL *panel, ptrdiff_t
     }
 }
 
+/* A load across two lines of the cache takes the time of two. How many columns, from j0 on, are in front of where B can
+ * be loaded without that, and go by themselves? None of a few, for which they would be too many registers more. */
+static ptrdiff_t FN(lead)(const FN(product) *job, ptrdiff_t j0, ptrdiff_t columns) {
+    const ptrdiff_t lanes = job->kernels->lanes;
+    if (job->g.b_rs % lanes != 0 || columns < TILES_TO_ALIGN * job->kernels->tile_columns) return 0;
+    return (ptrdiff_t)((0 - (uintptr_t)(job->g.B + j0) / sizeof(REAL)) % (uintptr_t)lanes);
+}
+
 static void FN(product_task)(void *arg, int thread, int threads) {
     FN(product) *job = arg;
     const ptrdiff_t n = job->g.n, p = job->g.p, unit = job->kernels->lanes;
@@ -147,8 +156,11 @@ static void FN(product_task)(void *arg, int thread, int threads) {
     else if (i0 < i1 && j0 < j1 && job->packed)
         FN(product_by_itself)(job, job->panels + thread * job->panel_size, i0, i1, j0, j1);
     else if (i0 < i1 && j0 < j1) {
-        const FN(gemm_args) g = FN(part)(job, 0, job->g.k, i0, i1, j0, j1 - j0);
-        job->kernels->gemm(&g);
+        const ptrdiff_t j = j0 + FN(lead)(job, j0, j1 - j0);
+        const FN(gemm_args) lead = FN(part)(job, 0, job->g.k, i0, i1, j0, j - j0);
+        const FN(gemm_args) rest = FN(part)(job, 0, job->g.k, i0, i1, j, j1 - j);
+        if (j > j0) job->kernels->gemm(&lead);
+        job->kernels->gemm(&rest);
     }
 }
 
