@@ -9,7 +9,8 @@
 enum {
     WIDEST = 512,
     NARROWEST = 64,
-    WORK_FOR_THREADS = 1 << 15
+    WORK_FOR_THREADS = 1 << 15,
+    MANY_LINES = 16 /* in a row, for which it pays to begin with a piece of one */
 };
 
 typedef enum finish {
@@ -148,18 +149,28 @@ static int FN(as_rows)(const FN(softmax) *job) {
     return job->Z.rs == 1 && job->Z.cs != 1 && (job->finish == LOSS || job->out.rs == 1);
 }
 
+/* How far behind a line of the cache all rows begin, in numbers. A load or a store across two lines takes the time of
+ * two, and two threads that write into one wait for each other. */
+static ptrdiff_t FN(behind_a_line)(const FN(softmax) *job, ptrdiff_t line) {
+    const FN(input) rows = job->finish == LOSS ? job->Z : (FN(input)){job->out.data, job->out.rs, job->out.cs};
+    if (rows.cs != 1 || rows.rs % line != 0 || job->r < MANY_LINES * line) return 0;
+    return (ptrdiff_t)((uintptr_t)rows.data / sizeof(REAL)) % line;
+}
+
 static void FN(softmax_task)(void *arg, int thread, int threads) {
     FN(softmax) *job = arg;
-    const ptrdiff_t unit = 64 / (ptrdiff_t)sizeof(REAL);
-    const ptrdiff_t begin = nnc_share(job->r, unit, thread, threads);
-    const ptrdiff_t end = nnc_share(job->r, unit, thread + 1, threads);
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), behind = FN(behind_a_line)(job, line);
+    const ptrdiff_t lead = thread == 0 && behind ? line - behind : 0;
+    const ptrdiff_t begin = thread == 0 ? 0 : nnc_share(behind + job->r, line, thread, threads) - behind;
+    const ptrdiff_t end = nnc_share(behind + job->r, line, thread + 1, threads) - behind;
     if (FN(as_rows)(job)) {
         for (ptrdiff_t i = begin; i < end; i++)
             FN(row)(job, i);
         return;
     }
     REAL *copy = job->scratch ? job->scratch + thread * 2 * job->n * job->width : NULL;
-    for (ptrdiff_t i = begin; i < end; i += job->width)
+    if (lead) FN(columns)(job, 0, lead, copy);
+    for (ptrdiff_t i = begin + lead; i < end; i += job->width)
         FN(columns)(job, i, end - i < job->width ? end - i : job->width, copy);
 }
 
