@@ -23,6 +23,7 @@
 enum {
     MOST_THREADS = 256, /* that the pool has room for */
     SPINS = 2000,       /* about 50 microseconds, which is what it costs to wake a sleeper */
+    AFTER_SLEEP = 8,    /* times as long, once: were both sides asleep whenever the other woke, it would go on so */
     YIELDS = 20,
     FLAGS = FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW | FE_UNDERFLOW /* inexact is nearly always set, and nobody asks */
 };
@@ -32,8 +33,35 @@ enum {
 static void event_init(nnc_event *event) {
     atomic_init(&event->count, 0);
     atomic_init(&event->sleepers, 0);
+    event->core = -1;
     pthread_mutex_init(&event->lock, NULL);
     pthread_cond_init(&event->wake, NULL);
+}
+
+static int this_core(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Who is woken may be put on the very core of who woke it, and be left there for tens of milliseconds, while another
+ * core is idle and the two wait for each other. To be allowed everywhere else for a moment is to move. */
+static void leave(int core) {
+#if defined(__linux__)
+    cpu_set_t allowed, others;
+    if (core < 0 || this_core() != core || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    others = allowed;
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) == 0)
+        return;
+    sched_setaffinity(0, sizeof others, &others);
+    sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+    (void)core;
+#endif
 }
 
 /* Either this sees that somebody sleeps, or who goes to sleep sees the new count: both sides write their own number
@@ -42,6 +70,7 @@ static void event_advance(nnc_event *event) {
     atomic_fetch_add(&event->count, 1);
     if (atomic_load(&event->sleepers) != 0) {
         pthread_mutex_lock(&event->lock);
+        event->core = this_core();
         pthread_cond_broadcast(&event->wake);
         pthread_mutex_unlock(&event->lock);
     }
@@ -55,25 +84,30 @@ static void pause_a_moment(void) {
 #endif
 }
 
-/* Wait until the count is no longer `seen`. After the spinning come some yields: if the thread we wait for is queued on
- * this very core, a yield is the shortest way to it. */
-static void event_wait(nnc_event *event, unsigned seen, int spins) {
+/* Wait until the count is no longer `seen`; did that take sleep? After the spinning come some yields: if the thread we
+ * wait for is queued on this very core, a yield is the shortest way to it. */
+static int event_wait(nnc_event *event, unsigned seen, int spins) {
     for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&event->count, memory_order_acquire) != seen)
-            return;
+            return 0;
         pause_a_moment();
     }
     for (int i = 0; i < YIELDS; i++) {
         if (atomic_load_explicit(&event->count, memory_order_acquire) != seen)
-            return;
+            return 0;
         sched_yield();
     }
+    int core = -1;
     pthread_mutex_lock(&event->lock);
     atomic_fetch_add(&event->sleepers, 1);
-    while (atomic_load(&event->count) == seen)
+    while (atomic_load(&event->count) == seen) {
         pthread_cond_wait(&event->wake, &event->lock);
+        core = event->core;
+    }
     atomic_fetch_sub(&event->sleepers, 1);
     pthread_mutex_unlock(&event->lock);
+    leave(core);
+    return 1;
 }
 
 /* ---- how many threads ---- */
@@ -128,6 +162,7 @@ nnc_status nnc_set_num_threads(int n) {
 typedef struct worker {
     _Alignas(64) nnc_event bell; /* on cache lines of its own: its spinning disturbs nobody */
     int thread;                  /* its number in every task, from 1 */
+    int core;                    /* of who started it */
 } worker;
 
 static struct {
@@ -149,9 +184,10 @@ static struct {
 static void *work(void *arg) {
     worker *self = arg;
     int spins = 0;
+    leave(self->core);
     for (unsigned jobs = 0;; jobs++) {
-        event_wait(&self->bell, jobs, spins);
-        spins = pool.spins;
+        const int slept = event_wait(&self->bell, jobs, spins);
+        spins = slept ? AFTER_SLEEP * pool.spins : pool.spins;
         fesetenv(&pool.environment);
         pool.task(pool.arg, self->thread, pool.threads);
         int flags = fetestexcept(FLAGS);
@@ -193,6 +229,7 @@ static void start_workers(int wanted) {
         pthread_t id;
         event_init(&next->bell);
         next->thread = pool.started + 1;
+        next->core = this_core();
         if (pthread_create(&id, &detached, work, next) != 0)
             break;
         pool.started++;

@@ -27,6 +27,7 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted);
 typedef struct nnc_event {
     atomic_uint count;
     atomic_uint sleepers;
+    int core; /* of who woke the sleepers */
     pthread_mutex_t lock;
     pthread_cond_t wake;
 } nnc_event;

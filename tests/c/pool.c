@@ -7,6 +7,7 @@
 
 #include <fenv.h>
 #include <float.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -121,6 +122,58 @@ static void third(void *arg, int thread, int threads) {
     x[thread] = 1.0 / (x[thread] + 3.0 * (threads > 0));
 }
 
+/* ---- where they run ---- */
+
+#if defined(__linux__)
+typedef struct cores {
+    int callers, of[2], allowed; /* how many are allowed to the worker */
+} cores;
+
+static void note_core(void *arg, int thread, int threads) {
+    cores *seen = arg;
+    cpu_set_t allowed;
+    seen->of[thread] = sched_getcpu();
+    if (thread == 1 && sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+        seen->allowed = CPU_COUNT(&allowed);
+    for (volatile int i = 0; i < 3000 * threads; i++);
+}
+
+/* The worker goes to its caller's core, where it may stay afterwards. */
+static void come_here(void *arg, int thread, int threads) {
+    cores *seen = arg;
+    cpu_set_t allowed, one;
+    if (thread == 0 || threads != 2 || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    CPU_ZERO(&one);
+    CPU_SET(seen->callers, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+/* Linux wakes a sleeper where it slept last. Half of the rounds may go wrong: the caller may be moved meanwhile. */
+static void check_cores(void) {
+    enum {
+        ROUNDS = 30
+    };
+    cpu_set_t allowed;
+    begin("a worker that is woken on its caller's core leaves it");
+    nnc_set_num_threads(2);
+    int together = 0, count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        cores seen = {.callers = sched_getcpu(), .allowed = 0};
+        nnc_parallel(come_here, &seen, 2);
+        usleep(8000); /* it falls asleep */
+        nnc_parallel(note_core, &seen, 2);
+        together += seen.of[0] == seen.of[1];
+        expect(seen.allowed == count, "the worker is allowed %d cores of %d", seen.allowed, count);
+    }
+    expect(count == 1 || together <= ROUNDS / 2, "on one core in %d rounds of %d", together, ROUNDS);
+    end();
+}
+#else
+static void check_cores(void) {}
+#endif
+
 static void check_floating_point(void) {
     begin("floating-point exceptions of a worker reach the caller");
     nnc_set_num_threads(2);
@@ -191,6 +244,7 @@ static void check_callers(void) {
 void check_pool(void) {
     check_shares();
     check_barriers();
+    check_cores();
     check_floating_point();
     check_callers();
 }
