@@ -54,7 +54,7 @@ static void leave(int core) {
     if (core < 0 || this_core() != core || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
     others = allowed;
-    CPU_CLR(core, &others);
+    CPU_CLR((size_t)core, &others);
     if (CPU_COUNT(&others) == 0)
         return;
     sched_setaffinity(0, sizeof others, &others);
