@@ -7,9 +7,10 @@ engine runs on the oldest machine. One that the compiler does not know is left o
 
 import os
 import sysconfig
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from glob import glob
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import numpy
 from setuptools import Extension, setup
@@ -34,26 +35,25 @@ if os.environ.get("NNC_SANITIZE"):
 
 class BuildEngine(build_ext):
     def build_extension(self, ext):
-        FLAGS.extend(flag for flags in IF_KNOWN if self.compiler_knows(flags) for flag in flags)
-        isas = {name: flags for name, flags in ISAS.items() if self.compiler_knows(flags)}
-        ext.define_macros += [(f"NNC_HAVE_{name.upper()}", "1") for name in isas]
+        FLAGS.extend(flag for flags in IF_KNOWN if self.knows(flags) for flag in flags)
+        isas = {name: flags for name, flags in ISAS.items() if self.knows(flags)}
+        have = [f"-DNNC_HAVE_{name.upper()}=1" for name in isas]
+        # setuptools compiles one file after the other; here all cores do, and begin with those that take longest.
+        files = {f"csrc/isa/isa_{name}.c": isas[name] for name in reversed(isas)} | dict.fromkeys(SOURCES, have)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = [pool.submit(self.compile, f"csrc/isa/isa_{isa}.c", self.build_temp, isas[isa]) for isa in isas]
-        ext.extra_objects = sum([job.result() for job in jobs], [])
+            ext.extra_objects = sum(pool.map(self.compile, files, files.values()), [])
         super().build_extension(ext)
 
-    def compile(self, source, folder, flags):
-        return self.compiler.compile([source], folder, extra_postargs=FLAGS + flags)
+    def compile(self, source, flags, folder=None):
+        return self.compiler.compile([source], folder or self.build_temp, extra_postargs=FLAGS + flags)
 
-    def compiler_knows(self, flags):
-        with tempfile.NamedTemporaryFile("w", suffix=".c") as probe, tempfile.TemporaryDirectory() as folder:
-            try:
-                return bool(self.compile(probe.name, folder, ["-Werror", *flags]))
-            except CompileError:
-                return False
+    def knows(self, flags):
+        with NamedTemporaryFile("w", suffix=".c") as probe, TemporaryDirectory() as folder, suppress(CompileError):
+            return bool(self.compile(probe.name, ["-Werror", *flags], folder))
+        return False
 
 
-sources = glob("csrc/python/*.c") + glob("csrc/ops/*.c") + ["csrc/isa/dispatch.c", "csrc/isa/cpu.c"]
-depends = ["setup.py", *(path for path in glob("csrc/**/*", recursive=True) if path.endswith((".c", ".h", ".inc")))]
-engine = Extension("nnc._engine", sorted(sources), depends=depends, extra_compile_args=FLAGS, extra_link_args=LINK)
+SOURCES = glob("csrc/python/*.c") + glob("csrc/ops/*.c") + ["csrc/isa/dispatch.c", "csrc/isa/cpu.c"]
+DEPENDS = ["setup.py", *(path for path in glob("csrc/**/*", recursive=True) if path.endswith((".c", ".h", ".inc")))]
+engine = Extension("nnc._engine", [], depends=DEPENDS, extra_link_args=LINK)
 setup(ext_modules=[engine], cmdclass={"build_ext": BuildEngine})
