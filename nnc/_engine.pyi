@@ -21,6 +21,7 @@ sgd: np.ufunc
 scale: np.ufunc
 multiply: np.ufunc
 add: np.ufunc
+maximum_backward: np.ufunc
 
 # Generalised.
 matmul: np.ufunc

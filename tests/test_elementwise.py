@@ -9,10 +9,11 @@ import pytest
 from nnc import _engine, reference
 
 ROWS = (Path(__file__).parent.parent / "csrc" / "elementwise.inc").read_text()
-NAMES = re.findall(r"^NNC_(?:UN|BIN)ARY(?:_SCALAR)?\(\w+, (\w+),", ROWS, flags=re.M)
+NAMES = re.findall(r"^NNC_(?:UN|BIN|TERN)ARY(?:_SCALAR)?\(\w+, (\w+),", ROWS, flags=re.M)
 
 # Steps that the reference does not name.
 TWINS = {"exp": np.exp, "log": np.log, "scale": lambda x, s: s * x, "multiply": np.multiply, "add": np.add,
+         "maximum_backward": lambda dC, A, B: np.where(A > B, dC, np.where(A == B, dC / 2, 0)),
          "sgd": lambda param, grad, lr: param - lr * grad}  # fmt: skip
 
 
@@ -24,6 +25,8 @@ def operands(name, ufunc, count, dtype):
     """Arrays, and the number last: positive where the function asks for it."""
     rng = np.random.default_rng(0)
     arrays = [rng.uniform(0.1, 0.9, count) if name == "log" else rng.uniform(-3, 3, count) for _ in range(ufunc.nin)]
+    if name == "maximum_backward":
+        arrays[2][::3] = arrays[1][::3]
     scalar = re.search(rf"SCALAR\(\w+, {name},", ROWS)
     return [a.astype(dtype) for a in arrays[: ufunc.nin - bool(scalar)]] + ([dtype(0.25)] if scalar else [])
 

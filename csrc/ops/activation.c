@@ -15,28 +15,35 @@ enum {
 typedef struct FN(map) {
     FN(elementwise) *kernel;
     REAL *out;
-    const REAL *x, *y;
-    REAL s;
-    ptrdiff_t count, out_s, x_s, y_s;
+    const REAL *x, *y, *z; /* y and z may be NULL */
+    REAL s;                /* what the kernel gets in the place of z */
+    ptrdiff_t count, out_s, x_s, y_s, z_s;
 } FN(map);
 
-/* One range of a map. Numbers that do not lie side by side are brought together a block at a time. */
+/* x from the i-th number on, n of them side by side: as they are or brought together in a block. Of one number for all
+ * (stride 0) the block stays as it is, but for the first time. */
+static inline const REAL *FN(side_by_side)(REAL *block, const REAL *x, ptrdiff_t x_s, ptrdiff_t i, ptrdiff_t n,
+                                           int first) {
+    if (x == NULL || x_s == 1) return x ? x + i : NULL;
+    for (ptrdiff_t j = 0; j < n && (first || x_s != 0); j++)
+        block[j] = x[(i + j) * x_s];
+    return block;
+}
+
+/* One range of a map. Where numbers do not lie side by side it goes a block at a time. */
 static void FN(map_range)(const FN(map) *m, ptrdiff_t begin, ptrdiff_t end) {
-    const int contiguous = m->out_s == 1 && m->x_s == 1 && (m->y == NULL || m->y_s == 1);
-    if (contiguous) {
-        const ptrdiff_t bytes = m->count * (ptrdiff_t)sizeof(REAL) * (m->y ? 3 : 2);
-        m->kernel(m->out + begin, m->x + begin, m->y ? m->y + begin : NULL, m->s, end - begin, bytes > nnc_cpu_l3());
-        return;
-    }
-    REAL x[BLOCK], y[BLOCK], out[BLOCK];
-    for (ptrdiff_t i = begin; i < end; i += BLOCK) {
-        const ptrdiff_t n = end - i < BLOCK ? end - i : BLOCK;
-        for (ptrdiff_t j = 0; j < n; j++)
-            x[j] = m->x[(i + j) * m->x_s];
-        for (ptrdiff_t j = 0; m->y && j < n; j++)
-            y[j] = m->y[(i + j) * m->y_s];
-        m->kernel(out, x, y, m->s, n, 0);
-        for (ptrdiff_t j = 0; j < n; j++)
+    REAL x[BLOCK], y[BLOCK], z[BLOCK], out[BLOCK];
+    const int contiguous = m->out_s == 1 && m->x_s == 1 && (!m->y || m->y_s == 1) && (!m->z || m->z_s == 1);
+    const ptrdiff_t block = contiguous ? end - begin : BLOCK;
+    const ptrdiff_t bytes = m->count * (ptrdiff_t)sizeof(REAL) * (2 + (m->y != NULL) + (m->z != NULL));
+    for (ptrdiff_t i = begin; i < end; i += block) {
+        const ptrdiff_t n = end - i < block ? end - i : block;
+        const REAL *of_x = FN(side_by_side)(x, m->x, m->x_s, i, n, i == begin);
+        const REAL *of_y = FN(side_by_side)(y, m->y, m->y_s, i, n, i == begin);
+        const REAL *of_z = FN(side_by_side)(z, m->z, m->z_s, i, n, i == begin);
+        m->kernel(m->out_s == 1 ? m->out + i : out, of_x, of_y, m->z ? of_z : &m->s, n,
+                  contiguous && bytes > nnc_cpu_l3());
+        for (ptrdiff_t j = 0; m->out_s != 1 && j < n; j++)
             m->out[(i + j) * m->out_s] = out[j];
     }
 }
@@ -58,19 +65,23 @@ static nnc_status FN(run_map)(FN(map) m, int work) {
 
 /* clang-format off */
 #define ARRAY REAL *out, const REAL *x
-#define ARRAYS REAL *out, const REAL *x, const REAL *y
+#define ARRAYS ARRAY, const REAL *y
 #define SIZES_1 ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s
-#define SIZES_2 ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s, ptrdiff_t y_s
-#define MAP(op, y, s, y_s) (FN(map)){KERNELS->op, out, x, y, s, count, out_s, x_s, y_s}
-#define RUN(op, work, y, s, y_s) { return FN(run_map)(MAP(op, y, s, y_s), work); }
-#define NNC_UNARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, SIZES_1) RUN(op, work, NULL, 0, 0)
-#define NNC_UNARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, REAL s, SIZES_1) RUN(op, work, NULL, s, 0)
-#define NNC_BINARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, SIZES_2) RUN(op, work, y, 0, y_s)
-#define NNC_BINARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, REAL s, SIZES_2) RUN(op, work, y, s, y_s)
+#define SIZES_2 SIZES_1, ptrdiff_t y_s
+#define RUN(op, work, ...) { return FN(run_map)((FN(map)){KERNELS->op, out, x, __VA_ARGS__}, work); }
+#define NNC_UNARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, SIZES_1) \
+    RUN(op, work, NULL, NULL, 0, count, out_s, x_s, 0, 0)
+#define NNC_UNARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, REAL s, SIZES_1) \
+    RUN(op, work, NULL, NULL, s, count, out_s, x_s, 0, 0)
+#define NNC_BINARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, SIZES_2) \
+    RUN(op, work, y, NULL, 0, count, out_s, x_s, y_s, 0)
+#define NNC_BINARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, REAL s, SIZES_2) \
+    RUN(op, work, y, NULL, s, count, out_s, x_s, y_s, 0)
+#define NNC_TERNARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, const REAL *z, SIZES_2, ptrdiff_t z_s) \
+    RUN(op, work, y, z, 0, count, out_s, x_s, y_s, z_s)
 #include "../elementwise.inc"
 #undef SIZES_1
 #undef SIZES_2
-#undef MAP
 #undef RUN
 #undef ARRAY
 #undef ARRAYS
@@ -78,6 +89,7 @@ static nnc_status FN(run_map)(FN(map) m, int work) {
 #undef NNC_UNARY_SCALAR
 #undef NNC_BINARY
 #undef NNC_BINARY_SCALAR
+#undef NNC_TERNARY
 /* clang-format on */
 
 #endif

@@ -24,7 +24,7 @@ nnc_status PUBLIC(cross_entropy_forward)(REAL *L, const REAL *P, const ptrdiff_t
             if (K < 0 || K >= n) status = NNC_ERR_LABEL;
             p[i] = K < 0 || K >= n ? (REAL)__builtin_nan("") : P[K * P_rs + (i0 + i) * P_cs];
         }
-        KERNELS->log_forward(p, p, NULL, 0, w, 0);
+        KERNELS->log_forward(p, p, NULL, NULL, w, 0);
         for (ptrdiff_t i = 0; i < w; i++)
             L[(i0 + i) * L_s] = -p[i];
     }
@@ -43,7 +43,7 @@ nnc_status PUBLIC(cross_entropy_targets_forward)(REAL *L, const REAL *P, const R
             const REAL *target = Y + k * Y_rs + i0 * Y_cs;
             for (ptrdiff_t i = 0; i < w; i++)
                 p[i] = target[i * Y_cs] != 0 ? P[k * P_rs + (i0 + i) * P_cs] : 1;
-            KERNELS->log_forward(p, p, NULL, 0, w, 0);
+            KERNELS->log_forward(p, p, NULL, NULL, w, 0);
             for (ptrdiff_t i = 0; i < w; i++)
                 if (target[i * Y_cs] != 0) sum[i] -= target[i * Y_cs] * p[i];
         }

@@ -95,7 +95,7 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
     const REAL dL = (REAL)((fit->pass.fused ? -fit->options.lr : 1) / (double)c.batch_r);
     if (j1 <= j0) return;
     k->columns_exp_sum(dZ + j0, most + j0, sum + j0, Z + j0, n, j1 - j0, ld, ld);
-    k->log_forward(L + j0, sum + j0, NULL, 0, j1 - j0, 0);
+    k->log_forward(L + j0, sum + j0, NULL, NULL, j1 - j0, 0);
     for (ptrdiff_t j = j0; j < j1; j++)
         sum[j] = dL / sum[j];
     k->columns_scale(dZ + j0, dZ + j0, sum + j0, n, j1 - j0, ld, ld);

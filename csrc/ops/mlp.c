@@ -45,10 +45,10 @@ static void FN(activate)(const FN(pass) *p, ptrdiff_t l, REAL *Z, ptrdiff_t coun
     const FN(kernels) *k = p->k;
     switch (p->net->activation[l]) {
     case NNC_IDENTITY: return;
-    case NNC_RELU: k->relu_forward(Z, Z, NULL, 0, count, 0); return;
-    case NNC_LEAKY_RELU: k->leaky_relu_forward(Z, Z, NULL, p->net->slope, count, 0); return;
-    case NNC_SIGMOID: k->sigmoid_forward(Z, Z, NULL, 0, count, 0); return;
-    case NNC_TANH: k->tanh_forward(Z, Z, NULL, 0, count, 0); return;
+    case NNC_RELU: k->relu_forward(Z, Z, NULL, NULL, count, 0); return;
+    case NNC_LEAKY_RELU: k->leaky_relu_forward(Z, Z, NULL, &p->net->slope, count, 0); return;
+    case NNC_SIGMOID: k->sigmoid_forward(Z, Z, NULL, NULL, count, 0); return;
+    case NNC_TANH: k->tanh_forward(Z, Z, NULL, NULL, count, 0); return;
     }
 }
 
@@ -57,10 +57,10 @@ static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, cons
     const FN(kernels) *k = p->k;
     switch (p->net->activation[l]) {
     case NNC_IDENTITY: return;
-    case NNC_RELU: k->relu_backward(dA, dA, A, 0, count, 0); return;
-    case NNC_LEAKY_RELU: k->leaky_relu_backward(dA, dA, A, p->net->slope, count, 0); return;
-    case NNC_SIGMOID: k->sigmoid_backward(dA, dA, A, 0, count, 0); return;
-    case NNC_TANH: k->tanh_backward(dA, dA, A, 0, count, 0); return;
+    case NNC_RELU: k->relu_backward(dA, dA, A, NULL, count, 0); return;
+    case NNC_LEAKY_RELU: k->leaky_relu_backward(dA, dA, A, &p->net->slope, count, 0); return;
+    case NNC_SIGMOID: k->sigmoid_backward(dA, dA, A, NULL, count, 0); return;
+    case NNC_TANH: k->tanh_backward(dA, dA, A, NULL, count, 0); return;
     }
 }
 
@@ -140,15 +140,15 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
     for (ptrdiff_t i = i0; i < i1; i += k->tile_rows) {
         const ptrdiff_t end = i + k->tile_rows < i1 ? i + k->tile_rows : i1, count = (end - i) * m;
         if (first && momentum != 0) { /* v <- momentum v + g */
-            k->scale(D + i * m, D + i * m, NULL, momentum, count, 0);
-            k->scale(db + i, db + i, NULL, momentum, end - i, 0);
+            k->scale(D + i * m, D + i * m, NULL, &momentum, count, 0);
+            k->scale(db + i, db + i, NULL, &momentum, end - i, 0);
         }
         const ptrdiff_t from = (i - i0) * ahead.count / (i1 - i0), to = (end - i0) * ahead.count / (i1 - i0);
         const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
         FN(add_gradient)(p, l, D, db, input, r, i, end, !first || momentum != 0, part);
         if (last) {
-            k->sgd(W + i * m, W + i * m, D + i * m, lr, count, 0);
-            k->sgd(b + i, b + i, db + i, lr, end - i, 0);
+            k->sgd(W + i * m, W + i * m, D + i * m, &lr, count, 0);
+            k->sgd(b + i, b + i, db + i, &lr, end - i, 0);
         }
     }
 }

@@ -114,7 +114,7 @@ static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy)
             sum[i] = (job->finish == GRADIENT ? job->dL[(i0 + i) * job->dL_s] : 1) / sum[i];
         kernels->columns_scale(E.data, E.data, sum, n, w, E.rs, E.rs);
     } else
-        kernels->log_forward(sum, sum, NULL, 0, w, 0);
+        kernels->log_forward(sum, sum, NULL, NULL, w, 0);
     if (job->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)
@@ -137,7 +137,7 @@ static void FN(row)(FN(softmax) *job, ptrdiff_t i) {
     if (keep)
         kernels->row_scale(out, (job->finish == GRADIENT ? job->dL[i * job->dL_s] : 1) / sum, job->n);
     else
-        kernels->log_forward(&sum, &sum, NULL, 0, 1, 0);
+        kernels->log_forward(&sum, &sum, NULL, NULL, 1, 0);
     if (job->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < job->n; k++)
             out[k] = (z[k] - most) - sum;

@@ -34,6 +34,7 @@ typedef struct ufunc_row {
 #define SIGNATURE_unary_setting NULL, "rsr"
 #define SIGNATURE_binary NULL, "rrr"
 #define SIGNATURE_binary_setting NULL, "rrsr"
+#define SIGNATURE_ternary NULL, "rrrr"
 #define SIGNATURE_product "(n?,k),(k,p?)->(n?,p?)", "rrr"
 #define SIGNATURE_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrr"
 #define SIGNATURE_bias "(n,r),(n,1)->(n,r)", "rrr"
