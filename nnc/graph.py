@@ -24,6 +24,7 @@ from .vjps import MANY
 
 _LEAF = Rule("leaf", None, None, "", (), (), (), None, ())
 _apply = _engine.apply  # apply(rule, operands, params): the Node that results from Nodes, arrays and numbers
+_call = _engine.call  # call(rule, args, kwargs): the same of a NumPy function's arguments; or a function of its own
 
 # A graph of large arrays takes and gives back much memory. After a block of nearly 32 MB, the most that it counts, has
 # been freed once, glibc keeps that much for the next graph, where it would hand all pages back to be cleared anew.
@@ -247,31 +248,6 @@ def _restore(cls, op, inputs, params, value, grad, name):
 # ---- from a call to a node -----------------------------------------------------------------------------------------
 
 
-def _call(rule, args, kwargs):
-    """The same for a row or a function composed of rows, with the arguments as NumPy has them."""
-    if type(rule) is not Rule:
-        return rule(*args, **kwargs)
-    if rule.takes:
-        operands, params = rule.takes(*args, **kwargs)
-        return _apply(rule, operands, params)
-    n = len(rule.vjps)
-    return _apply(rule, args[:n], _params(rule, args[n:], kwargs) if kwargs or len(args) > n else {})
-
-
-def _params(rule, positional, keywords):
-    """The arguments that are no operands, by their names."""
-    if positional:
-        keywords = dict(zip(rule.params, positional, strict=False)) | keywords
-    for name, value in keywords.items():
-        if value is None:
-            return _params(rule, (), {name: value for name, value in keywords.items() if value is not None})
-        if name not in rule.params or name == "-":
-            known = ", ".join(p for p in rule.params if p != "-") or "none"
-            raise TypeError(f"{rule.name}: the argument {name!r} does not work on Nodes (operands come by position, "
-                            f"further arguments: {known})")  # fmt: skip
-    return keywords
-
-
 def _dispatch(table, function, args, kwargs):
     """What NumPy hands over."""
     if function in table:
@@ -354,7 +330,9 @@ def _unbroadcast(c, shape, lead):
         return np.add.reduce(c, 1, None, None, True)
     added = c.ndim - len(shape)
     if added:
-        c = np.add.reduce(c, tuple(range(lead, lead + added)))
+        c = np.add.reduce(c, lead if added == 1 else tuple(range(lead, lead + added)))
+        if c.shape == shape:
+            return c
     stretched = ()
     for i, n in enumerate(c.shape):
         if n != shape[i]:

@@ -2,7 +2,7 @@ r"""The table of operations: how each is computed, how its gradient flows back, 
 
 `nnc.graph` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
 row of the table (and a row of examples in tests/test_rules.py, where every row is held against finite differences);
-what takes more than a line stands in `nnc.vjps`.
+what takes more than a line stands in `nnc.vjps` and `nnc.shapes`.
 
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
 in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. Three rules hold:
@@ -25,37 +25,30 @@ from itertools import count
 
 import numpy as np
 
-from . import _direct, _engine, _explain, functional
+from . import _direct, _engine, _explain, functional, shapes
 from .vjps import (
     MANY,
     chosen,
-    concatenate_back,
     cross_entropy_back,
     cumsum_back,
+    einsum,
     einsum_arguments,
     einsum_back,
-    getitem,
-    getitem_back,
     log_softmax_back,
     matmul_left,
     matmul_right,
     mean,
     mean_back,
-    move_back,
     plus,
     power,
     power_base,
     power_exponent,
     prod_back,
     reduction,
-    reshape_back,
-    share,
     share_among,
     softmax_back,
     softmax_cross_entropy_back,
     spread,
-    stack_back,
-    take_back,
     times,
 )
 
@@ -73,6 +66,13 @@ class Rule:
     params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
     constants: tuple  # the places of the operands that cannot be Nodes
+
+    def refused(self, name):
+        """What to raise for an argument that Nodes cannot have; a positional one has no name but "-"."""
+        known = ", ".join(p for p in self.params if p != "-") or "none"
+        what = "a further argument by position" if name == "-" else f"the argument {name!r}"
+        return TypeError(f"{self.name}: {what} does not work on Nodes (operands come by position, "
+                         f"further arguments: {known})")  # fmt: skip
 
     def explained(self, error, operands):
         """What to raise in the place of an error that `forward` raised."""
@@ -98,7 +98,8 @@ def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, t
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
     constants = tuple(i for i, call in enumerate(calls) if call is None)
     calls = calls[0] if takes else calls  # of any number of arrays one entry tells all
-    forwards = [forward or _direct.OF.get(function, function) for function in functions]
+    forwards = [forward or _direct.OF.get(function) or getattr(function, "__wrapped__", function)
+                for function in functions]  # __wrapped__: NumPy's without the search for Nodes among the arguments
     RULES[name] = Rule(name, forwards[0], for_many, latex, calls, texts, tuple(params.split()), takes, constants)
     for function, forward in zip(functions, forwards, strict=True):
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
@@ -174,7 +175,7 @@ row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
-    takes=einsum_arguments, forward=lambda *arrays, subscripts: np.einsum(subscripts, *arrays))
+    takes=einsum_arguments, forward=lambda *arrays, subscripts: einsum(subscripts, *arrays))
 
 # ---- activations, softmax, losses
 
@@ -230,11 +231,11 @@ row("arctan2", np.arctan2, r"\arctan \frac{{0}}{{1}}",
     (lambda g, C, A, B: g * B / (A * A + B * B), r"{g} \circ \frac{{1}}{{0}^2 + {1}^2}"),
     (lambda g, C, A, B: -g * A / (A * A + B * B), r"-{g} \circ \frac{{0}}{{0}^2 + {1}^2}"))
 row("maximum", np.maximum, r"\max({0}, {1})",
-    (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{0} > {1}}"),
-    (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{1} > {0}}"))
+    (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{0} > {1}}"),
+    (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{1} > {0}}"))
 row("minimum", np.minimum, r"\min({0}, {1})",
-    (lambda g, C, A, B: share(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
-    (lambda g, C, A, B: share(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
+    (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
+    (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
 row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
     (lambda g, C, where, A, B: chosen(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
     (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"))
@@ -252,28 +253,34 @@ row("max", (np.max, np.amax), r"\max {0}", (share_among, r"{g} \circ \delta_{{0}
     params="axis - keepdims", forward=reduction(np.maximum))
 row("min", (np.min, np.amin), r"\min {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}"),
     params="axis - keepdims", forward=reduction(np.minimum))
-row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j"), params="axis")
+row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j"), params="axis",
+    forward=lambda A, axis=None: A.cumsum(axis))
 
 # ---- shapes
 
-row("reshape", np.reshape, r"\mathrm{reshape}({0})", (reshape_back, r"\mathrm{reshape}({g})"),
+row("reshape", np.reshape, r"\mathrm{reshape}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"),
     params="shape", forward=lambda A, shape: A.reshape(shape))
-row("ravel", np.ravel, r"\mathrm{ravel}({0})", (reshape_back, r"\mathrm{reshape}({g})"))
-row("squeeze", np.squeeze, r"\mathrm{squeeze}({0})", (reshape_back, r"\mathrm{reshape}({g})"), params="axis")
-row("expand_dims", np.expand_dims, "{0}", (reshape_back, r"\mathrm{reshape}({g})"), params="axis")
+row("ravel", np.ravel, r"\mathrm{ravel}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"))
+row("squeeze", np.squeeze, r"\mathrm{squeeze}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"), params="axis")
+row("expand_dims", np.expand_dims, "{0}", (shapes.reshape_back, r"\mathrm{reshape}({g})"), params="axis")
 row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), params="shape")
-row("transpose", np.transpose, "{0}^T", (move_back(np.transpose), "{g}^T"),
+row("transpose", np.transpose, "{0}^T", (shapes.transpose_back, "{g}^T"),
     params="axes", forward=lambda A, axes=None: A.transpose(axes))
-row("swapaxes", np.swapaxes, "{0}^T", (move_back(np.swapaxes), "{g}^T"), params="axis1 axis2")
-row("moveaxis", np.moveaxis, "{0}^T", (move_back(np.moveaxis), "{g}^T"), params="source destination")
-row("getitem", getitem, "{0}[i]", (getitem_back, r"\mathrm{scatter}({g})"), params="index")
-for function, params in {np.take: "indices axis", np.take_along_axis: "indices axis", np.diagonal: "offset axis1 axis2",
-                         np.flip: "axis", np.roll: "shift axis", np.rot90: "k axes", np.tile: "reps",
-                         np.repeat: "repeats axis"}.items():
-    row(function.__name__, function, r"\mathrm{" + function.__name__.replace("_", r"\_") + "}({0})",
-        (take_back(function), r"\mathrm{scatter}({g})"), params=params)
-row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(concatenate_back), "{g}[i]"),
+row("swapaxes", np.swapaxes, "{0}^T", (shapes.swapaxes_back, "{g}^T"),
+    params="axis1 axis2", forward=lambda A, axis1, axis2: A.swapaxes(axis1, axis2))
+row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="source destination")
+row("getitem", shapes.getitem, "{0}[i]", (shapes.getitem_back, r"\mathrm{scatter}({g})"), params="index")
+for name, params, forward in (
+    ("take", "indices axis", lambda A, indices, axis=None: A.take(indices, axis)),
+    ("take_along_axis", "indices axis", None),
+    ("diagonal", "offset axis1 axis2", lambda A, offset=0, axis1=0, axis2=1: A.diagonal(offset, axis1, axis2)),
+    ("flip", "axis", None), ("roll", "shift axis", None), ("rot90", "k axes", None), ("tile", "reps", None),
+    ("repeat", "repeats axis", lambda A, repeats, axis=None: A.repeat(repeats, axis)),
+):
+    row(name, getattr(np, name), r"\mathrm{" + name.replace("_", r"\_") + "}({0})",
+        (getattr(shapes, name + "_back"), r"\mathrm{scatter}({g})"), params=params, forward=forward)
+row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(shapes.concatenate_back), "{g}[i]"),
     takes=lambda xs, axis=0: (xs, {"axis": axis} if axis else {}) if axis is not None else (map(np.ravel, xs), {}),
     forward=lambda *arrays, axis=0: np.concatenate(arrays, axis))
-row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(stack_back), "{g}[i]"),
-    takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=lambda *arrays, axis: np.stack(arrays, axis))
+row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(shapes.stack_back), "{g}[i]"),
+    takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=shapes.stack)

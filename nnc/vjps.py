@@ -4,29 +4,14 @@
 and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the vjp of the i-th.
 """
 
-from functools import partial
+from functools import lru_cache
 
 import numpy as np
 
 from . import _direct, _engine
+from .shapes import axes_of, from_end, reshape_back
 
 MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
-
-
-def _axes(axis, A):
-    """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
-    if axis is None or not A.ndim:
-        return list(range(A.ndim))
-    return [a % A.ndim for a in axis] if isinstance(axis, tuple) else [axis % A.ndim]
-
-
-def _from_end(axis, A):
-    return axis if axis < 0 else axis - A.ndim
-
-
-def _leading(g, C):
-    """The shape of the axes that g has in front of C's."""
-    return g.shape[: g.ndim - C.ndim]
 
 
 def times(g, A, s=1):
@@ -56,18 +41,21 @@ def chosen(g, mask):
     return _engine.relu_backward(np.asarray(g, order="C"), np.asarray(mask, g.dtype))
 
 
+def kept(g, A, axis=None, keepdims=False):
+    """g with the axes that a reduction of A has taken away, each of length 1; a number goes everywhere as it is."""
+    if keepdims or not g.ndim:
+        return g
+    axes = axes_of(axis, A)
+    shape, lead = list(g.shape), g.ndim + len(axes) - A.ndim
+    for a in sorted(axes):
+        shape.insert(lead + a, 1)
+    return g.reshape(shape)
+
+
 def spread(g, A, axis=None, keepdims=False):
     """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
-    shape = A.shape
-    if g.ndim:  # a number goes everywhere by itself
-        kept = list(g.shape)
-        if not keepdims:
-            axes = _axes(axis, A)
-            lead = g.ndim + len(axes) - A.ndim
-            for a in sorted(axes):
-                kept.insert(lead + a, 1)
-            g = g.reshape(kept)
-        shape = (*kept[: len(kept) - A.ndim], *shape)
+    g = kept(g, A, axis, keepdims)
+    shape = g.shape[: max(g.ndim - A.ndim, 0)] + A.shape
     if A.size > 4096:
         return np.broadcast_to(g, shape)  # costs no memory, but 3 microseconds
     out = np.empty(shape, g.dtype)
@@ -75,18 +63,15 @@ def spread(g, A, axis=None, keepdims=False):
     return out
 
 
-def share(g, A, B):
-    """The part of g that goes to A in max(A, B): all where A is greater, half at a tie."""
-    c = chosen(g, A >= B)
-    tie = A == B
-    return np.where(tie, c / 2, c) if tie.any() else c
-
-
 def share_among(g, C, A, axis=None, keepdims=False):
     """g goes to the greatest (least) numbers of A, in equal parts where there are several."""
-    top = A == spread(C, A, axis, keepdims)
-    number = np.maximum(np.add.reduce(top, axis, keepdims=True), 1).astype(A.dtype)
-    return chosen(spread(g, A, axis, keepdims) / number, top)
+    top = A == kept(C, A, axis, keepdims)
+    if not g.ndim:
+        out = np.zeros(A.shape, g.dtype)
+        out[top] = g / (np.count_nonzero(top) or 1)
+        return out
+    number = np.maximum(np.add.reduce(top, axis, A.dtype, None, True), 1)
+    return chosen(kept(g, A, axis, keepdims) / number, top)
 
 
 def reduction(ufunc):
@@ -107,8 +92,10 @@ def mean_back(g, C, A, axis=None, keepdims=False):
 
 
 def prod_back(g, C, A, axis=None, keepdims=False):
-    """Each number gets the product of all others, without a division: numbers may be 0."""
-    axes = _axes(axis, A)
+    """Each number gets the product of all others, without a division where that or the number may be 0."""
+    if C.ndim == 0 and 1e-30 < abs(C) < np.inf:
+        return kept(g, A, axis, keepdims) * (C / A)
+    axes = axes_of(axis, A)
     order = [i for i in range(A.ndim) if i not in axes] + axes
     line = A.transpose(order)
     flat = line.reshape(line.shape[: A.ndim - len(axes)] + (-1,))
@@ -121,85 +108,47 @@ def prod_back(g, C, A, axis=None, keepdims=False):
 
 def cumsum_back(g, C, A, axis=None):
     """Each number went into every sum from its own place on."""
-    axis = -1 if axis is None else _from_end(axis, A)
-    return reshape_back(np.flip(np.cumsum(np.flip(g, axis), axis), axis), C, A)
+    axis = -1 if axis is None else from_end(axis, A)
+    backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
+    return reshape_back(np.add.accumulate(g[backwards], axis)[backwards], C, A)
 
 
-def reshape_back(g, C, A, **params):
-    return g.reshape(_leading(g, C) + A.shape)
-
-
-def move_back(move):
-    """For functions that put axes in another order."""
-
-    def vjp(g, C, A, **params):
-        if A.ndim == 2 and not params:
-            return g.swapaxes(-1, -2)
-        order = move(np.empty(range(A.ndim)), **params).shape  # where each axis came from, as axis i is of length i
-        lead = g.ndim - A.ndim
-        return g.transpose(*range(lead), *[lead + i for i in sorted(range(A.ndim), key=order.__getitem__)])
-
-    return vjp
-
-
-def take_back(take):
-    """For functions that pick numbers: g goes back to where they came from, and adds up where one was picked twice."""
-
-    def vjp(g, C, A, **params):
-        places = take(np.arange(A.size).reshape(A.shape), **params)
-        lead = _leading(g, C)
-        out = np.zeros(lead + A.shape, g.dtype)
-        np.add.at(out.reshape(lead + (A.size,)), (..., places.ravel()), g.reshape(lead + (places.size,)))
-        return out
-
-    return vjp
-
-
-def getitem(A, index):
-    return A[index]
-
-
-PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
-
-
-def getitem_back(g, C, A, index):
-    if not PICKS_NOTHING_TWICE.issuperset(map(type, index)):
-        return take_back(getitem)(g, C, A, index=index)
-    lead = _leading(g, C)
-    out = np.zeros(lead + A.shape, g.dtype)
-    out[(slice(None),) * len(lead) + index] = g
-    return out
-
-
-def concatenate_back(i):
-    return partial(_engine.part, i)
-
-
-def stack_back(i):
-    return lambda g, C, *arrays, axis=0: g.take(i, _from_end(axis, C))
+einsum = np.einsum.__wrapped__  # without the search for Nodes among the arguments, which takes a microsecond
 
 
 def einsum_arguments(subscripts, *arrays):
-    """Subscripts as np.einsum wants them, with the letters of the result spelled out."""
+    return arrays, {"subscripts": _spelled_out(subscripts)}
+
+
+@lru_cache
+def _spelled_out(subscripts):
+    """Subscripts as np.einsum wants them, with the letters of the result."""
     terms, arrow, out = subscripts.replace(" ", "").partition("->")
     if "." in terms or any(len(set(term)) < len(term) for term in terms.split(",")):
         raise TypeError(f"np.einsum: {subscripts!r} has dots or a letter twice in one operand, which Nodes cannot have")
     if not arrow:
         out = "".join(sorted(letter for letter in set(terms) - {","} if terms.count(letter) == 1))
-    return arrays, {"subscripts": f"{terms}->{out}"}
+    return f"{terms}->{out}"
+
+
+@lru_cache
+def _einsum_of(i, subscripts):
+    """The subscripts of the i-th operand's gradient, and the axes of this operand that are summed by themselves."""
+    terms, _, out = subscripts.partition("->")
+    terms = terms.split(",")
+    mine = terms.pop(i)
+    alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
+    terms += ["".join(mine[k] for k in alone)] if alone else []
+    return f"{','.join(['...' + out, *terms])}->...{mine}", tuple(alone)
 
 
 def einsum_back(i):
-    """The same sum with g in the place of the i-th operand; a letter that only this one has was summed by itself."""
+    """The same sum with g in the place of the i-th operand; along a letter that is only there, g is repeated."""
 
     def vjp(g, C, *arrays, subscripts):
-        terms, _, out = subscripts.partition("->")
-        terms = terms.split(",")
-        mine, others = terms.pop(i), [*arrays[:i], *arrays[i + 1 :]]
-        alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
-        terms.append("".join(mine[k] for k in alone))
-        others.append(np.ones([arrays[i].shape[k] for k in alone], g.dtype))
-        return np.einsum(f"{','.join(['...' + out, *terms])}->...{mine}", g, *others)
+        subscripts, alone = _einsum_of(i, subscripts)
+        ones = [np.ones([arrays[i].shape[k] for k in alone], g.dtype)] if alone else []
+        return einsum(subscripts, g, *arrays[:i], *arrays[i + 1 :], *ones)
 
     return vjp
 
@@ -246,14 +195,14 @@ def power_exponent(g, C, A, B):
 
 
 def softmax_back(g, P, Z, axis=0):
-    axis = _from_end(axis, Z)
+    axis = from_end(axis, Z)
     if axis == -2 and g.ndim == 2:
         return _direct.softmax_backward_columns(g, P)
     return _engine.softmax_backward(g, P, axis=axis)
 
 
 def log_softmax_back(g, C, Z, axis=0):
-    return g - np.exp(C) * np.add.reduce(g, _from_end(axis, Z), keepdims=True)
+    return g - np.exp(C) * np.add.reduce(g, from_end(axis, Z), keepdims=True)
 
 
 def cross_entropy_back(g, L, P, y):

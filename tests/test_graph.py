@@ -42,6 +42,26 @@ def test_ties_of_max_and_min_are_split_evenly(f):
     x = Node(np.array([[7.0, 7.0, 1.0, 7.0], [1.0, 1.0, 1.0, 1.0]]))
     f(x, axis=1).backward(np.array([3.0, 8.0]))
     np.testing.assert_array_equal(x.grad, [[1, 1, 0, 1] if f is np.max else [0, 0, 3, 0], [2, 2, 2, 2]])
+    f(x).backward(6.0)
+    np.testing.assert_array_equal(x.grad, [[2, 2, 0, 2], 4 * [0]] if f is np.max else [[0, 0, 1.2, 0], 4 * [1.2]])
+
+
+def test_no_product_of_the_others_is_lost_where_the_whole_is_out_of_range():
+    x = Node([1e-200, 1e-200, 3.0])
+    np.prod(x).backward()
+    np.testing.assert_allclose(x.grad, [3e-200, 3e-200, 0], rtol=1e-15)
+    x = Node([1e200, 1e200, 3.0])
+    with np.errstate(over="ignore"):
+        np.prod(x).backward()
+    np.testing.assert_allclose(x.grad, [3e200, 3e200, np.inf], rtol=1e-15)
+
+
+def test_an_axis_of_none_is_what_it_is_in_numpy():
+    x, places = Node(away(2, 3)), np.array([5, 0])
+    picked = np.take_along_axis(x, places, axis=None)
+    np.testing.assert_array_equal(picked.value, np.take_along_axis(x.value, places, axis=None))
+    assert np.sum(x, axis=None, dtype=None, out=None).value == np.sum(x.value)
+    assert np.max(x, None, None).value == np.max(x.value)
 
 
 def test_relu_and_abs_at_zero():

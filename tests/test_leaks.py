@@ -100,6 +100,16 @@ FAILING = {
     "apply, constant": lambda: np.where(nnc.Node(X), X, X),
     "apply, constants": lambda: nnc._engine.apply(replace(RULES["add"], constants=[]), (nnc.Node(X), X)),
     "apply, no rule": lambda: nnc._engine.apply(None, (nnc.Node(X), X)),
+    "call, no arguments": lambda: nnc._engine.call(RULES["sum"], X, {}),
+    "call, no rule": lambda: nnc._engine.call(None, (nnc.Node(X),), {}),
+    "call, refused by name": lambda: np.sum(nnc.Node(X), dtype=np.float32),
+    "call, refused by place": lambda: np.sum(nnc.Node(X), 0, np.float32),
+    "call, a rule that refuses nothing": lambda: nnc._engine.call(replace(RULE, params=None), (nnc.Node(X), X, X), {}),
+    "call, operands": lambda: np.stack([nnc.Node(X), X[0]]),
+    "call, a rule that takes nothing": lambda: nnc._engine.call(
+        replace(RULES["stack"], takes=lambda arrays: None), ([nnc.Node(X)],), {}
+    ),
+    "call, composed": lambda: np.dot(nnc.Node(X), X[None]),
     "part, no array": lambda: nnc._engine.part(0, X, X),
     "part, axis": lambda: nnc._engine.part(0, X, X, X, axis="0"),
     "part, lengths": lambda: nnc._engine.part(1, X, X, X, X),
@@ -121,6 +131,9 @@ WORKING = {
     "graph, direct": lambda: nnc.softmax_cross_entropy(nnc.linear(nnc.Node(W), X, W[:, :1]), Y).mean().backward(),
     "graph, arguments": lambda: nnc.Node(X).sum(axis=0).backward(X[0]),
     "graph, copies": lambda: copy.deepcopy(np.exp(nnc.Node(X))).backward(X),
+    "call, by place and name": lambda: np.sum(nnc.Node(X), 0, None, keepdims=True).backward(X[:1]),
+    "call, of many": lambda: np.stack([nnc.Node(X), X], axis=1),
+    "call, composed": lambda: np.clip(nnc.Node(X), 0, 1),
     "graph, concatenate": lambda: np.concatenate([nnc.Node(X), nnc.Node(X)], axis=1).backward(1),
     "graph, a cycle": lambda: cycle(),
     "engine": engine(),
@@ -191,6 +204,7 @@ def references():
     """Of every array and object that the calls above are given."""
     given = [X, Y, X_WRONG, Y_WRONG, Y_LONG, TARGETS_WRONG, net, t, SPOILT, *t.Z, *t.A]
     given += [Z, HUGE, DIRECT_LOSS, nnc._engine.matmul, repeat, RULE, RULE.forward, RULE.constants, RULE.vjps]
+    given += [RULES["sum"].params, RULES["sum"].takes, RULES["stack"].takes, *RULES["sum"].params, np.float32]
     given += [*net.weights, *net.biases, *SPOILT.weights, *SPOILT.biases, *ENGINE.values(), np.dtype("f4"), None]
     return [sys.getrefcount(thing) for thing in given]
 

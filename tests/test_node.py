@@ -105,6 +105,33 @@ def test_many_numbers_may_have_a_way_of_their_own():
     np.testing.assert_array_equal(np.tanh(Node(np.zeros(MANY))).value, 0)
 
 
+def test_call():
+    """A NumPy function's arguments: operands first, then params by place or name."""
+    rule = replace(RULES["sum"], params=("a", "-", "c"), forward=lambda A, **params: A * 2)
+    x = Node(away(2, 3))
+    for args, keywords, params in (
+        ((x,), {}, {}), ((x, 1), {}, {"a": 1}), ((x, None, None, 3), {}, {"a": None, "c": 3}),
+        ((x, 1), {"c": 2, "out": None, "-": None}, {"a": 1, "c": 2}), ((x,), {"a": 5}, {"a": 5}),
+        ((x, 1, None, 2, "more than there are"), {}, {"a": 1, "c": 2}),
+    ):  # fmt: skip
+        y = _engine.call(rule, args, keywords)
+        assert y.params == params and y.inputs == (x,) and y.op == "sum"
+        np.testing.assert_array_equal(y.value, 2 * x.value)
+    for args, keywords, said in (
+        ((x, 1, 2), {}, "a further argument by position"), ((x,), {"-": 1}, "a further argument by position"),
+        ((x,), {"out": 1}, "the argument 'out'"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"sum: {said} does not work on Nodes .* further arguments: a, c"):
+            _engine.call(rule, args, keywords)
+    assert _engine.call(lambda *args, **keywords: (args, keywords), (x, 1), {"c": 2}) == ((x, 1), {"c": 2})
+    many = replace(RULES["stack"], takes=lambda xs, **params: (xs, params), forward=lambda *arrays, **params: arrays[1])
+    y = _engine.call(many, ([1.0, x],), {"axis": 7})
+    assert y.inputs == (1.0, x) and y.params == {"axis": 7} and y.op == "stack"
+    for wrong in ((rule, [x], {}), (rule, (x,), None), (rule, (x,))):
+        with pytest.raises(TypeError, match="a tuple of arguments, a dict of keywords"):
+            _engine.call(*wrong)
+
+
 def test_part():
     """The gradient of concatenate: views, along any axis, also behind axes that the joined array does not have."""
     A, B = away(2, 3), away(2, 1)

@@ -54,7 +54,8 @@ NN = {  # nnc's primitives in JAX
 }
 
 
-THEIR_FAULTS = {"where": 1, "prod": -2}  # the examples before those with which autograd has its difficulties
+# The examples before those with which autograd has its difficulties.
+THEIR_FAULTS = {"where": 1, "prod": -2, "transpose": -2, "tile": 1, "repeat": 2}
 
 
 def their_function(library, name):

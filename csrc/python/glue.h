@@ -57,6 +57,7 @@ PyObject *nnc_direct(PyObject *module, PyObject *args);
 PyObject *nnc_ancestors(PyObject *module, PyObject *last);
 PyObject *nnc_flow(PyObject *module, PyObject *args);
 PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *nnc_call(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_part(PyObject *module, PyObject *args, PyObject *keywords);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *nnc_bad_targets(PyObject *module, PyObject *args);

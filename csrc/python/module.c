@@ -98,6 +98,9 @@ static PyMethodDef methods[] = {
     {"flow", nnc_flow, METH_VARARGS,
      "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; nnc.graph "
      "says more."},
+    {"call", (PyCFunction)(void (*)(void))nnc_call, METH_FASTCALL,
+     "call(rule, args, keywords): the same for the arguments of a NumPy function. A function in the place of a rule is "
+     "called itself."},
     {"part", (PyCFunction)(void (*)(void))nnc_part, METH_VARARGS | METH_KEYWORDS,
      "part(i, g, joined, *arrays, axis=0): the part of g, a view, that flows back to the i-th of the arrays."},
     {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,

@@ -1,0 +1,167 @@
+"""What flows back through operations that compute nothing: those that move numbers, pick some, repeat and join them.
+
+``take_back(g, C, A, ...)`` is dJ/dA for C = np.take(A, ...) and g = dJ/dC, and so on; `nnc.rules` says what g may be,
+and what a vjp may return. g may have further axes in front of C's own, so all axes are counted from the end.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from . import _engine
+
+
+def axes_of(axis, A):
+    """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
+    if axis is None or not A.ndim:
+        return list(range(A.ndim))
+    return [a % A.ndim for a in axis] if isinstance(axis, tuple) else [axis % A.ndim]
+
+
+def from_end(axis, A):
+    return axis if axis < 0 else axis - A.ndim
+
+
+def all_from_end(axis, A):
+    """The same of one or several axes."""
+    return from_end(axis, A) if isinstance(axis, int) else tuple([from_end(a, A) for a in np.atleast_1d(axis).tolist()])
+
+
+def _leading(g, C):
+    """The shape of the axes that g has in front of C's."""
+    return g.shape[: g.ndim - C.ndim]
+
+
+def reshape_back(g, C, A, **params):
+    return g.reshape(_leading(g, C) + A.shape)
+
+
+def transpose_back(g, C, A, axes=None):
+    if axes is None:
+        return g.T if g.ndim == C.ndim else g.transpose(*range(g.ndim - A.ndim), *range(g.ndim)[: -A.ndim - 1 : -1])
+    lead, axes = g.ndim - A.ndim, axes_of(tuple(axes), A)
+    return g.transpose(*range(lead), *[lead + axes.index(d) for d in range(A.ndim)])
+
+
+def swapaxes_back(g, C, A, axis1, axis2):
+    return g.swapaxes(from_end(axis1, A), from_end(axis2, A))
+
+
+def moveaxis_back(g, C, A, source, destination):
+    return np.moveaxis(g, all_from_end(destination, A), all_from_end(source, A))
+
+
+def take_back(g, C, A, indices, axis=None):
+    indices, lead = np.asarray(indices, np.intp), _leading(g, C)
+    out = np.zeros(lead + A.shape, g.dtype)
+    if axis is None:
+        np.add.at(out.reshape(lead + (A.size,)), (..., indices), g)
+    else:
+        before = len(lead) + axis % A.ndim
+        np.add.at(out, (*[slice(None)] * before, indices) if before else indices, g)
+    return out
+
+
+def take_along_axis_back(g, C, A, indices, axis=-1):
+    if axis is None:
+        return take_back(g, C, A, indices)
+    places = [np.arange(n).reshape(-1, *[1] * (A.ndim - 1 - d)) for d, n in enumerate(A.shape)]
+    places[axis] = indices
+    out = np.zeros(_leading(g, C) + A.shape, g.dtype)
+    np.add.at(out, (..., *places), g)
+    return out
+
+
+def diagonal_back(g, C, A, offset=0, axis1=0, axis2=1):
+    """In a matrix of n rows and m columns, laid out row by row, the diagonal has a number every m + 1 places."""
+    n, m = A.shape[axis1], A.shape[axis2]
+    start = max(-offset, 0) * m + max(offset, 0)
+    out = np.zeros((*g.shape[:-1], n * m), g.dtype)
+    out[..., start : start + C.shape[-1] * (m + 1) : m + 1] = g
+    out, axes = out.reshape(*g.shape[:-1], n, m), (from_end(axis1, A), from_end(axis2, A))
+    return out if axes == (-2, -1) else np.moveaxis(out, (-2, -1), axes)
+
+
+def flip_back(g, C, A, axis=None):
+    axes = axes_of(axis, A)
+    return g[(..., *[slice(None, None, -1) if d in axes else slice(None) for d in range(A.ndim)])]
+
+
+def roll_back(g, C, A, shift, axis=None):
+    if axis is None:
+        return roll_back(g.reshape(_leading(g, C) + (A.size,)), A.ravel(), A.ravel(), shift, 0).reshape(g.shape)
+    if not (isinstance(shift, int) and isinstance(axis, int)):
+        return np.roll(g, np.negative(shift), all_from_end(axis, A))
+    axis, shift = from_end(axis, A), shift % (A.shape[axis] or 1)
+    behind = [slice(None)] * (-1 - axis)
+    return np.concatenate((g[(..., slice(shift, None), *behind)], g[(..., slice(shift), *behind)]), axis)
+
+
+def rot90_back(g, C, A, k=1, axes=(0, 1)):
+    first, second = axes
+    return np.rot90(g, -k, (from_end(first, A), from_end(second, A)))
+
+
+def tile_back(g, C, A, reps):
+    """The sum over all tiles: each axis of C is one that counts them and one within a tile."""
+    lead, sizes = _leading(g, C), (1,) * (C.ndim - A.ndim) + A.shape
+    split = [n for whole, size in zip(C.shape, sizes, strict=True) for n in (whole // (size or 1), size)]
+    tiles = g.reshape(*lead, *split)
+    return np.add.reduce(tiles, tuple(range(len(lead), tiles.ndim, 2))).reshape(lead + A.shape)
+
+
+def repeat_back(g, C, A, repeats, axis=None):
+    if not isinstance(repeats, int):
+        return picked_back(np.repeat)(g, C, A, repeats=repeats, axis=axis)
+    if axis is None:
+        return np.add.reduce(g.reshape(*_leading(g, C), *A.shape, repeats), -1)
+    before = g.ndim + from_end(axis, A)
+    return np.add.reduce(g.reshape(*g.shape[:before], A.shape[axis], repeats, *g.shape[before + 1 :]), before + 1)
+
+
+def picked_back(pick):
+    """For functions that pick numbers in any way: g goes back to where they came from, and adds up."""
+
+    def vjp(g, C, A, **params):
+        places, lead = pick(np.arange(A.size).reshape(A.shape), **params), _leading(g, C)
+        out = np.zeros(lead + A.shape, g.dtype)
+        np.add.at(out.reshape(lead + (A.size,)), (..., places.ravel()), g.reshape(lead + (places.size,)))
+        return out
+
+    return vjp
+
+
+def getitem(A, index):
+    return A[index]
+
+
+PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
+
+
+def getitem_back(g, C, A, index):
+    lead = _leading(g, C)
+    out = np.zeros(lead + A.shape, g.dtype)
+    if PICKS_NOTHING_TWICE.issuperset(map(type, index)):
+        out[(slice(None),) * len(lead) + index] = g
+    elif not lead:
+        np.add.at(out, index, g)
+    else:  # where several arrays pick, the places of g's axes are another matter
+        out = picked_back(getitem)(g, C, A, index=index)
+    return out
+
+
+def concatenate_back(i):
+    return partial(_engine.part, i)
+
+
+def stack(*arrays, axis=0):
+    if axis == 0:
+        try:
+            return np.array(arrays)  # the same, two microseconds sooner
+        except ValueError:
+            pass  # np.stack says better what is wrong
+    return np.stack(arrays, axis)
+
+
+def stack_back(i):
+    return lambda g, C, *arrays, axis=0: g[(..., i, *[slice(None)] * (-1 - from_end(axis, C)))]
