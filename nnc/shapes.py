@@ -4,6 +4,7 @@
 and what a vjp may return. g may have further axes in front of C's own, so all axes are counted from the end.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -51,14 +52,31 @@ def moveaxis_back(g, C, A, source, destination):
     return np.moveaxis(g, all_from_end(destination, A), all_from_end(source, A))
 
 
+FEW = 500  # numbers below which the shortest call of np.add.at is the fastest; above, it is one with flat places
+
+
 def take_back(g, C, A, indices, axis=None):
+    """In A, flat, the k-th entry of the i-th row along the axis is at (i n + k) m, and m numbers follow from there."""
     indices, lead = np.asarray(indices, np.intp), _leading(g, C)
-    out = np.zeros(lead + A.shape, g.dtype)
-    if axis is None:
-        np.add.at(out.reshape(lead + (A.size,)), (..., indices), g)
-    else:
+    if axis is not None and (g.size < FEW or g.ndim == A.ndim == 1):
+        out = np.zeros(lead + A.shape, g.dtype)
         before = len(lead) + axis % A.ndim
         np.add.at(out, (*[slice(None)] * before, indices) if before else indices, g)
+        return out
+    d, shape = (0, (A.size,)) if axis is None else (axis % A.ndim, A.shape)
+    rows, n, m = math.prod(shape[:d]), shape[d], math.prod(shape[d + 1 :])
+    first = np.arange(rows)[:, None] * n + indices.ravel() % n
+    return _put(g, C, A, first[:, :, None] * m + np.arange(m))
+
+
+def _put(g, C, A, places):
+    """The numbers of g at these places of A, flat; where two meet they add up."""
+    lead = _leading(g, C)
+    out = np.zeros(lead + A.shape, g.dtype)
+    if lead:
+        np.add.at(out.reshape(lead + (A.size,)), (..., places.ravel()), g.reshape(lead + (places.size,)))
+    else:
+        np.add.at(out.reshape(-1), places.ravel(), g.ravel())
     return out
 
 
@@ -120,15 +138,8 @@ def repeat_back(g, C, A, repeats, axis=None):
 
 
 def picked_back(pick):
-    """For functions that pick numbers in any way: g goes back to where they came from, and adds up."""
-
-    def vjp(g, C, A, **params):
-        places, lead = pick(np.arange(A.size).reshape(A.shape), **params), _leading(g, C)
-        out = np.zeros(lead + A.shape, g.dtype)
-        np.add.at(out.reshape(lead + (A.size,)), (..., places.ravel()), g.reshape(lead + (places.size,)))
-        return out
-
-    return vjp
+    """For functions that pick numbers in any way: g goes back to where they came from."""
+    return lambda g, C, A, **params: _put(g, C, A, pick(np.arange(A.size).reshape(A.shape), **params))
 
 
 def getitem(A, index):
@@ -139,14 +150,14 @@ PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
 
 
 def getitem_back(g, C, A, index):
-    lead = _leading(g, C)
+    lead, picks = _leading(g, C), not PICKS_NOTHING_TWICE.issuperset(map(type, index))
+    if picks and (lead or A.ndim > 1 and g.size >= FEW and 4 * g.size > A.size):
+        return picked_back(getitem)(g, C, A, index=index)
     out = np.zeros(lead + A.shape, g.dtype)
-    if PICKS_NOTHING_TWICE.issuperset(map(type, index)):
-        out[(slice(None),) * len(lead) + index] = g
-    elif not lead:
+    if picks:
         np.add.at(out, index, g)
-    else:  # where several arrays pick, the places of g's axes are another matter
-        out = picked_back(getitem)(g, C, A, index=index)
+    else:
+        out[(slice(None),) * len(lead) + index] = g
     return out
 
 

@@ -46,6 +46,7 @@ REDUCED = [
     (away(2, 3, 4), {"axis": 1}),
     (away(1, 4), {"keepdims": True}),
 ]
+OFTEN = np.array([[3, -1, 3, 0], [0, 6, -7, 3]])
 CONSTANT = {"leaky_relu": [1], "cross_entropy": [1], "softmax_cross_entropy": [1], "where": [0]}
 
 EXAMPLES = {  # row -> a list of (operand, ..., [params])
@@ -146,6 +147,7 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
             (np.int64(1), -1),
         )
     ]
+    + [(away(9, 80), {"index": (OFTEN,)})]  # many are another way
     + [(away(2, 3, 4), {"index": (np.array([0, 0]), slice(None), np.array([1, 1]))}), (away(2), {"index": ()})],
     "take": [
         (away(3, 4), {"indices": np.array([0, 0, 2]), "axis": 1}),
@@ -153,6 +155,9 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(3, 2, 4), {"indices": [[1, -1], [2, 1]], "axis": 0}),
         (away(3, 4), {"indices": 1, "axis": -2}),
         (away(3, 4), {"indices": np.array([True, False]), "axis": 0}),
+        (away(6), {"indices": [1, 1, -2], "axis": 0}),
+        (away(6), {"indices": [[1, 1], [-2, 0]], "axis": 0}),
+        *[(away(9, 10, 7), {"indices": OFTEN, "axis": axis}) for axis in (0, 1, -1)],  # many are another way
     ],
     "take_along_axis": [
         (away(3, 4), {"indices": np.array([[0, 0], [1, 2], [3, 3]]), "axis": 1}),
