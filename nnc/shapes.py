@@ -49,7 +49,11 @@ def swapaxes_back(g, C, A, axis1, axis2):
 
 
 def moveaxis_back(g, C, A, source, destination):
-    return np.moveaxis(g, all_from_end(destination, A), all_from_end(source, A))
+    if not (isinstance(source, int) and isinstance(destination, int)):
+        return np.moveaxis(g, all_from_end(destination, A), all_from_end(source, A))
+    order = list(range(g.ndim))
+    order.insert(g.ndim + from_end(source, A), order.pop(from_end(destination, A)))
+    return g.transpose(order)
 
 
 FEW = 500  # numbers below which the shortest call of np.add.at is the fastest; above, it is one with flat places
@@ -121,11 +125,16 @@ def rot90_back(g, C, A, k=1, axes=(0, 1)):
 
 
 def tile_back(g, C, A, reps):
-    """The sum over all tiles: each axis of C is one that counts them and one within a tile."""
-    lead, sizes = _leading(g, C), (1,) * (C.ndim - A.ndim) + A.shape
-    split = [n for whole, size in zip(C.shape, sizes, strict=True) for n in (whole // (size or 1), size)]
-    tiles = g.reshape(*lead, *split)
-    return np.add.reduce(tiles, tuple(range(len(lead), tiles.ndim, 2))).reshape(lead + A.shape)
+    """The sum over all tiles: an axis of C counts the tiles and, within a tile, its numbers.
+
+    Axes that A does not have are of length 1 in the end, as if NumPy had put them there.
+    """
+    for d in range(-C.ndim, 0):
+        size = A.shape[d] if -d <= A.ndim else 1
+        if C.shape[d] != size:
+            at = g.ndim + d
+            g = np.add.reduce(g.reshape(*g.shape[:at], C.shape[d] // size, size, *g.shape[at + 1 :]), at)
+    return g
 
 
 def repeat_back(g, C, A, repeats, axis=None):

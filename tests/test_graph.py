@@ -56,6 +56,18 @@ def test_no_product_of_the_others_is_lost_where_the_whole_is_out_of_range():
     np.testing.assert_allclose(x.grad, [3e200, 3e200, np.inf], rtol=1e-15)
 
 
+def test_an_einsum_of_what_are_no_matrices():
+    for x, y in ((away(3, 3, 3), away(3, 3)), (away(3, 3), away(3))):
+        with pytest.raises(ValueError, match="einsum"):
+            np.einsum("ij,jk->ik", Node(x), y)
+
+
+def test_no_tile_at_all():
+    x = Node(away(2, 3))
+    np.tile(x, (0, 2)).backward(np.ones((0, 6)))
+    np.testing.assert_array_equal(x.grad, np.zeros((2, 3)))
+
+
 def test_an_axis_of_none_is_what_it_is_in_numpy():
     x, places = Node(away(2, 3)), np.array([5, 0])
     picked = np.take_along_axis(x, places, axis=None)

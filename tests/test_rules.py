@@ -179,7 +179,8 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(3, 4), {"shift": (1, -2), "axis": (0, 1)}),
     ],
     "rot90": [(away(3, 4),), (away(3, 4), {"k": 2}), (away(2, 3, 4), {"k": -1, "axes": (2, 0)})],
-    "tile": [(away(3, 2), {"reps": (2, 3)}), (away(3, 2), {"reps": 2}), (away(2), {"reps": (2, 1, 3)})],
+    "tile": [(away(3, 2), {"reps": (2, 3)}), (away(3, 2), {"reps": 2}), (away(2), {"reps": (2, 1, 3)})]
+    + [(away(1, 3, 2), {"reps": (2, 1, 2)}), (away(2), {"reps": (1, 1)})],
     "repeat": [
         (away(3, 2), {"repeats": 2}),
         (away(3, 2), {"repeats": [1, 0, 2], "axis": 0}),
@@ -190,6 +191,9 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     "stack": [],
 }
 
+PRODUCTS = [("ij,jk->ik", (2, 3), (3, 4)), ("ij,kj->ik", (2, 3), (4, 3)), ("ji,jk->ik", (3, 2), (3, 4)),
+            ("ji,kj->ik", (3, 2), (4, 3)), ("ij,jk->ki", (2, 3), (3, 4)), ("ij,kj->ki", (2, 3), (4, 3)),
+            ("ji,jk->ki", (3, 2), (3, 4)), ("ji,kj->ki", (3, 2), (4, 3))]  # fmt: skip
 COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the operands as Nodes or as arrays
     np.var: [
         (np.var, away(3, 4)),
@@ -248,6 +252,15 @@ COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the op
         (lambda x: np.einsum("ij->j", x), away(2, 3)),
         (lambda x, y: np.einsum("ij,k->k", x, y), away(2, 3), away(4)),
         (lambda x, y, z: np.einsum("nr,qr,q->rnq", x, y, z), away(2, 3), away(4, 3), away(4)),
+        (lambda x, y: np.einsum("ij,ij->ij", x, y), away(2, 3), away(2, 3)),
+        (lambda x, y: np.einsum("ij,jk->ij", x, y), away(2, 3), away(3, 2)),
+        (lambda x, y: np.einsum("ij,jk->ik", x, y), away(2, 1), away(3, 2)),  # what is of length 1 is repeated
+        (lambda x, y: np.einsum("ij,ij->i", x, y), away(1, 3), away(2, 1)),
+        *[(lambda x, y, s=s: np.einsum(s, x, y), away(*x), away(*y)) for s, x, y in PRODUCTS],
+        *[
+            (lambda x, y, s=s: np.einsum(s, x, y), away(3, 3), away(3, 3))
+            for s in ("ij,ij->ij", "ij,jk->ij", "ij,jk->jk", *(s for s, *_ in PRODUCTS))
+        ],
     ],
 }
 
