@@ -62,6 +62,7 @@ FEW = 500  # numbers below which the shortest call of np.add.at is the fastest; 
 def take_back(g, C, A, indices, axis=None):
     """In A, flat, the k-th entry of the i-th row along the axis is at (i n + k) m, and m numbers follow from there."""
     indices, lead = np.asarray(indices, np.intp), _leading(g, C)
+    axis = axis if A.ndim else None  # NumPy lets one say axis=0 and -1 of a number, too
     if axis is not None and (g.size < FEW or g.ndim == A.ndim == 1):
         out = np.zeros(lead + A.shape, g.dtype)
         before = len(lead) + axis % A.ndim
@@ -138,9 +139,9 @@ def tile_back(g, C, A, reps):
 
 
 def repeat_back(g, C, A, repeats, axis=None):
-    if not isinstance(repeats, int):
+    if type(repeats) is not int:
         return picked_back(np.repeat)(g, C, A, repeats=repeats, axis=axis)
-    if axis is None:
+    if axis is None or not A.ndim:
         return np.add.reduce(g.reshape(*_leading(g, C), *A.shape, repeats), -1)
     before = g.ndim + from_end(axis, A)
     return np.add.reduce(g.reshape(*g.shape[:before], A.shape[axis], repeats, *g.shape[before + 1 :]), before + 1)

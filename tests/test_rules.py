@@ -155,6 +155,8 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(3, 2, 4), {"indices": [[1, -1], [2, 1]], "axis": 0}),
         (away(3, 4), {"indices": 1, "axis": -2}),
         (away(3, 4), {"indices": np.array([True, False]), "axis": 0}),
+        (away(), {"indices": [0, 0], "axis": 0}),
+        (away(), {"indices": 0, "axis": -1}),
         (away(6), {"indices": [1, 1, -2], "axis": 0}),
         (away(6), {"indices": [[1, 1], [-2, 0]], "axis": 0}),
         *[(away(9, 10, 7), {"indices": OFTEN, "axis": axis}) for axis in (0, 1, -1)],  # many are another way
@@ -186,6 +188,8 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(3, 2), {"repeats": [1, 0, 2], "axis": 0}),
         (away(2, 3, 2), {"repeats": 3, "axis": 1}),
         (away(3, 2), {"repeats": 2, "axis": -1}),
+        (away(), {"repeats": 2, "axis": 0}),
+        (away(), {"repeats": 2}),
     ],
     "concatenate": [],
     "stack": [],
