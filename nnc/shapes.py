@@ -88,8 +88,8 @@ def _put(g, C, A, places):
 def take_along_axis_back(g, C, A, indices, axis=-1):
     if axis is None:
         return take_back(g, C, A, indices)
-    places = [np.arange(n).reshape(-1, *[1] * (A.ndim - 1 - d)) for d, n in enumerate(A.shape)]
-    places[axis] = indices
+    along, ones = axis % A.ndim, (1,) * A.ndim
+    places = [indices if d == along else np.arange(n).reshape(n, *ones[d + 1 :]) for d, n in enumerate(A.shape)]
     out = np.zeros(_leading(g, C) + A.shape, g.dtype)
     np.add.at(out, (..., *places), g)
     return out
@@ -130,11 +130,11 @@ def tile_back(g, C, A, reps):
 
     Axes that A does not have are of length 1 in the end, as if NumPy had put them there.
     """
-    for d in range(-C.ndim, 0):
-        size = A.shape[d] if -d <= A.ndim else 1
-        if C.shape[d] != size:
-            at = g.ndim + d
-            g = np.add.reduce(g.reshape(*g.shape[:at], C.shape[d] // size, size, *g.shape[at + 1 :]), at)
+    sizes = (1,) * (C.ndim - A.ndim) + A.shape
+    for d, size in enumerate(sizes, g.ndim - C.ndim):
+        whole = g.shape[d]
+        if whole != size:
+            g = np.add.reduce(g.reshape(g.shape[:d] + (whole // size, size) + g.shape[d + 1 :]), d)
     return g
 
 

@@ -31,7 +31,7 @@ CASES = [
     *[(np.transpose, {"axes": axes}) for axes in (None, [1, 0], (-1, -2), (0, 2, 1))],
     *[(np.expand_dims, {"axis": axis}) for axis in (0, -1, (0, -1))],
     *[(np.squeeze, {"axis": axis}) for axis in (None, 0, (0, 1))],
-    (np.take_along_axis, {"indices": np.zeros((1, 4), int), "axis": I(0)}),
+    *[(np.take_along_axis, {"indices": np.zeros((1, 4), int), "axis": axis}) for axis in (I(0), -2)],
 ]  # fmt: skip
 
 
