@@ -222,7 +222,8 @@ def operation(name, error, operands):
         return error
     operands = [(getattr(x, "name", None) or f"operand {i}", np.shape(x)) for i, x in enumerate(operands, 1)]
     shapes = ", ".join(f"{operand} is {shape}" for operand, shape in operands)
-    if "broadcast" not in str(error) or _go_together(*(shape for _, shape in operands)):
+    by_letter = name == "einsum"  # and so its sizes stand side by side in no such way
+    if by_letter or "broadcast" not in str(error) or _go_together(*(shape for _, shape in operands)):
         return type(error)(f"{name}: {str(error).strip()} ({shapes})")
     return ValueError(f"{name}: {shapes}; sizes must be equal or 1, the last axes side by side.{_fitting(*operands)}")
 

@@ -62,6 +62,11 @@ def test_an_einsum_of_what_are_no_matrices():
             np.einsum("ij,jk->ik", Node(x), y)
 
 
+def test_sizes_that_differ_under_a_letter():
+    with pytest.raises(ValueError, match=r"^einsum: .*remapped shapes.* \(X is \(3, 4\), operand 2 is \(5, 2\)\)$"):
+        np.einsum("ij,jk->ik", Node(away(3, 4), name="X"), away(5, 2))
+
+
 def test_no_tile_at_all():
     x = Node(away(2, 3))
     np.tile(x, (0, 2)).backward(np.ones((0, 6)))
