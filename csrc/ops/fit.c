@@ -63,7 +63,8 @@ struct PUBLIC(fit) {
     ptrdiff_t chunk;
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
     const char **next[2];     /* where each example of the next chunk begins */
-    REAL **A_rows[2];         /* of each hidden layer, A example by example: (chunk, units), in two buffers likewise */
+    REAL **A_rows[2];         /* of each hidden layer, A example by example: (chunk, units); of neighbouring threads' */
+                              /* units one is in the first and one in the second, so that they share no line */
     ptrdiff_t *A_rows_ld;
     REAL *most, *sum, *L;     /* of each example of the chunk */
     double loss;
@@ -146,19 +147,6 @@ static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
                       mine.end);
 }
 
-/* The outputs of a hidden layer, example by example: each of two threads turns all of them around, as it reads all
- * examples; more share them. */
-static REAL *FN(rows_of)(const PUBLIC(fit) *fit, ptrdiff_t l, int thread, int threads) {
-    return fit->A_rows[threads <= EACH_READS ? thread : 0][l];
-}
-
-static void FN(turn)(const PUBLIC(fit) *fit, ptrdiff_t l, ptrdiff_t r, int thread, int threads) {
-    const ptrdiff_t units = fit->net.sizes[l + 1];
-    const int alone = threads <= EACH_READS;
-    FN(nnc_pass_turn)(&fit->pass, l, FN(rows_of)(fit, l, thread, threads), fit->A_rows_ld[l], r,
-                      alone ? 0 : SHARE(units, thread), alone ? units : SHARE(units, thread + 1));
-}
-
 /* Thread 0 asks now and then whether to go on. */
 static void FN(ask)(PUBLIC(fit) *fit) {
     const int64_t now = nanoseconds();
@@ -169,38 +157,48 @@ static void FN(ask)(PUBLIC(fit) *fit) {
     nnc_flush_subnormals();
 }
 
-/* 0 if thread 0 wished to stop. Only here, between two meetings, do all threads see the same of that wish. */
+/* 0 if thread 0 wished to stop. Only after the loss, between two meetings, do all threads see the same of that wish. */
 static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
-    const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes + 1;
-#define MINE(l) nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)
+    const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
+    const nnc_range examples = {0, c.r}, mine = {SHARE(c.r, thread), SHARE(c.r, thread + 1)};
+#define ALL(l) (nnc_range){0, sizes[l]}
+#define MINE(l) (nnc_range){nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)}
     const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
-    for (ptrdiff_t l = 0; l < layers; l++) {
-        FN(nnc_pass_forward)(p, l, l ? (FN(input)){.panel = p->A[l - 1]} : X, c.r, MINE(l));
-        nnc_barrier_wait(&fit->barrier, threads);
-        if (fit->stop) return 0;
+    for (ptrdiff_t l = 0; l <= last; l++) {
+        const FN(input) input = l ? (FN(input)){.panel = p->A[l - 1]} : X;
+        if (l == last && threads * LINE / (ptrdiff_t)sizeof(REAL) <= c.r) {
+            FN(nnc_pass_forward)(p, l, input, c.r, ALL(l + 1), mine);
+        } else {
+            FN(nnc_pass_forward)(p, l, input, c.r, MINE(l + 1), examples);
+            nnc_barrier_wait(&fit->barrier, threads);
+        }
     }
-    FN(loss_and_gradient)(fit, c, SHARE(c.r, thread), SHARE(c.r, thread + 1));
+    FN(loss_and_gradient)(fit, c, mine.begin, mine.end);
     nnc_barrier_wait(&fit->barrier, threads);
+    if (fit->stop) return 0;
     if (thread == 0) {
         REAL loss;
         p->k->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
         fit->loss += (double)loss;
     }
-    for (ptrdiff_t l = layers - 1; l > 0; l--) {
-        FN(nnc_pass_backward)(p, l, c.r, MINE(l - 1));
-        FN(turn)(fit, l - 1, c.r, thread, threads); /* not sooner: the last chunk's may still have been in use */
-        nnc_barrier_wait(&fit->barrier, threads);
-        const FN(input) A = {FN(rows_of)(fit, l - 1, thread, threads), p->A[l - 1], fit->A_rows_ld[l - 1]};
-        FN(nnc_pass_update)(p, l, A, c.r, MINE(l), c.first, c.last, (nnc_ahead){0});
+    for (ptrdiff_t l = last; l > 0; l--) {
+        if (l < last) nnc_barrier_wait(&fit->barrier, threads);
+        const FN(input) A = {fit->A_rows[thread % 2][l - 1], p->A[l - 1], fit->A_rows_ld[l - 1]};
+        FN(nnc_pass_backward)(p, l, c.r, MINE(l));
+        FN(nnc_pass_turn)(p, l - 1, fit->A_rows[thread % 2][l - 1], A.rows_ld, c.r, MINE(l));
+        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), c.first, c.last, (nnc_ahead){0});
+        FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), c.first, c.last);
     }
     const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
-    const FN(reading) mine = FN(reading_after)(*buffer, next, thread, threads);
-    const nnc_ahead ahead = FN(ask_for)(fit, next, mine);
-    FN(nnc_pass_update)(p, 0, X, c.r, MINE(0), c.first, c.last, ahead);
-    FN(read_chunk)(fit, next, mine);
-    *buffer = mine.buffer;
+    const FN(reading) reading = FN(reading_after)(*buffer, next, thread, threads);
+    const nnc_ahead ahead = FN(ask_for)(fit, next, reading);
+    FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), c.first, c.last, ahead);
+    FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), c.first, c.last);
+    FN(read_chunk)(fit, next, reading);
+    *buffer = reading.buffer;
     nnc_barrier_wait(&fit->barrier, threads);
+#undef ALL
 #undef MINE
     return 1;
 }

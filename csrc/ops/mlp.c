@@ -5,10 +5,12 @@
  * over the caller's array makes both. dW is never formed when it need not be: dL carries -lr/r, and the product dZ X^T
  * is added to W where W lies.
  *
- * Threads own units: each computes its rows of Z and dZ and updates its rows of W, which stay in its cache. They meet
- * after each layer on the way up, after the loss, and after each layer on the way down, because what comes next reads
- * everybody's rows, and because W may change only when nobody reads it any more. Every number is computed by one thread
- * in one order, so the weights do not depend on how many there are. */
+ * Threads own units, of each layer the same ones in every step: a thread computes its units' rows of Z and dZ, and it
+ * updates the first layer's W for its units and every other W for those inputs of the layer that are its units of the
+ * layer below. So on the way down it reads no number of W but those that it changes itself, and the threads meet only
+ * where one needs all units of a layer: after a hidden layer on the way up, before one on the way down. Between them,
+ * at the top, they own examples, where there are enough. Every number is computed by one thread in one order, so the
+ * weights do not depend on how many there are. */
 #ifndef OP_FILE
 #include "mlp.h"
 
@@ -71,86 +73,112 @@ void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_
                         p->rows_ld, p->ld);
 }
 
-/* Rows i0 .. i1 of Z = W A + b and, in a hidden layer, of A = f(Z), in place (eqs. 3.9, 12.2 - 12.4). A few examples
- * would leave most of a register of the panel empty; then the sums run along the rows of W and of the examples. */
-void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
-    const ptrdiff_t m = p->net->sizes[l], n = i1 - i0;
+/* Z = W A + b and, in a hidden layer, A = f(Z), in place (eqs. 3.9, 12.2 - 12.4): those units, for those examples, all
+ * of them in a hidden layer. A few examples would leave most of a register of the panel empty; then the sums run along
+ * the rows of W and of the examples. */
+void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
+                          nnc_range examples) {
+    const ptrdiff_t m = p->net->sizes[l], i0 = units.begin, n = units.end - i0;
+    const ptrdiff_t j0 = examples.begin, count = examples.end - j0;
     const REAL *W = p->net->W[l] + i0 * m, *b = p->net->b[l] + i0;
-    REAL *Z = p->A[l] + i0 * p->ld;
-    if (n <= 0) return;
-    if (input.rows && 4 * r <= p->k->lanes) {
+    REAL *Z = p->A[l] + i0 * p->ld + j0;
+    if (n <= 0 || count <= 0) return;
+    if (input.rows && 4 * r <= p->k->lanes) { /* too few for anybody to be given some of them */
         for (ptrdiff_t i = 0; i < n; i++)
             for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = b[i];
         p->k->gemm_few(Z, W, input.rows, n, m, r, p->ld, m, input.rows_ld, 1);
     } else {
-        FN(gemm_args) g = {.n = n, .k = m, .p = r, .A = W, .B = input.panel, .C = Z};
+        FN(gemm_args) g = {.n = n, .k = m, .p = count, .A = W, .B = input.panel + j0, .C = Z};
         g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = b, g.bias_s = 1;
         p->k->gemm(&g);
     }
     if (l < p->net->layers - 1) FN(activate)(p, l, Z, (n - 1) * p->ld + r);
 }
 
-/* Units i0 .. i1 of layer l - 1: dA = W^T dZ, then dZ = dA * f'(Z) */
-void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, ptrdiff_t i0, ptrdiff_t i1) {
-    const ptrdiff_t m = p->net->sizes[l];
+/* Of these units of layer l - 1: dA = W^T dZ, then dZ = dA * f'(Z) */
+void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_range units) {
+    const ptrdiff_t m = p->net->sizes[l], i0 = units.begin, n = units.end - i0;
     REAL *dA = p->dZ[l - 1] + i0 * p->ld;
-    if (i1 <= i0) return;
-    FN(gemm_args) g = {.n = i1 - i0, .k = p->net->sizes[l + 1], .p = r, .A = p->net->W[l] + i0, .B = p->dZ[l], .C = dA};
+    if (n <= 0) return;
+    FN(gemm_args) g = {.n = n, .k = p->net->sizes[l + 1], .p = r, .A = p->net->W[l] + i0, .B = p->dZ[l], .C = dA};
     g.a_rs = 1, g.a_cs = m, g.b_rs = p->ld, g.c_rs = p->ld; /* W^T is W with its strides exchanged */
     p->k->gemm(&g);
-    FN(activate_backward)(p, l - 1, dA, p->A[l - 1] + i0 * p->ld, (i1 - i0 - 1) * p->ld + r);
+    FN(activate_backward)(p, l - 1, dA, p->A[l - 1] + i0 * p->ld, (n - 1) * p->ld + r);
 }
 
-/* Units i0 .. i1 of a hidden layer, example by example: the A^T of the next layer's dW = dZ A^T */
-void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_t rows_ld, ptrdiff_t r, ptrdiff_t i0,
-                       ptrdiff_t i1) {
-    p->k->transpose(rows + i0, p->A[l] + i0 * p->ld, r, i1 - i0, rows_ld, p->ld);
+/* These units of a hidden layer, example by example: of the A^T of the next layer's dW = dZ A^T */
+void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_t rows_ld, ptrdiff_t r, nnc_range units) {
+    p->k->transpose(rows + units.begin, p->A[l] + units.begin * p->ld, r, units.end - units.begin, rows_ld, p->ld);
 }
 
-/* W (n, m) += dZ A^T for rows i0 .. i1 of D, which is W itself or its gradient; likewise b. (eqs. 11.5 - 11.7) */
-static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, REAL *db, FN(input) input, ptrdiff_t r,
-                             ptrdiff_t i0, ptrdiff_t i1, int accumulate, nnc_ahead ahead) {
-    const ptrdiff_t m = p->net->sizes[l];
-    const REAL *dZ = p->dZ[l] + i0 * p->ld;
-    FN(gemm_args) g = {.n = i1 - i0, .k = r, .p = m, .A = dZ, .B = input.rows, .C = D + i0 * m};
-    g.accumulate = accumulate, g.ahead = ahead;
+/* D += dZ A^T for these units and inputs of D, which is W itself or its gradient (eqs. 11.5, 11.6) */
+static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) input, ptrdiff_t r, nnc_range units,
+                             nnc_range inputs, int accumulate, nnc_ahead ahead) {
+    const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin, count = inputs.end - inputs.begin;
+    const REAL *dZ = p->dZ[l] + units.begin * p->ld;
+    FN(gemm_args) g = {.n = n, .k = r, .p = count, .A = dZ, .B = input.rows + inputs.begin};
+    g.C = D + units.begin * m + inputs.begin, g.accumulate = accumulate, g.ahead = ahead;
     g.a_rs = p->ld, g.a_cs = 1, g.b_rs = input.rows_ld, g.c_rs = m;
     if (4 * m <= p->k->lanes)
-        p->k->gemm_few(g.C, dZ, input.panel, g.n, r, m, m, p->ld, p->ld, accumulate);
+        p->k->gemm_few(g.C, dZ, input.panel + inputs.begin * p->ld, n, r, count, m, p->ld, p->ld, accumulate);
     else
         p->k->gemm(&g);
-    p->k->row_sums(db + i0, dZ, i1 - i0, r, 1, p->ld, accumulate);
 }
 
-/* Rows i0 .. i1 of layer l take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
+/* W (or b, which has one column) takes its step by D, for the columns of a range and a few rows of it; before, D may be
+ * scaled. Rows that are whole lie side by side and go as one. */
+static void FN(scale_rows)(const FN(pass) *p, REAL *D, REAL s, ptrdiff_t m, nnc_range rows, nnc_range columns) {
+    const ptrdiff_t width = columns.end - columns.begin, step = width == m ? rows.end - rows.begin : 1;
+    for (ptrdiff_t i = rows.begin; i < rows.end; i += step) {
+        REAL *d = D + i * m + columns.begin;
+        p->k->scale(d, d, NULL, &s, step * width, 0);
+    }
+}
+
+static void FN(step_rows)(const FN(pass) *p, REAL *W, const REAL *D, ptrdiff_t m, nnc_range rows, nnc_range columns) {
+    const ptrdiff_t width = columns.end - columns.begin, step = width == m ? rows.end - rows.begin : 1;
+    const REAL lr = (REAL)p->lr;
+    for (ptrdiff_t i = rows.begin; i < rows.end; i += step) {
+        REAL *w = W + i * m + columns.begin;
+        p->k->sgd(w, w, D + i * m + columns.begin, &lr, step * width, 0);
+    }
+}
+
+/* These units and inputs of W take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
  * carries -lr/r and the gradient is added to W. Else it is gathered in D, which is the velocity too, a few rows at a
  * time so that they are still in the nearest cache when W follows. */
-void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r,
-                         ptrdiff_t i0, ptrdiff_t i1, int first, int last, nnc_ahead ahead) {
-    const FN(kernels) *k = p->k;
-    const ptrdiff_t m = p->net->sizes[l];
-    REAL *W = p->net->W[l], *b = p->net->b[l];
-    if (i1 <= i0) return;
+void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
+                         nnc_range inputs, int first, int last, nnc_ahead ahead) {
+    const ptrdiff_t m = p->net->sizes[l], rows = p->k->tile_rows;
+    if (units.begin >= units.end || inputs.begin >= inputs.end) return;
     if (p->fused) {
-        FN(add_gradient)(p, l, W, b, input, r, i0, i1, 1, ahead);
+        FN(add_gradient)(p, l, p->net->W[l], input, r, units, inputs, 1, ahead);
         return;
     }
-    REAL *D = p->D[l], *db = p->db[l];
-    const REAL lr = (REAL)p->lr, momentum = (REAL)p->momentum;
-    for (ptrdiff_t i = i0; i < i1; i += k->tile_rows) {
-        const ptrdiff_t end = i + k->tile_rows < i1 ? i + k->tile_rows : i1, count = (end - i) * m;
-        if (first && momentum != 0) { /* v <- momentum v + g */
-            k->scale(D + i * m, D + i * m, NULL, &momentum, count, 0);
-            k->scale(db + i, db + i, NULL, &momentum, end - i, 0);
-        }
-        const ptrdiff_t from = (i - i0) * ahead.count / (i1 - i0), to = (end - i0) * ahead.count / (i1 - i0);
+    REAL *W = p->net->W[l], *D = p->D[l];
+    const REAL momentum = (REAL)p->momentum;
+    const ptrdiff_t n = units.end - units.begin;
+    for (ptrdiff_t i = 0; i < n; i += rows) {
+        const ptrdiff_t end = i + rows < n ? i + rows : n;
+        const nnc_range here = {units.begin + i, units.begin + end};
+        if (first && momentum != 0) FN(scale_rows)(p, D, momentum, m, here, inputs); /* v <- momentum v + g */
+        const ptrdiff_t from = i * ahead.count / n, to = end * ahead.count / n;
         const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
-        FN(add_gradient)(p, l, D, db, input, r, i, end, !first || momentum != 0, part);
-        if (last) {
-            k->sgd(W + i * m, W + i * m, D + i * m, &lr, count, 0);
-            k->sgd(b + i, b + i, db + i, &lr, end - i, 0);
-        }
+        FN(add_gradient)(p, l, D, input, r, here, inputs, !first || momentum != 0, part);
+        if (last) FN(step_rows)(p, W, D, m, here, inputs);
     }
+}
+
+/* The same for b: its gradient is the sum of each row of dZ (eq. 11.7). */
+void FN(nnc_pass_update_bias)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_range units, int first, int last) {
+    const REAL lr = (REAL)p->lr, momentum = (REAL)p->momentum;
+    const ptrdiff_t n = units.end - units.begin;
+    const REAL *dZ = p->dZ[l] + units.begin * p->ld;
+    REAL *b = p->net->b[l] + units.begin, *db = p->fused ? b : p->db[l] + units.begin;
+    if (n <= 0) return;
+    if (!p->fused && first && momentum != 0) p->k->scale(db, db, NULL, &momentum, n, 0);
+    p->k->row_sums(db, dZ, n, r, 1, p->ld, p->fused || !first || momentum != 0);
+    if (!p->fused && last) p->k->sgd(b, b, db, &lr, n, 0);
 }
 
 #endif

@@ -3,6 +3,10 @@
 #define NNC_OPS_MLP_H
 #include "ops.h"
 
+typedef struct nnc_range {
+    ptrdiff_t begin, end;
+} nnc_range;
+
 #define REAL float
 #define FN(name) name##_f32
 #define PUBLIC(name) nnc_##name##_f32

@@ -6,7 +6,7 @@
 #include "../../csrc/nnc.h"
 
 enum {
-    NET_LAYERS = 4
+    NET_LAYERS = 5
 };
 
 typedef struct net_shape {
