@@ -1,4 +1,5 @@
-/* The most multiply-adds that this processor can do: independent chains in registers, no memory, on every thread. */
+/* The most multiply-adds that this processor can do, on every thread: independent chains in registers, no memory; and
+ * the same with the loads that a matrix product cannot do without, all of them from the nearest cache. */
 #include <pthread.h>
 
 #if defined(__AVX512F__)
@@ -15,6 +16,14 @@
 #define VECTOR "w"
 #endif
 
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define WIDE __attribute__((min_vector_width(8 * BYTES))) /* or it would prefer two halves */
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#define WIDE
+#endif
+
 typedef REAL vec __attribute__((vector_size(BYTES)));
 
 /* 12 chains: two FMA units with a latency of 4 or 5 cycles never wait, and 12 + 2 vectors fit any register file. */
@@ -27,7 +36,7 @@ enum {
 
 static volatile REAL sink;
 
-static void *chains(void *arg) {
+WIDE static void *chains(void *arg) {
     const long steps = *(const long *)arg;
     vec a[CHAINS], x = {0}, y = {0};
     for (int i = 0; i < CHAINS; i++)
@@ -46,14 +55,46 @@ static void *chains(void *arg) {
     return 0;
 }
 
+/* A tile of a product, 6 rows and as many vectors as there are registers for, over and over: each step takes a number
+ * of A for each row and each vector of B from memory. */
+enum {
+    ROWS = 6,
+    VECTORS = BYTES == 64 ? 4 : 2,
+    DEPTH = 100, /* of B 25 KB: a shorter loop would be left too often, a longer one would not stay in that cache */
+    TILE_FLOP = 2 * DEPTH * ROWS * VECTORS * LANES
+};
+
+WIDE static void *tiles(void *arg) {
+    const long steps = *(const long *)arg;
+    REAL A[DEPTH][ROWS] = {{0}};
+    vec B[DEPTH][VECTORS] = {{{0}}}, c[ROWS][VECTORS] = {{{0}}}, sum = {0};
+    for (long s = 0; s < steps; s++) {
+        __asm__ volatile("" : "+m"(A), "+m"(B)); /* or they would not be read again */
+        for (int k = 0; k < DEPTH; k++)
+UNROLL
+            for (int i = 0; i < ROWS; i++)
+UNROLL
+                for (int j = 0; j < VECTORS; j++) c[i][j] = A[k][i] * B[k][j] + c[i][j];
+    }
+UNROLL
+    for (int i = 0; i < ROWS; i++)
+UNROLL
+        for (int j = 0; j < VECTORS; j++) sum += c[i][j];
+    sink = sum[0];
+    return 0;
+}
+
 /* Does at least `flop` operations on each of `threads` threads and returns how many it did on each. */
-double peak(int threads, double flop) {
+static double run(void *work(void *), int threads, double flop, int flop_a_step) {
     pthread_t thread[MAX_THREADS];
-    long steps = (long)(flop / FLOP) + 1;
+    long steps = (long)(flop / flop_a_step) + 1;
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     for (int i = 1; i < threads; i++)
-        if (pthread_create(&thread[i], 0, chains, &steps)) return 0;
-    chains(&steps);
+        if (pthread_create(&thread[i], 0, work, &steps)) return 0;
+    work(&steps);
     for (int i = 1; i < threads; i++) pthread_join(thread[i], 0);
-    return (double)steps * FLOP;
+    return (double)steps * flop_a_step;
 }
+
+double peak(int threads, double flop) { return run(chains, threads, flop, FLOP); }
+double peak_with_loads(int threads, double flop) { return run(tiles, threads, flop, TILE_FLOP); }

@@ -1,6 +1,8 @@
-"""The processor's own limit: multiply-adds a second, measured beside the peers, in the same rounds."""
+"""The processor's own limit: multiply-adds a second, by themselves and with the loads that a product needs beside them;
+measured beside the peers, in the same rounds."""
 
 import ctypes
+from functools import partial
 
 from .native import library
 
@@ -8,10 +10,11 @@ FLOP = 2e9  # of one run, on each thread
 
 
 def _run(threads, dtype, *flags):
-    peak = library("peak.c", f"-DREAL={'float' if dtype == 'float32' else 'double'}", *flags).peak
-    peak.restype, peak.argtypes = ctypes.c_double, (ctypes.c_int, ctypes.c_double)
-    assert FLOP <= peak(threads, FLOP) < 1.001 * FLOP
-    yield "fma", lambda: peak(threads, FLOP)
+    found = library("peak.c", f"-DREAL={'float' if dtype == 'float32' else 'double'}", *flags)
+    for case, function in (("fma", found.peak), ("fma with loads", found.peak_with_loads)):
+        function.restype, function.argtypes = ctypes.c_double, (ctypes.c_int, ctypes.c_double)
+        assert FLOP <= function(threads, FLOP) < 1.001 * FLOP
+        yield case, partial(function, threads, FLOP)
 
 
 def gflops(seconds, threads):

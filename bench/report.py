@@ -33,8 +33,8 @@ class Results:
             return ""
         return f"{min(self.others(case)) / self.best['nnc'][case]:.2f}×"
 
-    def gflops_at_peak(self, which="peak"):
-        return peak.gflops(self.best[which]["fma"], self.threads)
+    def gflops_at_peak(self, which="peak", case="fma"):
+        return peak.gflops(self.best[which][case], self.threads)
 
     def share(self, peer, case, which="peak"):
         """The share of the processor's peak that a peer reaches."""
@@ -44,8 +44,11 @@ class Results:
 
     def heading(self):
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        at_peak = f", FMA peak {self.gflops_at_peak():.0f} GFLOP/s" if "peak" in self.best else ""
-        return f"{self.dtype}, {threads}{at_peak}"
+        if "peak" not in self.best:
+            return f"{self.dtype}, {threads}"
+        with_loads = self.gflops_at_peak(case="fma with loads")
+        return (f"{self.dtype}, {threads}, FMA peak {self.gflops_at_peak():.0f} GFLOP/s, "
+                f"{with_loads:.0f} with a product's loads")
 
 
 def rows(head, body):
