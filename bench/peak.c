@@ -71,7 +71,7 @@ WIDE static void *tiles(void *arg) {
     for (long s = 0; s < steps; s++) {
         __asm__ volatile("" : "+m"(A), "+m"(B)); /* or they would not be read again */
         for (int k = 0; k < DEPTH; k++)
-UNROLL
+    UNROLL
             for (int i = 0; i < ROWS; i++)
 UNROLL
                 for (int j = 0; j < VECTORS; j++) c[i][j] = A[k][i] * B[k][j] + c[i][j];

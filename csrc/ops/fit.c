@@ -161,9 +161,9 @@ static void FN(ask)(PUBLIC(fit) *fit) {
 static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
-    const nnc_range examples = {0, c.r}, mine = {SHARE(c.r, thread), SHARE(c.r, thread + 1)};
-#define ALL(l) (nnc_range){0, sizes[l]}
-#define MINE(l) (nnc_range){nnc_share(sizes[l], 1, thread, threads), nnc_share(sizes[l], 1, thread + 1, threads)}
+    const nnc_range examples = nnc_all_of(c.r), mine = {SHARE(c.r, thread), SHARE(c.r, thread + 1)};
+#define ALL(l) nnc_all_of(sizes[l])
+#define MINE(l) nnc_share_of(sizes[l], 1, thread, threads)
     const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
     for (ptrdiff_t l = 0; l <= last; l++) {
         const FN(input) input = l ? (FN(input)){.panel = p->A[l - 1]} : X;

@@ -50,7 +50,7 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
             FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
             for (ptrdiff_t l = 0; l < layers; l++)
                 FN(nnc_pass_forward)(&pass, l, l ? (FN(input)){.panel = A[l - 1]} : first, r,
-                                     (nnc_range){0, net->sizes[l + 1]}, (nnc_range){0, r});
+                                     nnc_all_of(net->sizes[l + 1]), nnc_all_of(r));
             PUBLIC(softmax_forward)(job->P + i * job->P_cs, A[layers - 1], net->sizes[layers], r, job->P_rs, job->P_cs,
                                     width, 1);
         }
