@@ -15,7 +15,7 @@
 enum {
     CHUNK = 128,
     LINE = 64,
-    EACH_READS = 2, /* so many threads, at most, do all copies, each for itself (reading) */
+    EACH_READS = 2, /* so many threads, at most, read all examples, each for itself (reading) */
     FLOP_FOR_THREADS = 1 << 19,
     POLL_NS = 20000000
 };
@@ -63,8 +63,9 @@ struct PUBLIC(fit) {
     ptrdiff_t chunk;
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
     const char **next[2];     /* where each example of the next chunk begins */
-    REAL **A_rows[2];         /* of each hidden layer, A example by example: (chunk, units); of neighbouring threads' */
-                              /* units one is in the first and one in the second, so that they share no line */
+    /* Of each hidden layer, A example by example: (chunk, units). A thread's units are in one, those of the next in the
+     * other, so that no line belongs to both. */
+    REAL **A_rows[2];
     ptrdiff_t *A_rows_ld;
     REAL *most, *sum, *L;     /* of each example of the chunk */
     double loss;
