@@ -70,11 +70,12 @@ WIDE static void *tiles(void *arg) {
     vec B[DEPTH][VECTORS] = {{{0}}}, c[ROWS][VECTORS] = {{{0}}}, sum = {0};
     for (long s = 0; s < steps; s++) {
         __asm__ volatile("" : "+m"(A), "+m"(B)); /* or they would not be read again */
-        for (int k = 0; k < DEPTH; k++)
+        for (int k = 0; k < DEPTH; k++) {
     UNROLL
             for (int i = 0; i < ROWS; i++)
 UNROLL
                 for (int j = 0; j < VECTORS; j++) c[i][j] = A[k][i] * B[k][j] + c[i][j];
+        }
     }
 UNROLL
     for (int i = 0; i < ROWS; i++)

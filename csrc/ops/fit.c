@@ -162,13 +162,14 @@ static void FN(ask)(PUBLIC(fit) *fit) {
 static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
-    const nnc_range examples = nnc_all_of(c.r), mine = {SHARE(c.r, thread), SHARE(c.r, thread + 1)};
+    const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
+    const nnc_range examples = nnc_all_of(c.r), mine = nnc_share_of(c.r, unit, thread, threads);
 #define ALL(l) nnc_all_of(sizes[l])
 #define MINE(l) nnc_share_of(sizes[l], 1, thread, threads)
     const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
     for (ptrdiff_t l = 0; l <= last; l++) {
         const FN(input) input = l ? (FN(input)){.panel = p->A[l - 1]} : X;
-        if (l == last && threads * LINE / (ptrdiff_t)sizeof(REAL) <= c.r) {
+        if (l == last && threads * unit <= c.r) {
             FN(nnc_pass_forward)(p, l, input, c.r, ALL(l + 1), mine);
         } else {
             FN(nnc_pass_forward)(p, l, input, c.r, MINE(l + 1), examples);

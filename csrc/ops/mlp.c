@@ -125,22 +125,14 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) 
         p->k->gemm(&g);
 }
 
-/* W (or b, which has one column) takes its step by D, for the columns of a range and a few rows of it; before, D may be
- * scaled. Rows that are whole lie side by side and go as one. */
-static void FN(scale_rows)(const FN(pass) *p, REAL *D, REAL s, ptrdiff_t m, nnc_range rows, nnc_range columns) {
+/* out = kernel(out, y, s) for some rows and columns of a matrix of m columns. Rows that are whole lie side by side and
+ * go as one. */
+static void FN(on_block)(FN(elementwise) *kernel, REAL *out, const REAL *y, REAL s, ptrdiff_t m, nnc_range rows,
+                         nnc_range columns) {
     const ptrdiff_t width = columns.end - columns.begin, step = width == m ? rows.end - rows.begin : 1;
     for (ptrdiff_t i = rows.begin; i < rows.end; i += step) {
-        REAL *d = D + i * m + columns.begin;
-        p->k->scale(d, d, NULL, &s, step * width, 0);
-    }
-}
-
-static void FN(step_rows)(const FN(pass) *p, REAL *W, const REAL *D, ptrdiff_t m, nnc_range rows, nnc_range columns) {
-    const ptrdiff_t width = columns.end - columns.begin, step = width == m ? rows.end - rows.begin : 1;
-    const REAL lr = (REAL)p->lr;
-    for (ptrdiff_t i = rows.begin; i < rows.end; i += step) {
-        REAL *w = W + i * m + columns.begin;
-        p->k->sgd(w, w, D + i * m + columns.begin, &lr, step * width, 0);
+        const ptrdiff_t at = i * m + columns.begin;
+        kernel(out + at, out + at, y ? y + at : NULL, &s, step * width, 0);
     }
 }
 
@@ -155,17 +147,18 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
         FN(add_gradient)(p, l, p->net->W[l], input, r, units, inputs, 1, ahead);
         return;
     }
-    REAL *W = p->net->W[l], *D = p->D[l];
+    REAL *D = p->D[l];
     const REAL momentum = (REAL)p->momentum;
     const ptrdiff_t n = units.end - units.begin;
     for (ptrdiff_t i = 0; i < n; i += rows) {
         const ptrdiff_t end = i + rows < n ? i + rows : n;
         const nnc_range here = {units.begin + i, units.begin + end};
-        if (first && momentum != 0) FN(scale_rows)(p, D, momentum, m, here, inputs); /* v <- momentum v + g */
+        if (first && momentum != 0) /* v <- momentum v + g */
+            FN(on_block)(p->k->scale, D, NULL, momentum, m, here, inputs);
         const ptrdiff_t from = i * ahead.count / n, to = end * ahead.count / n;
         const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
         FN(add_gradient)(p, l, D, input, r, here, inputs, !first || momentum != 0, part);
-        if (last) FN(step_rows)(p, W, D, m, here, inputs);
+        if (last) FN(on_block)(p->k->sgd, p->net->W[l], D, (REAL)p->lr, m, here, inputs);
     }
 }
 
