@@ -1,17 +1,27 @@
-"""Direct calls of the engine's generalised ufuncs: on small arrays NumPy's own way to them is what a call costs.
+"""Direct calls of the engine's ufuncs: on small arrays NumPy's own way to them is what a call costs.
 
 `_direct.matmul` does what `_engine.matmul` does, whatever it is called with: plain arrays of one dtype go straight into
-the loop (csrc/python/direct.c says what is plain), all else goes to the ufunc itself. Nodes of plain arrays go the same
-way, and become a Node by the row of `UFUNCS`.
+the loop (csrc/python/plain.h says what is plain), all else goes to the ufunc itself. Nodes of plain arrays go the same
+way, and become a Node by the row of `UFUNCS`. `_direct.relu` is the ufunc in all other respects, too.
 """
 
 import numpy as np
 
 from . import _engine
 
-_GENERALISED = [u for u in vars(_engine).values() if isinstance(u, np.ufunc) and u.signature]
 UFUNCS = {}  # NumPy's or nnc's ufunc -> its row in nnc.rules, which fills this table
-OF = {ufunc: _engine.direct(ufunc, UFUNCS) for ufunc in _GENERALISED}
+OF = {ufunc: _engine.direct(ufunc, UFUNCS) for ufunc in vars(_engine).values() if isinstance(ufunc, np.ufunc)}
+
+relu = OF[_engine.relu]
+leaky_relu = OF[_engine.leaky_relu]
+sigmoid = OF[_engine.sigmoid]
+tanh = OF[_engine.tanh]
+exp = OF[_engine.exp]
+relu_backward = OF[_engine.relu_backward]
+leaky_relu_backward = OF[_engine.leaky_relu_backward]
+sigmoid_backward = OF[_engine.sigmoid_backward]
+tanh_backward = OF[_engine.tanh_backward]
+sgd = OF[_engine.sgd]
 
 matmul = OF[_engine.matmul]
 linear = OF[_engine.linear]

@@ -10,10 +10,10 @@ count as float64; anything else is a TypeError. Python numbers, `slope`, `dL` an
 and byte order do not matter; inputs are never written; `out` may overlap them. `op_backward` takes the gradient of the
 output, then what the forward saved, and returns new arrays, the gradients in the order of the forward's arguments.
 
-Plain arrays of one dtype go into the engine without NumPy's machinery, which takes longer than a small product does
-(`nnc._direct`). Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc as they are, and
-NumPy asks them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive is one node of its
-graph.
+Plain arrays of one dtype, and a plain `out`, go into the engine without NumPy's machinery, which takes longer than a
+small product does (`nnc._direct`). Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc
+as they are, and NumPy asks them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive is
+one node of its graph.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _direct, _engine, _explain, _operands
+from . import _direct, _explain, _operands
 from .losses import (
     accuracy,
     cross_entropy,
@@ -87,7 +87,7 @@ def matmul(A: Operand, B: Operand, *, out: Out = None, dtype: Dtype = None) -> A
     try:
         if out is None and dtype is None:  # the plain call, kept short: on small arrays the call is what costs
             return _direct.matmul(A, B)
-        return _engine.matmul(A, B, out=out, dtype=dtype)
+        return _direct.matmul(A, B, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.matmul(error, A, B, out) from None
 
@@ -164,7 +164,7 @@ def add_bias(Z: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) ->
     try:
         if out is None and dtype is None:
             return _direct.add_bias(Z, b)
-        return _engine.add_bias(Z, b, out=out, dtype=dtype)
+        return _direct.add_bias(Z, b, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.add_bias(error, Z, b, out) from None
 
@@ -231,7 +231,7 @@ def linear(W: Operand, X: Operand, b: Operand, *, out: Out = None, dtype: Dtype 
     try:
         if out is None and dtype is None:
             return _direct.linear(W, X, b)
-        return _engine.linear(W, X, b, out=out, dtype=dtype)
+        return _direct.linear(W, X, b, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.linear(error, W, X, b, out) from None
 
@@ -273,9 +273,9 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
 # ---- activations -----------------------------------------------------------------------------------------------------
 # The backwards take the output A of the forward: f' of each of these can be written as a function of it.
 
-relu: np.ufunc = _engine.relu
-sigmoid: np.ufunc = _engine.sigmoid
-tanh: np.ufunc = _engine.tanh
+relu: np.ufunc = _direct.relu
+sigmoid: np.ufunc = _direct.sigmoid
+tanh: np.ufunc = _direct.tanh
 
 
 def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype = None) -> Any:
@@ -306,8 +306,8 @@ def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype
         slope = _operands.slope("leaky_relu", slope)
     try:
         if out is None and dtype is None:
-            return _engine.leaky_relu(Z, slope)
-        return _engine.leaky_relu(Z, slope, out=out, dtype=dtype)
+            return _direct.leaky_relu(Z, slope)
+        return _direct.leaky_relu(Z, slope, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("leaky_relu", error, out, Z=Z) from None
 
@@ -329,7 +329,7 @@ def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     array([0., 5.])
     """
     try:
-        return _engine.relu_backward(dA, A)
+        return _direct.relu_backward(dA, A)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("relu_backward", error, dA=dA, A=A) from None
 
@@ -359,7 +359,7 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     if type(slope) is not float or not slope >= 0:
         slope = _operands.slope("leaky_relu_backward", slope)
     try:
-        return _engine.leaky_relu_backward(dA, A, slope)
+        return _direct.leaky_relu_backward(dA, A, slope)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("leaky_relu_backward", error, dA=dA, A=A) from None
 
@@ -381,7 +381,7 @@ def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     array([1.])
     """
     try:
-        return _engine.sigmoid_backward(dA, A)
+        return _direct.sigmoid_backward(dA, A)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("sigmoid_backward", error, dA=dA, A=A) from None
 
@@ -403,7 +403,7 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     array([3.])
     """
     try:
-        return _engine.tanh_backward(dA, A)
+        return _direct.tanh_backward(dA, A)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("tanh_backward", error, dA=dA, A=A) from None
 
@@ -448,6 +448,6 @@ def sgd(param: NDArray[Any], grad: ArrayLike, lr: float) -> NDArray[Any]:
     if not isinstance(param, np.ndarray) or grad.shape != param.shape:
         raise _explain.sgd(None, param, grad)
     try:
-        return _engine.sgd(param, grad, lr, out=param)
+        return _direct.sgd(param, grad, lr, out=param)
     except (TypeError, ValueError) as error:
         raise _explain.sgd(error, param, grad) from None

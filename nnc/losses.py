@@ -50,10 +50,11 @@ def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) 
            [0.5, 0. ]])
     """
     try:
-        if out is None and dtype is None:  # the plain calls, kept short: on small arrays the call is what costs
+        if dtype is None:  # the plain calls, kept short: on small arrays the call is what costs
             if axis == 0 and (type(Z) is np.ndarray or isinstance(Z, _engine.Node)) and Z.ndim == 2:
-                return _direct.softmax_columns(Z)
-            return _engine.softmax(Z, axis=axis)
+                return _direct.softmax_columns(Z, out=out)
+            if out is None:
+                return _engine.softmax(Z, axis=axis)
         return _engine.softmax(Z, axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.softmax("softmax", error, axis, out, Z=Z) from None
@@ -85,10 +86,11 @@ def log_softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = No
            [    0.]])
     """
     try:
-        if out is None and dtype is None:
+        if dtype is None:  # the plain calls, kept short: on small arrays the call is what costs
             if axis == 0 and (type(Z) is np.ndarray or isinstance(Z, _engine.Node)) and Z.ndim == 2:
-                return _direct.log_softmax_columns(Z)
-            return _engine.log_softmax(Z, axis=axis)
+                return _direct.log_softmax_columns(Z, out=out)
+            if out is None:
+                return _engine.log_softmax(Z, axis=axis)
         return _engine.log_softmax(Z, axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.softmax("log_softmax", error, axis, out, Z=Z) from None

@@ -180,13 +180,13 @@ row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
 # ---- activations, softmax, losses
 
 row("relu", _engine.relu, r"\mathrm{relu}({0})",
-    (lambda g, A, Z: _engine.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"))
+    (lambda g, A, Z: _direct.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"))
 row("leaky_relu", _engine.leaky_relu, r"\mathrm{leaky}({0})",
-    (lambda g, A, Z, slope: _engine.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None)
+    (lambda g, A, Z, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None)
 row("sigmoid", _engine.sigmoid, r"\sigma({0})",
-    (lambda g, A, Z: _engine.sigmoid_backward(g, A), r"{g} \circ {out} \circ (1 - {out})"))
+    (lambda g, A, Z: _direct.sigmoid_backward(g, A), r"{g} \circ {out} \circ (1 - {out})"))
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
-    (lambda g, A, Z: _engine.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"), forward=_engine.tanh)
+    (lambda g, A, Z: _direct.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh)
 row("softmax", (_engine.softmax, _engine.softmax_columns), r"\mathrm{softmax}({0})",
     (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
 row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\mathrm{softmax}({0})",
@@ -200,7 +200,7 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
 
 # ---- number by number
 
-row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"), forward=_engine.exp)
+row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"), forward=_direct.exp)
 row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
 row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * (C + 1), r"{g} \circ e^{{0}}"))
 row("log", (np.log, _engine.log), r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))

@@ -20,7 +20,7 @@ ORDINARY = object()
 
 def only(name):
     """The direct call by itself: ORDINARY where it would hand its operands on."""
-    return _engine.direct(getattr(_engine, name), _direct.UFUNCS, lambda *_: ORDINARY)
+    return _engine.direct(getattr(_engine, name), _direct.UFUNCS, lambda *_, **__: ORDINARY)
 
 
 def both(name):
@@ -197,13 +197,15 @@ def test_a_label_that_is_none(name, label):
     np.testing.assert_array_equal(ufunc(*stacked), [ufunc(*given)] * 2)
 
 
-def test_only_the_engines_generalised_ufuncs():
-    for other in (np.matmul, np.add, _engine.relu):
-        with pytest.raises(TypeError, match="direct: .* is not a generalised ufunc of this engine"):
+def test_only_the_engines_ufuncs():
+    for other in (np.matmul, np.add):
+        with pytest.raises(TypeError, match="direct: .* is not a ufunc of this engine"):
             _engine.direct(other, {})
-    for wrong in ((len, {}), (_engine.matmul,), (_engine.matmul, len)):
+    for wrong in ((len, {}), (_engine.matmul,), (_engine.matmul, len), (nnc.relu, {})):
         with pytest.raises(TypeError):
             _engine.direct(*wrong)
+    with pytest.raises(TypeError, match="by position"):
+        _engine.direct(_engine.matmul, {}, otherwise=len)
 
 
 # ---- a number as a setting -------------------------------------------------------------------------------------------
@@ -318,24 +320,28 @@ CALLS = {
     "softmax_backward": (Z, P), "cross_entropy": (P, Y), "softmax_cross_entropy": (Z, Y),
     "cross_entropy_backward": (0.25, P, Y), "softmax_cross_entropy_backward": (0.25, P, Y),
     "matmul_backward": (np.ones((3, 3), "f4"), Z, Z.T), "linear_backward": (np.ones((3, 3), "f4"), Z, Z.T),
-    "add_bias_backward": (Z,),
+    "add_bias_backward": (Z,), "relu": (Z,), "leaky_relu": (Z, 0.1), "sigmoid": (Z,), "tanh": (Z,),
+    "relu_backward": (Z, P), "leaky_relu_backward": (Z, P, 0.1), "sigmoid_backward": (Z, P), "tanh_backward": (Z, P),
+    "sgd": (np.ones((3, 4), "f4"), Z, 0.1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_primitives_are_direct(name, monkeypatch):
     """On plain arrays they need nothing of the ordinary way: neither the ufuncs nor the readying of operands."""
-    function = getattr(nnc, name)
-    wanted = function(*CALLS[name])
+    function, copies = getattr(nnc, name), [np.copy(x) if isinstance(x, np.ndarray) else x for x in CALLS[name]]
+    wanted = function(*copies)
+    monkeypatch.setattr(losses, "_engine", None)
     for module in (functional, losses):
-        monkeypatch.setattr(module, "_engine", None)
         monkeypatch.setattr(module, "_explain", None)
     monkeypatch.setattr(_operands, "matrix", None)
+    for ufunc in _direct.OF:
+        monkeypatch.setattr(_direct, ufunc.__name__, only(ufunc.__name__), raising=False)
     np.testing.assert_equal(function(*CALLS[name]), wanted)
 
 
 def test_the_rows_of_the_graph_are_direct():
-    for name in ("linear", "add_bias"):
+    for name in ("linear", "add_bias", "relu", "leaky_relu", "sigmoid", "tanh"):
         assert nnc.rules.RULES[name].forward is _direct.OF[getattr(_engine, name)]
     for name in ("softmax", "log_softmax", "cross_entropy", "softmax_cross_entropy"):
         assert nnc.rules.RULES[name].forward is getattr(nnc, name)  # direct as well (above), and checks labels

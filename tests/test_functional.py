@@ -1,7 +1,9 @@
 """The primitives as people call them: docs, dtypes, stacks, out and dtype, operands that define __array_ufunc__."""
 
+import copy
 import doctest
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -67,9 +69,20 @@ def test_real_ufuncs(name, signature):
     assert ufunc.signature == signature
 
 
-def test_bare_ufuncs():
-    for name in ("relu", "sigmoid", "tanh"):
-        assert getattr(nnc, name) is getattr(_engine, name)
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+def test_bare_ufuncs(name):
+    """Called directly where that can be, but a ufunc to whoever asks."""
+    called, ufunc = getattr(nnc, name), getattr(_engine, name)
+    assert isinstance(called, np.ufunc) and repr(called) == repr(ufunc) == f"<ufunc '{name}'>"
+    assert called.__doc__ == ufunc.__doc__ and called.__name__ == name and "array_like" in called.__doc__
+    assert (called.nin, called.nout, called.types, called.signature) == (1, 1, ufunc.types, None)
+    assert copy.copy(called) is copy.deepcopy(called) is pickle.loads(pickle.dumps(called)) is called
+    Z = np.array([-1.0, 2.0])
+    called.at(Z, [0])
+    np.testing.assert_array_equal(Z, [ufunc(-1.0), 2])
+    np.testing.assert_array_equal(called(Z, where=[False, True], out=Z.copy()), [Z[0], ufunc(2.0)])
+    with pytest.raises(AttributeError, match="'numpy.ufunc' object has no attribute 'nonsense'"):
+        called.nonsense  # noqa: B018
 
 
 # ---- dtypes ----------------------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ Z, HUGE = np.ones((3, 6), np.float32), np.full((6, 3), 1e30, np.float32)
 DIRECT_LOSS = nnc._engine.direct(nnc._engine.softmax_cross_entropy, {}, lambda *operands: None)
 DIRECT_GRADIENT = nnc._engine.direct(nnc._engine.loss_gradient, {})
 DIRECT_MATMUL = nnc._engine.direct(nnc._engine.matmul, nnc.rules.UFUNCS)
+OUT, READ_ONLY = np.empty((6, 6), np.float32), np.broadcast_to(np.float32(0), (6, 6))
 
 
 def overflows(mode):
@@ -162,8 +163,16 @@ DIRECT = {  # ways through a direct call
     "targets, whole numbers": lambda: nnc._engine.bad_targets(X.astype(int), 1e-6),
     "ignored overflow": lambda: overflows("ignore"),
     "overflow": lambda: overflows("raise"),
+    "elementwise": lambda: nnc.relu(Z),
+    "elementwise, a Node": lambda: nnc.sigmoid(nnc.Node(Z)),
+    "elementwise, ordinary": lambda: nnc.relu(Z.T),
+    "out": lambda: DIRECT_MATMUL(HUGE, Z, out=OUT),
+    "out, ordinary": lambda: DIRECT_MATMUL(OUT, OUT, out=OUT),
+    "out, read-only": lambda: DIRECT_MATMUL(HUGE, Z, out=READ_ONLY),
     "a new one": lambda: nnc._engine.direct(nnc._engine.matmul, {}, repeat),
-    "no new one": lambda: nnc._engine.direct(nnc._engine.relu, {}, repeat),
+    "no new one": lambda: nnc._engine.direct(np.add, {}, repeat),
+    "attributes": lambda: (nnc.relu.__class__, nnc.relu.__doc__, nnc.relu.nin, repr(nnc.relu), copy.copy(nnc.relu)),
+    "no attribute": lambda: nnc.relu.nonsense,
 }
 
 
@@ -259,4 +268,4 @@ def test_working_calls(name):
 @counted
 @pytest.mark.parametrize("name", DIRECT)
 def test_direct_calls(name):
-    assert_nothing_stays(DIRECT[name], CALLS, (ValueError, TypeError, FloatingPointError))
+    assert_nothing_stays(DIRECT[name], CALLS, (ValueError, TypeError, FloatingPointError, AttributeError))

@@ -1,158 +1,42 @@
-/* direct.c - direct calls: a generalised ufunc's loop on plain arrays, without NumPy's machinery around it.
+/* direct.c - direct calls: a ufunc's loop on plain arrays, without NumPy's machinery around it.
  *
- * NumPy takes most of a microsecond to find out how the operands broadcast, convert and overlap. On small arrays that
- * is what a call costs, and the answer nearly always is: not at all. direct(ufunc) is a function that looks for just
- * this answer, and then runs the loop that NumPy would have run, on the same pointers, sizes and steps; all else goes
- * to the ufunc itself, or to the function given as `otherwise`, and so behaves as if none of this were here.
+ * NumPy takes a quarter of a microsecond, and most of one for a generalised ufunc, to find out how the operands
+ * broadcast, convert and overlap. On small arrays that is what a call costs, and the answer nearly always is: not at
+ * all. direct(ufunc) is called as the ufunc is, looks for just this answer (plain.c), and then runs the loop that NumPy
+ * would have run, on the same pointers, sizes and steps; all else goes to the ufunc itself, or to the function given as
+ * `otherwise`, and so behaves as if none of this were here. What else a ufunc can be asked for, its name, its at(),
+ * whether it is one, that ufunc answers.
  *
- * Operands are plain if each is an ndarray and no subclass, aligned and of native byte order, of one dtype for all,
- * float32 or float64 (labels: intp), with the dimensions of the signature, none more and none less. A setting may be a
- * Python float as well. Nodes whose values are plain go the same way, and the result is a Node. */
+ * Nodes whose values are plain go the same way, and the result is a Node. */
 #include "node.h"
+#include "plain.h"
 
 #include <assert.h>
-#include <fenv.h>
-#include <math.h>
+#include <stddef.h>
 
-enum {
-    OPERANDS = 4,   /* of a signature at most, with the output */
-    SIZES = 4,      /* distinct ones of a signature at most */
-    LONGEST = 1024, /* examples that one number is written out for */
-    BRIEF = 20000,  /* multiplications or exponentials: less than it would take to notice that the GIL was held */
-    REPORTED = FE_DIVBYZERO | FE_OVERFLOW | FE_UNDERFLOW | FE_INVALID
-};
+typedef struct direct_object {
+    PyObject_HEAD vectorcallfunc call;
+    PyUFuncObject *ufunc;
+    PyObject *rules;     /* a dict */
+    PyObject *otherwise; /* a function */
+} direct_object;
 
-/* As loops.inc describes them, for one repetition. */
-typedef struct arguments {
-    int type; /* NPY_FLOAT or NPY_DOUBLE */
-    char *data[OPERANDS];
-    npy_intp dims[1 + SIZES], steps[OPERANDS + 2 * OPERANDS];
-    union {
-        float f32[LONGEST];
-        double f64[LONGEST];
-    } number;
-} arguments;
-
-/* Take operand i, if its sizes are those that others have had before. An axis of one element has no step, as in
- * NumPy, so that the engine makes the same choices. */
-static int take_array(arguments *args, const PyUFuncObject *ufunc, int i, PyArrayObject *array) {
-    const int *size_of = ufunc->core_dim_ixs + ufunc->core_offsets[i], ndim = ufunc->core_num_dims[i];
-    npy_intp *steps = args->steps + ufunc->nargs + ufunc->core_offsets[i];
-    if (PyArray_NDIM(array) != ndim || !PyArray_ISBEHAVED_RO(array)) return 0;
-    for (int j = 0; j < ndim; j++) {
-        npy_intp *size = &args->dims[1 + size_of[j]], mine = PyArray_DIM(array, j);
-        if (*size >= 0 && *size != mine) return 0;
-        *size = mine;
-        steps[j] = mine == 1 ? 0 : PyArray_STRIDE(array, j);
-    }
-    args->data[i] = PyArray_BYTES(array);
-    return 1;
-}
-
-/* Take a number as operand i, an array of it. One that is too large for float32 goes NumPy's way, with a warning. */
-static int take_number(arguments *args, const PyUFuncObject *ufunc, int i, double number) {
-    const int offset = ufunc->core_offsets[i];
-    const npy_intp count = args->dims[1 + ufunc->core_dim_ixs[offset]];
-    const int is_f32 = args->type == NPY_FLOAT;
-    if (count > LONGEST || (is_f32 && isfinite(number) && !isfinite((float)number))) return 0;
-    for (npy_intp k = 0; k < count; k++) {
-        if (is_f32)
-            args->number.f32[k] = (float)number;
-        else
-            args->number.f64[k] = number;
-    }
-    args->data[i] = (char *)&args->number;
-    args->steps[ufunc->nargs + offset] = count == 1 ? 0 : is_f32 ? (npy_intp)sizeof(float)
-                                                                 : (npy_intp)sizeof(double);
-    return 1;
-}
-
-/* Are all operands plain? Then `args` has them. */
-static int take(arguments *args, const PyUFuncObject *ufunc, PyObject *const *operands) {
-    const char *roles = ufunc_head_of((PyObject *)ufunc)->roles;
-    int number = -1;
-    args->type = NPY_NOTYPE;
-    args->dims[0] = 1;
-    for (int d = 0; d < ufunc->core_num_dim_ix; d++) args->dims[1 + d] = ufunc->core_dim_sizes[d]; /* -1: any */
-    for (int i = 0; i < ufunc->nargs; i++) args->steps[i] = 0;
-    for (int i = 0; i < ufunc->nin; i++) {
-        if (roles[i] == 's' && PyFloat_CheckExact(operands[i])) {
-            number = i; /* its count is not known yet */
-            continue;
-        }
-        if (!PyArray_CheckExact(operands[i])) return 0;
-        PyArrayObject *array = (PyArrayObject *)operands[i];
-        const int type = PyArray_TYPE(array);
-        if (args->type == NPY_NOTYPE && (type == NPY_FLOAT || type == NPY_DOUBLE)) args->type = type;
-        if (type != (roles[i] == 'y' ? NPY_INTP : args->type) || !take_array(args, ufunc, i, array)) return 0;
-    }
-    return number < 0 || take_number(args, ufunc, number, PyFloat_AS_DOUBLE(operands[number]));
-}
-
-static PyArrayObject *new_output(const arguments *args, const PyUFuncObject *ufunc) {
-    const int *size_of = ufunc->core_dim_ixs + ufunc->core_offsets[ufunc->nin];
-    npy_intp sizes[2];
-    for (int j = 0; j < ufunc->core_num_dims[ufunc->nin]; j++) sizes[j] = args->dims[1 + size_of[j]];
-    return (PyArrayObject *)PyArray_SimpleNew(ufunc->core_num_dims[ufunc->nin], sizes, args->type);
-}
-
-static nnc_status run_loop(const arguments *args, const PyUFuncObject *ufunc) {
-    double work = 1;
-    for (int d = 0; d < ufunc->core_num_dim_ix; d++) work *= (double)args->dims[1 + d];
-    NPY_BEGIN_THREADS_DEF;
-    if (work > BRIEF) NPY_BEGIN_THREADS;
-    nnc_status status =
-        nnc_run_loop(ufunc_head_of((PyObject *)ufunc), args->type, args->data, args->dims, args->steps);
-    NPY_END_THREADS;
-    return status;
-}
-
-/* What np.errstate wants done about what the loop has raised: nothing, a warning, an exception ... */
-static int report(const char *name, int raised) {
-    const int errors = (raised & FE_DIVBYZERO ? UFUNC_FPE_DIVIDEBYZERO : 0) |
-                       (raised & FE_OVERFLOW ? UFUNC_FPE_OVERFLOW : 0) |
-                       (raised & FE_UNDERFLOW ? UFUNC_FPE_UNDERFLOW : 0) |
-                       (raised & FE_INVALID ? UFUNC_FPE_INVALID : 0);
-    return errors ? PyUFunc_GiveFloatingpointErrors(name, errors) : 0;
-}
-
-/* The result; NULL without an exception if it is for the ordinary way to say what is wrong. */
-static PyObject *compute(arguments *args, const PyUFuncObject *ufunc) {
-    const char *name = ufunc_head_of((PyObject *)ufunc)->name;
-    PyArrayObject *out = new_output(args, ufunc);
-    if (out == NULL) {
-        PyErr_Clear();
-        return NULL;
-    }
-    take_array(args, ufunc, ufunc->nin, out);
-    if (fetestexcept(REPORTED)) feclearexcept(REPORTED); /* to clear them costs more than to look */
-    const nnc_status status = run_loop(args, ufunc);
-    const int raised = fetestexcept(REPORTED);
-    if (status == NNC_ERR_LABEL || nnc_raise(name, status) < 0 || report(name, raised) < 0) Py_CLEAR(out);
-    return (PyObject *)out;
-}
-
-/* What a function that direct() has made works with, a tuple. */
-enum {
-    UFUNC,
-    RULES,
-    OTHERWISE
-};
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 /* The same where some operands are Nodes, if there is a rule for it: a Node that remembers the operands. */
-static PyObject *compute_node(PyObject *ways, PyObject *const *operands) {
-    const PyUFuncObject *ufunc = (const PyUFuncObject *)PyTuple_GET_ITEM(ways, UFUNC);
-    PyObject *rule = PyDict_GetItemWithError(PyTuple_GET_ITEM(ways, RULES), (PyObject *)ufunc);
+static PyObject *compute_node(const direct_object *direct, PyObject *const *operands) {
+    const PyUFuncObject *ufunc = direct->ufunc;
+    PyObject *rule = PyDict_GetItemWithError(direct->rules, (PyObject *)ufunc);
     if (rule == NULL) return NULL;
-    arguments args;
+    nnc_arguments args;
     PyObject *inputs = PyTuple_New(ufunc->nin), *values = PyTuple_New(ufunc->nin), *node = NULL;
     for (int i = 0; inputs && values && i < ufunc->nin; i++) {
         PyTuple_SET_ITEM(inputs, i, Py_NewRef(operands[i]));
         PyTuple_SET_ITEM(values, i,
                          Py_NewRef(nnc_is_node(operands[i]) ? ((node_object *)operands[i])->value : operands[i]));
     }
-    if (inputs && values && take(&args, ufunc, PySequence_Fast_ITEMS(values))) {
-        PyObject *value = compute(&args, ufunc);
+    if (inputs && values && nnc_take(&args, ufunc, PySequence_Fast_ITEMS(values))) {
+        PyObject *value = nnc_compute(&args, ufunc, NULL);
         if (value) node = nnc_new_node(rule, value, inputs, Py_NewRef(values), NULL);
     }
     Py_XDECREF(inputs);
@@ -166,29 +50,121 @@ static int is_any_node(PyObject *const *operands, Py_ssize_t count) {
     return 0;
 }
 
-static PyObject *call(PyObject *ways, PyObject *const *operands, Py_ssize_t count, PyObject *keywords) {
-    const PyUFuncObject *ufunc = (const PyUFuncObject *)PyTuple_GET_ITEM(ways, UFUNC);
-    if (count == ufunc->nin && keywords == NULL) {
-        arguments args;
-        PyObject *result = NULL;
-        if (take(&args, ufunc, operands))
-            result = compute(&args, ufunc);
-        else if (is_any_node(operands, count))
-            result = compute_node(ways, operands);
-        if (result || PyErr_Occurred()) return result;
-    }
-    return PyObject_Vectorcall(PyTuple_GET_ITEM(ways, OTHERWISE), operands, (size_t)count, keywords);
+static int is_named(PyObject *keyword, const char *name) {
+    return PyUnicode_CompareWithASCIIString(keyword, name) == 0;
 }
 
-PyObject *nnc_direct(PyObject *Py_UNUSED(module), PyObject *args) {
-    static PyMethodDef method = {"direct_call", (PyCFunction)(void (*)(void))call, METH_FASTCALL | METH_KEYWORDS, NULL};
-    PyObject *ufunc, *rules, *otherwise = NULL;
-    if (!PyArg_ParseTuple(args, "O!O!|O:direct", &PyUFunc_Type, &ufunc, &PyDict_Type, &rules, &otherwise)) return NULL;
-    if (nnc_head_of_gufunc(ufunc) == NULL)
-        return PyErr_Format(PyExc_TypeError, "direct: %R is not a generalised ufunc of this engine", ufunc);
-    assert(((PyUFuncObject *)ufunc)->nargs <= OPERANDS && ((PyUFuncObject *)ufunc)->core_num_dim_ix <= SIZES);
-    PyObject *ways = PyTuple_Pack(3, ufunc, rules, otherwise ? otherwise : ufunc);
-    PyObject *function = ways ? PyCFunction_New(&method, ways) : NULL;
-    Py_XDECREF(ways);
-    return function;
+/* Is there nothing among the keywords but an array for `out`, and None where that says nothing? */
+static int only_out(PyObject *keywords, PyObject *const *values, PyArrayObject **out) {
+    const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
+        const int is_out = is_named(keyword, "out");
+        if (is_out && PyArray_CheckExact(values[i]))
+            *out = (PyArrayObject *)values[i];
+        else if (values[i] != Py_None || !(is_out || is_named(keyword, "dtype")))
+            return 0;
+    }
+    return 1;
 }
+
+static PyObject *call(PyObject *self, PyObject *const *operands, size_t flagged, PyObject *keywords) {
+    const direct_object *direct = (const direct_object *)self;
+    const Py_ssize_t count = PyVectorcall_NARGS(flagged);
+    PyArrayObject *out = NULL;
+    if (count == direct->ufunc->nin && only_out(keywords, operands + count, &out)) {
+        nnc_arguments args;
+        PyObject *result = NULL;
+        if (nnc_take(&args, direct->ufunc, operands))
+            result = nnc_compute(&args, direct->ufunc, out);
+        else if (!out && is_any_node(operands, count))
+            result = compute_node(direct, operands);
+        if (result || PyErr_Occurred()) return result;
+    }
+    return PyObject_Vectorcall(direct->otherwise, operands, (size_t)count, keywords);
+}
+
+/* ---- the type ---------------------------------------------------------------------------------------------------- */
+
+static PyObject *new_direct(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    PyObject *ufunc, *rules, *otherwise = NULL;
+    if (keywords && PyDict_GET_SIZE(keywords))
+        return PyErr_Format(PyExc_TypeError, "direct: its arguments come by position");
+    if (!PyArg_ParseTuple(args, "O!O!|O:direct", &PyUFunc_Type, &ufunc, &PyDict_Type, &rules, &otherwise)) return NULL;
+    if (!nnc_is_own_ufunc(ufunc))
+        return PyErr_Format(PyExc_TypeError, "direct: %R is not a ufunc of this engine", ufunc);
+    assert(((PyUFuncObject *)ufunc)->nargs <= OPERANDS && ((PyUFuncObject *)ufunc)->core_num_dim_ix <= SIZES);
+    direct_object *self = (direct_object *)type->tp_alloc(type, 0);
+    if (self == NULL) return NULL;
+    self->call = call;
+    self->ufunc = (PyUFuncObject *)Py_NewRef(ufunc);
+    self->rules = Py_NewRef(rules);
+    self->otherwise = Py_NewRef(otherwise ? otherwise : ufunc);
+    return (PyObject *)self;
+}
+
+static int traverse(PyObject *self, visitproc visit, void *arg) {
+    const direct_object *direct = (const direct_object *)self;
+    Py_VISIT(direct->ufunc);
+    Py_VISIT(direct->rules);
+    Py_VISIT(direct->otherwise);
+    return 0;
+}
+
+static void dealloc(PyObject *self) {
+    const direct_object *direct = (const direct_object *)self;
+    PyObject_GC_UnTrack(self);
+    Py_DECREF(direct->ufunc);
+    Py_DECREF(direct->rules);
+    Py_DECREF(direct->otherwise);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyObject *ufunc_of(PyObject *self) { return (PyObject *)((direct_object *)self)->ufunc; }
+
+static PyObject *get_attribute(PyObject *self, PyObject *name) {
+    PyObject *own = PyObject_GenericGetAttr(self, name);
+    if (own || !PyErr_ExceptionMatches(PyExc_AttributeError)) return own;
+    PyErr_Clear();
+    return PyObject_GetAttr(ufunc_of(self), name);
+}
+
+static PyObject *get_class(PyObject *self, void *Py_UNUSED(none)) { return Py_NewRef(&PyUFunc_Type); }
+static PyObject *get_doc(PyObject *self, void *Py_UNUSED(none)) {
+    return PyObject_GetAttrString(ufunc_of(self), "__doc__");
+}
+
+/* Pickled and copied by its name, as functions are. */
+static PyObject *reduce(PyObject *self, PyObject *Py_UNUSED(none)) {
+    return PyObject_GetAttrString(ufunc_of(self), "__name__");
+}
+static PyObject *repr(PyObject *self) { return PyObject_Repr(ufunc_of(self)); }
+
+static PyGetSetDef attributes[] = {
+    {"__class__", get_class, NULL, NULL, NULL}, /* isinstance(nnc.relu, np.ufunc) */
+    {"__doc__", get_doc, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef methods[] = {
+    {"__reduce__", reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject direct_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+        .tp_name = "nnc._engine.direct",
+    .tp_basicsize = sizeof(direct_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_new = new_direct,
+    .tp_dealloc = dealloc,
+    .tp_traverse = traverse,
+    .tp_vectorcall_offset = offsetof(direct_object, call),
+    .tp_call = PyVectorcall_Call,
+    .tp_getattro = get_attribute,
+    .tp_repr = repr,
+    .tp_getset = attributes,
+    .tp_methods = methods,
+};
+
+int nnc_add_direct_type(PyObject *module) { return PyModule_AddType(module, &direct_type); }

@@ -32,8 +32,8 @@ typedef struct ufunc_head {
 
 static inline const ufunc_head *ufunc_head_of(PyObject *ufunc) { return (const void *)((PyUFuncObject *)ufunc)->data; }
 
-/* Its row, if it is one of the generalised ufuncs of this table. */
-const ufunc_head *nnc_head_of_gufunc(PyObject *ufunc);
+/* Is it in this table? */
+int nnc_is_own_ufunc(PyObject *ufunc);
 
 /* Run the row's loop for NPY_FLOAT or NPY_DOUBLE (loops.inc); NNC_ERR_LABEL says that all is computed, and that an
  * example is NaN for its label. */
@@ -48,12 +48,12 @@ enum {
 /* These return 0, or -1 with an exception set. */
 int nnc_add_ufuncs(PyObject *module);
 int nnc_add_promoter(PyObject *ufunc);
+int nnc_add_direct_type(PyObject *module);
 int nnc_add_fit_type(PyObject *module);
 int nnc_add_node_type(PyObject *module);
 int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 
 /* methods of the module */
-PyObject *nnc_direct(PyObject *module, PyObject *args);
 PyObject *nnc_ancestors(PyObject *module, PyObject *last);
 PyObject *nnc_flow(PyObject *module, PyObject *args);
 PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count);

@@ -83,15 +83,13 @@ static int module_exec(PyObject *module) {
     import_array1(-1);
     import_umath1(-1);
     if (choose_isa() < 0 || choose_threads() < 0) return -1;
-    if (nnc_add_ufuncs(module) < 0 || nnc_add_node_type(module) < 0 || nnc_add_fit_type(module) < 0) return -1;
+    if (nnc_add_ufuncs(module) < 0 || nnc_add_direct_type(module) < 0 || nnc_add_node_type(module) < 0 ||
+        nnc_add_fit_type(module) < 0)
+        return -1;
     return PyModule_AddIntConstant(module, "MANY", NNC_MANY);
 }
 
 static PyMethodDef methods[] = {
-    {"direct", nnc_direct, METH_VARARGS,
-     "direct(ufunc, rules, otherwise=ufunc): a function that does what the gufunc does, without NumPy's machinery on "
-     "plain arrays, and on Nodes that have such, whose row is rules[ufunc]; all other calls, and labels that are none, "
-     "go to `otherwise`."},
     {"apply", (PyCFunction)(void (*)(void))nnc_apply, METH_FASTCALL,
      "apply(rule, operands, params={}): the Node that results from Nodes, arrays and numbers by a row of nnc.rules."},
     {"ancestors", nnc_ancestors, METH_O, "ancestors(y): y and all Nodes before it, the latest first."},

@@ -1,0 +1,264 @@
+"""Direct calls of elementwise ufuncs, and those with `out=`: these, too, do what the ufunc does."""
+
+import copy
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from test_direct import DTYPES, ORDINARY, PLAIN, Mine, assert_same, both, oblong, only, outcome
+from test_glue import ELEMENTWISE, SQUARE
+from test_strides import laid_out
+
+import nnc
+from nnc import _direct, _engine
+
+SETTING = {"leaky_relu", "leaky_relu_backward", "sgd", "scale"}  # the last operand of these
+NAMES = pytest.mark.parametrize("name", ELEMENTWISE)
+
+
+def elements(name, shape, dtype, numbers=None):
+    """As many arrays as the ufunc takes; a setting is a number."""
+    rng = np.random.default_rng(1)
+    count = ELEMENTWISE[name] - (name in SETTING)
+    arrays = [rng.choice(numbers, shape) if numbers is not None else rng.uniform(0.1, 1, shape) for _ in range(count)]
+    return [x.astype(dtype) for x in arrays] + [0.25] * (name in SETTING)
+
+
+# ---- the same numbers ------------------------------------------------------------------------------------------------
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (4, 4), (2, 3, 5), (200, 64), (1, 300_000), (0,), (3, 0)], ids=str)
+@NAMES
+def test_plain_arrays_take_the_direct_way_to_the_same_result(name, shape, dtype):
+    given = elements(name, shape, dtype)
+    before = copy.deepcopy(given)
+    got = only(name)(*given)
+    assert got is not ORDINARY
+    assert_same(got, getattr(_engine, name)(*given))
+    assert got.flags.owndata and got.flags.writeable and got.flags.c_contiguous
+    for x, was in zip(given, before, strict=True):
+        np.testing.assert_array_equal(x, was)
+
+
+@DTYPES
+@NAMES
+def test_special_numbers(name, dtype):
+    special = np.array([-0.0, 0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, -np.nan, 1e-42, 3e38], dtype)
+    with np.errstate(all="ignore"):
+        for shape in ((1,), (3, 5), (17, 13)):
+            given = elements(name, shape, dtype, special)
+            assert_same(only(name)(*given), getattr(_engine, name)(*given))
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", ["read-only", "wild strides", "transposed", "reversed", "every second", "a slice",
+                                    "misaligned", "byte-swapped", "zero stride"])  # fmt: skip
+@NAMES
+def test_layouts(name, layout, dtype):
+    ufunc, direct = both(name)
+    given = elements(name, (1, 4) if layout == "wild strides" else (5, 4), dtype)
+    for i in range(len(given) - (name in SETTING)):
+        arrays = [laid_out(x, layout) if k == i else x for k, x in enumerate(given)]
+        assert (only(name)(*arrays) is not ORDINARY) == (layout in ("read-only", "wild strides"))
+        assert_same(direct(*arrays), ufunc(*arrays))
+
+
+UNUSUAL = {
+    "a list": lambda x: x.tolist(), "a subclass": lambda x: x.view(Mine), "a stack": lambda x: np.stack([x, x]),
+    "one row": lambda x: x[:1], "one number": lambda x: x[0, 0], "no axis": lambda x: np.array(x[0, 0]),
+    "int8": lambda x: np.ceil(x).astype("i1"), "float16": lambda x: x.astype("f2"), "float64": lambda x: x.astype("f8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", UNUSUAL)
+@NAMES
+def test_what_is_not_plain_goes_the_ordinary_way(name, how):
+    ufunc, direct = both(name)
+    given = elements(name, (3, 4), "f4")
+    reals = len(given) - (name in SETTING)
+    for i in range(reals):
+        if reals == 1 and how in ("a stack", "one row", "float64"):
+            continue  # by itself that is plain
+        arrays = [UNUSUAL[how](x) if k == i else x for k, x in enumerate(given)]
+        assert only(name)(*arrays) is ORDINARY
+        assert_same(direct(*arrays), ufunc(*arrays))
+
+
+@DTYPES
+@pytest.mark.parametrize("name", SETTING)
+def test_settings(name, dtype):
+    ufunc, direct = both(name)
+    *given, _ = elements(name, (3, 4), dtype)
+    for number in (0.1, -0.0, np.inf, np.nan, 1e-300):
+        with np.errstate(all="ignore"):
+            assert_same(only(name)(*given, number), ufunc(*given, np.asarray(number, dtype)))
+    each = np.arange(12, dtype=dtype).reshape(3, 4)
+    assert_same(only(name)(*given, each), ufunc(*given, each))
+    for unusual in (1, np.float32(0.1), np.float64(0.1), np.array(0.1)):
+        assert only(name)(*given, unusual) is ORDINARY
+        assert_same(direct(*given, unusual), ufunc(*given, unusual))
+    assert (only(name)(*given, 1e39) is ORDINARY) == (dtype == "f4")
+
+
+def test_a_number_is_no_array():
+    assert only("relu")(1.0) is only("relu_backward")(np.ones(1), 1.0) is ORDINARY
+    assert nnc.relu(-1.0) == 0 and nnc.relu(2) == 2
+
+
+@DTYPES
+@pytest.mark.parametrize("mode", ["ignore", "warn", "raise", "call"])
+def test_errstate(mode, dtype):
+    name, arrays = "exp", [np.array([1e4], dtype)]
+    got, wanted = (outcome(f, arrays, over=mode) for f in (only(name), _engine.exp))
+    assert got == wanted
+    heard = {"ignore": 0, "warn": len(got[1]), "raise": isinstance(got[0], str), "call": len(got[2])}
+    assert heard[mode] == (mode != "ignore")
+
+
+# ---- out -------------------------------------------------------------------------------------------------------------
+
+
+def result_of(name):
+    given = oblong(name, "f4", 3, 4, 5) if name in PLAIN else elements(name, (3, 5), "f4")
+    return given, getattr(_engine, name)(*given)
+
+
+EVERY = pytest.mark.parametrize("name", [*PLAIN, *ELEMENTWISE])
+
+
+@EVERY
+def test_out_in_one_piece_is_written_directly(name):
+    given, wanted = result_of(name)
+    memory = np.full(wanted.size + 2, 99, "f4")
+    for out in (np.full(wanted.shape, np.nan, "f4"), memory[1:-1].reshape(wanted.shape)):
+        assert only(name)(*given, out=out) is out
+        assert_same(out, wanted)
+    assert memory[0] == memory[-1] == 99
+    assert only(name)(*given, out=out, dtype=None) is out
+    assert_same(only(name)(*given, out=None), wanted)
+
+
+@EVERY
+def test_what_out_must_be(name):
+    """All else goes the ordinary way, and ends there as it always has."""
+    ufunc, direct = both(name)
+    given, wanted = result_of(name)
+    blank = np.zeros(wanted.shape, "f4")
+    wide = np.zeros((*wanted.shape[:-1], 2 * wanted.shape[-1]), "f4")
+    for out in (blank.astype("f8"), np.asfortranarray(np.stack([blank, blank])[0]), wide[..., ::2], blank.view(Mine),
+                (blank,), laid_out(blank, "misaligned"), laid_out(blank, "byte-swapped"), blank[None].copy(),
+                laid_out(blank, "read-only"), np.zeros((7, *wanted.shape[1:]), "f4"), blank.tolist()):  # fmt: skip
+        if type(out) is np.ndarray and out.flags.carray and out.shape == wanted.shape and out.dtype == "f4":
+            continue  # a transposed row is in one piece
+        assert only(name)(*given, out=out) is ORDINARY
+        results = []
+        for function in (direct, ufunc):
+            try:
+                results.append(np.array(function(*given, out=out)).tolist())
+            except (TypeError, ValueError) as error:
+                results.append((type(error), str(error)))
+        assert results[0] == results[1]
+    assert only(name)(*given, out=blank, where=True) is only(name)(*given, dtype="f8") is ORDINARY
+
+
+@EVERY
+def test_out_over_the_operands(name):
+    """A generalised ufunc needs a copy then, an elementwise one only if it is not the operand itself."""
+    ufunc, direct = both(name)
+    for i in range(len(result_of(name)[0])):
+        for shift in (0, 1, -1, "apart"):
+            given, wanted = result_of(name)
+            if not isinstance(given[i], np.ndarray) or given[i].dtype != wanted.dtype:
+                continue
+            size = max(given[i].size, wanted.size)
+            memory = np.zeros(3 * size + 2, "f4")
+            begin = 1 if shift == "apart" else size + 1
+            x = memory[begin : begin + given[i].size].reshape(given[i].shape)
+            x[...] = given[i]
+            given[i] = x
+            begin = begin + given[i].size if shift == "apart" else begin + shift
+            out = memory[begin : begin + wanted.size].reshape(wanted.shape)
+            is_direct = shift == "apart" or (shift == 0 and name in ELEMENTWISE)
+            before = memory.copy()
+            got = only(name)(*given, out=out)
+            assert (got is not ORDINARY) == is_direct
+            memory[:] = before
+            assert direct(*given, out=out) is out
+            assert_same(out.copy(), wanted)
+
+
+def test_out_before_an_operand_that_runs_backwards():
+    """The first number of such an operand is its last in memory."""
+    memory = np.zeros((8, 3), "f4")
+    A, out = memory[3::-1][:3], memory[:3]
+    assert only("matmul")(A, np.eye(3, dtype="f4"), out=out) is ORDINARY
+    assert only("matmul")(memory[5:2:-1], np.eye(3, dtype="f4"), out=out) is out
+    assert only("matmul")(memory[6:3:-1], np.eye(3, dtype="f4"), out=memory[:3]) is not ORDINARY
+
+
+def test_out_over_labels():
+    y = np.zeros(6, np.intp)
+    P = np.full((1, 6), 0.5)
+    assert only("cross_entropy")(P, y, out=y.view("f8")) is ORDINARY
+    assert only("cross_entropy")(P, y[:3].repeat(2), out=y.view("f8")) is not ORDINARY
+    halves = np.zeros(12, np.intp).view("f4")  # the last half of the last label, and then on
+    assert only("cross_entropy")(P.astype("f4"), halves[:12].view(np.intp), out=halves[11:17]) is ORDINARY
+    assert only("cross_entropy")(P.astype("f4"), halves[:12].view(np.intp), out=halves[12:18]) is not ORDINARY
+
+
+def test_out_with_a_warning():
+    """NumPy warns before it writes to what may have been broadcast, even if it is in one piece."""
+    A = np.ones((1, 2, 2))
+    for function in (only("relu"), _engine.relu):
+        with pytest.warns(DeprecationWarning, match="broadcast"):
+            assert function(A, out=np.broadcast_arrays(A[0].copy(), A)[0]) is not ORDINARY
+
+
+def test_an_overflow_leaves_out_written():
+    A, out = np.full((1, 1), 1e308), np.zeros((1, 1))
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        only("matmul")(A, A, out=out)
+    assert out == np.inf
+
+
+# ---- Nodes, and the object -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "exp"])
+def test_nodes_of_plain_arrays_go_directly(name, monkeypatch):
+    def asked(*_, **__):
+        raise AssertionError("NumPy was asked")
+
+    given = elements(name, (3, 4), "f8")
+    monkeypatch.setattr(nnc.Node, "__array_ufunc__", asked)
+    node = _direct.OF[getattr(_engine, name)](nnc.Node(given[0]), *given[1:])
+    assert isinstance(node, nnc.Node) and node.op == name
+    assert_same(node.value, getattr(_engine, name)(*given))
+    with pytest.raises(AssertionError, match="NumPy was asked"):
+        _direct.OF[getattr(_engine, name)](nnc.Node(given[0].T), *given[1:])
+
+
+def test_out_with_a_node():
+    with pytest.raises(TypeError, match="out"):
+        nnc.relu(nnc.Node(np.ones((2, 2))), out=np.ones((2, 2)))
+    with pytest.raises(TypeError, match="out"):
+        nnc.matmul(nnc.Node(np.ones((2, 2))), np.ones((2, 2)), out=np.ones((2, 2)))
+
+
+def test_it_goes_with_what_it_holds():
+    class Otherwise:
+        def __call__(self, *operands):
+            return ORDINARY
+
+    otherwise = Otherwise()
+    otherwise.direct = _engine.direct(_engine.relu, {}, otherwise)
+    assert otherwise.direct([1.0]) is ORDINARY
+    gone = weakref.ref(otherwise)
+    del otherwise
+    gc.collect()
+    assert gone() is None
+
+
+assert set(SQUARE) | set(ELEMENTWISE) == {ufunc.__name__ for ufunc in _direct.OF}
