@@ -60,17 +60,17 @@ WIDE static void *chains(void *arg) {
 enum {
     ROWS = 6,
     VECTORS = BYTES == 64 ? 4 : 2,
-    DEPTH = 100, /* of B 25 KB: a shorter loop would be left too often, a longer one would not stay in that cache */
-    TILE_FLOP = 2 * DEPTH * ROWS * VECTORS * LANES
+    NEAR = 100, /* steps; of B 25 KB: a shorter loop would be left too often, a longer one not fit the first cache */
+    FAR = 800,  /* 200 KB, in the second: as much as a product of 784 pixels and 64 images takes */
+    TILE_FLOP = 2 * ROWS * VECTORS * LANES
 };
 
-WIDE static void *tiles(void *arg) {
-    const long steps = *(const long *)arg;
-    REAL A[DEPTH][ROWS] = {{0}};
-    vec B[DEPTH][VECTORS] = {{{0}}}, c[ROWS][VECTORS] = {{{0}}}, sum = {0};
+WIDE static inline void *tiles(long steps, const int depth) {
+    REAL A[FAR][ROWS] = {{0}};
+    vec B[FAR][VECTORS] = {{{0}}}, c[ROWS][VECTORS] = {{{0}}}, sum = {0};
     for (long s = 0; s < steps; s++) {
         __asm__ volatile("" : "+m"(A), "+m"(B)); /* or they would not be read again */
-        for (int k = 0; k < DEPTH; k++) {
+        for (int k = 0; k < depth; k++) {
     UNROLL
             for (int i = 0; i < ROWS; i++)
 UNROLL
@@ -85,6 +85,9 @@ UNROLL
     return 0;
 }
 
+WIDE static void *near_tiles(void *arg) { return tiles(*(const long *)arg, NEAR); }
+WIDE static void *far_tiles(void *arg) { return tiles(*(const long *)arg, FAR); }
+
 /* Does at least `flop` operations on each of `threads` threads and returns how many it did on each. */
 static double run(void *work(void *), int threads, double flop, int flop_a_step) {
     pthread_t thread[MAX_THREADS];
@@ -98,4 +101,5 @@ static double run(void *work(void *), int threads, double flop, int flop_a_step)
 }
 
 double peak(int threads, double flop) { return run(chains, threads, flop, FLOP); }
-double peak_with_loads(int threads, double flop) { return run(tiles, threads, flop, TILE_FLOP); }
+double peak_with_near_loads(int threads, double flop) { return run(near_tiles, threads, flop, NEAR * TILE_FLOP); }
+double peak_with_far_loads(int threads, double flop) { return run(far_tiles, threads, flop, FAR * TILE_FLOP); }

@@ -1,5 +1,5 @@
-"""The processor's own limit: multiply-adds a second, by themselves and with the loads that a product needs beside them;
-measured beside the peers, in the same rounds."""
+"""The processor's own limit: multiply-adds a second, by themselves and with the loads that a product needs beside them,
+from the nearest cache or from the one behind it; measured beside the peers, in the same rounds."""
 
 import ctypes
 from functools import partial
@@ -11,7 +11,8 @@ FLOP = 2e9  # of one run, on each thread
 
 def _run(threads, dtype, *flags):
     found = library("peak.c", f"-DREAL={'float' if dtype == 'float32' else 'double'}", *flags)
-    for case, function in (("fma", found.peak), ("fma with loads", found.peak_with_loads)):
+    loops = {"fma": found.peak, "near": found.peak_with_near_loads, "far": found.peak_with_far_loads}
+    for case, function in loops.items():
         function.restype, function.argtypes = ctypes.c_double, (ctypes.c_int, ctypes.c_double)
         assert FLOP <= function(threads, FLOP) < 1.001 * FLOP
         yield case, partial(function, threads, FLOP)

@@ -46,9 +46,9 @@ class Results:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         if "peak" not in self.best:
             return f"{self.dtype}, {threads}"
-        with_loads = self.gflops_at_peak(case="fma with loads")
-        return (f"{self.dtype}, {threads}, FMA peak {self.gflops_at_peak():.0f} GFLOP/s, "
-                f"{with_loads:.0f} with a product's loads")
+        near, far = (self.gflops_at_peak(case=case) for case in ("near", "far"))
+        return (f"{self.dtype}, {threads}, FMA peak {self.gflops_at_peak():.0f} GFLOP/s; with a product's loads "
+                f"{near:.0f}, from L2 {far:.0f}")
 
 
 def rows(head, body):
