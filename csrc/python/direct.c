@@ -129,7 +129,7 @@ static PyObject *get_attribute(PyObject *self, PyObject *name) {
     return PyObject_GetAttr(ufunc_of(self), name);
 }
 
-static PyObject *get_class(PyObject *self, void *Py_UNUSED(none)) { return Py_NewRef(&PyUFunc_Type); }
+static PyObject *get_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(none)) { return Py_NewRef(&PyUFunc_Type); }
 static PyObject *get_doc(PyObject *self, void *Py_UNUSED(none)) {
     return PyObject_GetAttrString(ufunc_of(self), "__doc__");
 }
