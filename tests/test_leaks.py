@@ -172,6 +172,7 @@ DIRECT = {  # ways through a direct call
     "a new one": lambda: nnc._engine.direct(nnc._engine.matmul, {}, repeat),
     "no new one": lambda: nnc._engine.direct(np.add, {}, repeat),
     "attributes": lambda: (nnc.relu.__class__, nnc.relu.__doc__, nnc.relu.nin, repr(nnc.relu), copy.copy(nnc.relu)),
+    "comparisons": lambda: (hash(nnc.relu), nnc.relu == nnc.tanh, nnc.relu != 1),
     "no attribute": lambda: nnc.relu.nonsense,
 }
 

@@ -140,6 +140,15 @@ static PyObject *reduce(PyObject *self, PyObject *Py_UNUSED(none)) {
 }
 static PyObject *repr(PyObject *self) { return PyObject_Repr(ufunc_of(self)); }
 
+/* It equals the ufunc, which is what an operand's __array_ufunc__ is given. */
+static PyTypeObject direct_type;
+static Py_hash_t hash(PyObject *self) { return PyObject_Hash(ufunc_of(self)); }
+static PyObject *compare(PyObject *self, PyObject *other, int op) {
+    if (Py_TYPE(other) == &direct_type) other = ufunc_of(other);
+    if (op != Py_EQ && op != Py_NE) Py_RETURN_NOTIMPLEMENTED;
+    return PyBool_FromLong((ufunc_of(self) == other) == (op == Py_EQ));
+}
+
 static PyGetSetDef attributes[] = {
     {"__class__", get_class, NULL, NULL, NULL}, /* isinstance(nnc.relu, np.ufunc) */
     {"__doc__", get_doc, NULL, NULL, NULL},
@@ -163,6 +172,8 @@ static PyTypeObject direct_type = {
     .tp_call = PyVectorcall_Call,
     .tp_getattro = get_attribute,
     .tp_repr = repr,
+    .tp_hash = hash,
+    .tp_richcompare = compare,
     .tp_getset = attributes,
     .tp_methods = methods,
 };
