@@ -60,8 +60,8 @@ WIDE static void *chains(void *arg) {
 enum {
     ROWS = 6,
     VECTORS = BYTES == 64 ? 4 : 2,
-    NEAR = 100, /* steps; of B 25 KB: a shorter loop would be left too often, a longer one not fit the first cache */
-    FAR = 800,  /* 200 KB, in the second: as much as a product of 784 pixels and 64 images takes */
+    NEAR = 100, /* steps: a shorter loop would be left too often, a longer one's B, 25 KB at most, not fit into L1 */
+    FAR = 200 * 1024 / (VECTORS * BYTES), /* of B 200 KB, in L2: what a product of 784 pixels and 64 images takes */
     TILE_FLOP = 2 * ROWS * VECTORS * LANES
 };
 

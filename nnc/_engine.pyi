@@ -57,7 +57,7 @@ class Node:
     _args: tuple[Any, ...]
     _rule: Any
 
-class direct(np.ufunc):
+class direct(np.ufunc):  # one by its __class__, which hands all but the call on to the ufunc
     def __init__(self, ufunc: np.ufunc, rules: dict[Any, Any], otherwise: Callable[..., Any] = ..., /) -> None: ...
 
 def apply(rule: Any, operands: tuple[Any, ...], params: dict[str, Any] = ..., /) -> Any: ...

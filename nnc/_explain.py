@@ -182,11 +182,17 @@ def bad_axis(op, axis, **operands):
 
 
 def bad_out(op, out, result_shape):
+    if isinstance(out, tuple) and len(out) == 1:  # as NumPy takes it, too
+        (out,) = out
     if isinstance(out, np.ndarray):
         if not out.flags.writeable:
             return ValueError(f"{op}: out is read-only")
         if out.shape != (shape := result_shape()):
             return ValueError(f"{op}: out is {out.shape}, but the result is {shape}")
+        if out.dtype.kind not in "fcO":
+            return TypeError(f"{op}: out is {out.dtype}, but must be of floats, as the result is")
+    elif out is not None:
+        return TypeError(f"{op}: out is a {type(out).__name__}, but must be an array")
     return None
 
 

@@ -90,6 +90,27 @@ def test_an_error_writes_nothing():
     assert np.all(out == 7)
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("matmul", lambda out: nnc.matmul(zeros(3, 4), zeros(4, 4), out=out)),
+        ("linear", lambda out: nnc.linear(zeros(3, 4), zeros(4, 4), zeros(3, 1), out=out)),
+        ("softmax", lambda out: nnc.softmax(zeros(3, 4), out=out)),
+        ("log_softmax", lambda out: nnc.log_softmax(zeros(3, 4), axis=1, out=out)),
+        ("leaky_relu", lambda out: nnc.leaky_relu(zeros(3, 4), out=out)),
+    ],
+)
+def test_an_out_that_cannot_hold_the_result(name, call):
+    for out in (np.zeros((3, 4), "i4"), np.zeros((3, 4), bool)):
+        with pytest.raises(TypeError, match=f"^{name}: out is {out.dtype}, but must be of floats"):
+            call(out)
+        with pytest.raises(TypeError, match=f"^{name}: out is {out.dtype}, but must be of floats"):
+            call((out,))
+    with pytest.raises(TypeError, match=f"^{name}: out is a list, but must be an array"):
+        call([[0.0] * 4] * 3)
+    assert call((out := np.ones((3, 4)),)) is out
+
+
 # ---- sgd -------------------------------------------------------------------------------------------------------------
 
 
