@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from time import perf_counter
 
 import numpy as np
 
@@ -70,12 +69,11 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
     history = History()
     best_accuracy, best = -1.0, None
     bar = _progress_bar(epochs) if progress else None
+    watched = bool(validation or progress) or callback is not None
     try:
-        for epoch in range(epochs):
-            start = perf_counter()
-            loss = engine.epoch()
-            history.seconds.append(perf_counter() - start)
+        for epoch, (loss, seconds) in enumerate(_trained(engine, epochs, watched)):
             history.loss.append(loss)
+            history.seconds.append(seconds)
             if not math.isfinite(loss) and all(map(math.isfinite, history.loss[-2:-1])):  # the first such
                 _warn_of_lost_numbers(X, loss, epoch)
             if validation:
@@ -98,6 +96,15 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
         if bar is not None:
             bar.close()
     return history
+
+
+def _trained(engine, epochs, watched):
+    """(loss, seconds) of each epoch as it ends; if nobody watches, the engine runs some of them in one go."""
+    done = 0
+    while done < epochs:
+        ended = engine.epochs(1 if watched else epochs - done)
+        yield from ended
+        done += len(ended)
 
 
 def _warn_of_lost_numbers(X, loss, epoch):

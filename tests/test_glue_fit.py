@@ -20,12 +20,12 @@ def test_fit_writes_into_the_given_arrays(dtype):
     y = np.arange(64) % 3
     one_hot = np.eye(3, dtype=dtype)[:, y]
     with_labels = fit(dtype, r=64, **net)
-    losses = [with_labels.epoch() for _ in range(60)]
+    losses = [loss for loss, _ in with_labels.epochs(60)]
     assert losses[-1] < losses[0]
     assert all((a != b).any() for a, b in zip(before, net["weights"], strict=True))
     again = network(dtype, r=64)
     with_targets = fit(dtype, **again, y=one_hot)
-    np.testing.assert_allclose([with_targets.epoch() for _ in range(60)], losses, rtol=1e-4)
+    np.testing.assert_allclose([with_targets.epochs(1)[0][0] for _ in range(60)], losses, rtol=1e-4)
     P = engine.predict(**net)
     assert P.dtype == dtype and P.flags.c_contiguous
     np.testing.assert_allclose(P.sum(0), 1, rtol=8 * np.finfo(dtype).eps)
@@ -97,6 +97,25 @@ def test_predict_refuses(changes, error, message):
             engine.predict(**network() | changes)
 
 
+def test_epochs_of_one_call_are_those_of_many():
+    together, apart = network(r=64), network(r=64)
+    one_call, many_calls = (fit(r=64, shuffle=True, **net) for net in (together, apart))
+    epochs = one_call.epochs(1000)
+    assert len(epochs) == 64 and all(seconds > 0 for _, seconds in epochs)
+    assert [loss for loss, _ in epochs] == [many_calls.epochs(1)[0][0] for _ in range(64)]
+    for a, b in zip(together["weights"] + together["biases"], apart["weights"] + apart["biases"], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(one_call.epochs(3)) == 3
+    for count, error in ((0, ValueError), (-1, ValueError), (2.5, TypeError), (2**64, OverflowError)):
+        with pytest.raises(error):
+            one_call.epochs(count)
+
+
+def test_no_epoch_follows_one_that_lost_its_numbers():
+    losses = [loss for loss, _ in fit(r=64, lr=1e20).epochs(64)]
+    assert len(losses) < 64 and np.isfinite(losses[:-1]).all() and not np.isfinite(losses[-1])
+
+
 def test_fit_keeps_what_it_uses_and_lets_go_of_it():
     class Array(np.ndarray):
         pass
@@ -110,7 +129,7 @@ def test_fit_keeps_what_it_uses_and_lets_go_of_it():
     arrays.clear()
     gc.collect()
     assert all(a() is not None for a in alive)
-    assert np.isfinite(running.epoch())
+    assert np.isfinite(running.epochs(1)).all()
     alive[2]().myself = running  # a cycle: the array, its __dict__, the fit
     del running
     gc.collect()
@@ -126,20 +145,26 @@ def test_fit_cannot_be_made_empty():
 
 
 def slow_fit():
-    """One whose epoch takes a second or more."""
+    """One whose epoch takes a second or more, and how many of them to ask for."""
     r = 40_000
     X = np.random.default_rng(0).integers(0, 256, (784, 256), dtype="u1")
     X = np.repeat(X, 1 + r // 256, axis=1)[:, :r]
-    return fit(sizes=(784, 400, 200, 10), r=r, X=X, activations=("relu", "relu"), batch_size=64, lr=1e-6)
+    return fit(sizes=(784, 400, 200, 10), r=r, X=X, activations=("relu", "relu"), batch_size=64, lr=1e-6), 1
+
+
+def many_fast_epochs():
+    """Each takes less than the time after which a signal is looked for, and all of them a good deal more."""
+    r = 40_000
+    return fit(sizes=(2, 16, 2), r=r, X=np.zeros((2, r), "f4"), batch_size=32), 64
 
 
 def test_a_fit_runs_once_at_a_time_and_without_the_gil():
-    running = slow_fit()
+    running, _ = slow_fit()
     seconds = []
 
     def epoch():
         start = time.perf_counter()
-        running.epoch()
+        running.epochs(1)
         seconds.append(time.perf_counter() - start)
 
     thread = threading.Thread(target=epoch)
@@ -148,7 +173,7 @@ def test_a_fit_runs_once_at_a_time_and_without_the_gil():
     while thread.is_alive():
         turns += 1
         try:
-            running.epoch()
+            running.epochs(1)
         except RuntimeError as error:
             assert "running already" in str(error)
             refused += 1
@@ -158,13 +183,14 @@ def test_a_fit_runs_once_at_a_time_and_without_the_gil():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
-def test_ctrl_c_stops_an_epoch():
-    running = slow_fit()
+@pytest.mark.parametrize("running", [slow_fit, many_fast_epochs])
+def test_ctrl_c_stops_an_epoch(running):
+    running, count = running()
     nested = []
 
     def handler(*_):
         try:
-            running.epoch()
+            running.epochs(1)
         except RuntimeError as error:
             nested.append(str(error))
         raise KeyboardInterrupt
@@ -174,7 +200,7 @@ def test_ctrl_c_stops_an_epoch():
         signal.setitimer(signal.ITIMER_REAL, 0.1)
         with pytest.raises(KeyboardInterrupt):
             for _ in range(100):
-                running.epoch()
+                running.epochs(count)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -182,6 +208,8 @@ def test_ctrl_c_stops_an_epoch():
     signal.signal(signal.SIGALRM, lambda *_: None)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
-        assert np.isfinite(running.epoch())  # it goes on afterwards, and a signal that raises nothing stops nothing
+        # it goes on afterwards, and a signal that raises nothing stops nothing
+        assert np.isfinite(running.epochs(count)).all()
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -34,6 +34,16 @@ def test_history():
     assert repr(history).startswith("History(5 epochs, loss ") and "in epoch" in repr(history)
 
 
+def test_a_training_that_nobody_watches_is_the_same():
+    X, y = examples(100)
+    nets = [nnc.MLP([M, 9, N], seed=1) for _ in range(2)]
+    unwatched = train(nets[0], X, y, epochs=150)  # more than the engine runs in one go
+    watched = train(nets[1], X, y, epochs=150, callback=lambda epoch, history: None)
+    assert unwatched.loss == watched.loss and len(unwatched.seconds) == 150
+    for a, b in zip(arrays(nets[0]), arrays(nets[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("targets", [False, True])
 def test_validation_takes_what_fit_takes(targets):
     X, y = examples(60)

@@ -17,6 +17,7 @@ enum {
     LINE = 64,
     EACH_READS = 2, /* so many threads, at most, read all examples, each for itself (reading) */
     FLOP_FOR_THREADS = 1 << 19,
+    FLOP_FOR_A_LOOK = 1 << 21, /* at the clock, which takes as long as a good part of a small network's step */
     POLL_NS = 20000000
 };
 
@@ -61,6 +62,7 @@ struct PUBLIC(fit) {
     ptrdiff_t *y; /* (r) labels, or NULL */
     REAL *Y;      /* (r, n) targets, example by example */
     ptrdiff_t chunk;
+    double flop; /* of a step, about: 2 for each number of W and each example, in each of three products */
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
     const char **next[2];     /* where each example of the next chunk begins */
     /* Of each hidden layer, A example by example: (chunk, units). A thread's units are in one, those of the next in the
@@ -69,6 +71,7 @@ struct PUBLIC(fit) {
     ptrdiff_t *A_rows_ld;
     REAL *most, *sum, *L;     /* of each example of the chunk */
     double loss;
+    ptrdiff_t steps_a_look, steps_to_look;
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
     nnc_barrier barrier;
@@ -150,6 +153,8 @@ static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
 
 /* Thread 0 asks now and then whether to go on. */
 static void FN(ask)(PUBLIC(fit) *fit) {
+    if (--fit->steps_to_look > 0) return;
+    fit->steps_to_look = fit->steps_a_look;
     const int64_t now = nanoseconds();
     if (now - fit->polled < POLL_NS) return;
     fit->polled = now;
@@ -158,9 +163,11 @@ static void FN(ask)(PUBLIC(fit) *fit) {
     nnc_flush_subnormals();
 }
 
-/* 0 if thread 0 wished to stop. Only after the loss, between two meetings, do all threads see the same of that wish. */
-static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int threads) {
+/* The chunk *at, whose examples are in *buffer, and on to the next; 0 if thread 0 wished to stop. Only after the loss,
+ * between two meetings, do all threads see the same of that wish. */
+static int FN(step)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
+    const FN(chunk) c = *at;
     const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
     const nnc_range examples = nnc_all_of(c.r), mine = nnc_share_of(c.r, unit, thread, threads);
@@ -198,7 +205,7 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) c, int *buffer, int thread, int 
     FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), c.first, c.last, ahead);
     FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), c.first, c.last);
     FN(read_chunk)(fit, next, reading);
-    *buffer = reading.buffer;
+    *at = next, *buffer = reading.buffer;
     nnc_barrier_wait(&fit->barrier, threads);
 #undef ALL
 #undef MINE
@@ -214,18 +221,15 @@ static void FN(epoch_task)(void *arg, int thread, int threads) {
     int buffer = mine.buffer;
     FN(read_chunk)(fit, c, mine);
     nnc_barrier_wait(&fit->barrier, threads);
-    for (; c.begin < fit->X.r; c = FN(chunk_at)(fit, c.begin + c.r)) {
+    while (c.begin < fit->X.r) {
         if (thread == 0 && fit->options.poll) FN(ask)(fit);
-        if (!FN(step)(fit, c, &buffer, thread, threads)) return;
+        if (!FN(step)(fit, &c, &buffer, thread, threads)) return;
     }
 }
 
 nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, double *loss) {
-    double parameters = 0;
-    for (ptrdiff_t l = 0; l < fit->net.layers; l++)
-        parameters += (double)fit->net.sizes[l] * (double)fit->net.sizes[l + 1];
-    const int threads = 6 * parameters * (double)fit->chunk < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
-    fit->loss = 0, fit->stop = 0, fit->polled = nanoseconds();
+    const int threads = fit->flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
+    fit->loss = 0, fit->stop = 0;
     nnc_barrier_init(&fit->barrier);
     fit->subnormals = nnc_flush_subnormals();
     if (threads == 1)
@@ -306,6 +310,10 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     fit->net = *net, fit->X = *X, fit->options = *options, fit->random = options->seed;
     fit->chunk = options->batch_size < CHUNK ? options->batch_size : CHUNK;
     if (fit->chunk > X->r) fit->chunk = X->r;
+    for (ptrdiff_t l = 0; l < net->layers; l++)
+        fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
+    fit->steps_a_look = 1 + (ptrdiff_t)(FLOP_FOR_A_LOOK / fit->flop);
+    fit->polled = nanoseconds();
     if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
     fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .lr = options->lr, .momentum = options->momentum};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);

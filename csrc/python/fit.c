@@ -1,7 +1,13 @@
-/* fit.c - Fit, a training in progress, an epoch a call; and predict. Both let go of the GIL while the engine works. */
+/* fit.c - Fit, a training in progress, some epochs a call; and predict. The GIL is let go while the engine works. */
 #include "network.h"
 
+#include <math.h>
 #include <stddef.h>
+#include <time.h>
+
+enum {
+    AT_ONCE = 64
+}; /* epochs of a call, at most */
 
 #define REAL float
 #define FIELD f32
@@ -24,7 +30,7 @@ typedef struct Fit {
         network net;
     void *fit;
     int busy;              /* guarded by the GIL */
-    PyThreadState *thread; /* of the call of epoch that is going on, which has let go of the GIL */
+    PyThreadState *thread; /* of the call of epochs that is going on, which has let go of the GIL */
 } Fit;
 
 /* The engine asks now and then whether to stop; Ctrl-C arrives here, as the exception of its signal handler. */
@@ -36,21 +42,49 @@ static int poll_signals(void *arg) {
     return stop;
 }
 
-static PyObject *fit_epoch(PyObject *object, PyObject *Py_UNUSED(none)) {
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Between two epochs nothing needs Python, and to go there and back takes as long as some steps of a small network. */
+static PyObject *fit_epochs(PyObject *object, PyObject *count) {
     Fit *self = (Fit *)object;
-    if (self->busy) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Fit.epoch: this training is running already, in another thread or further up");
+    double loss[AT_ONCE], seconds[AT_ONCE];
+    const Py_ssize_t most = PyNumber_AsSsize_t(count, PyExc_OverflowError);
+    if (most < 1) {
+        if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "Fit.epochs: one at least, not %zd", most);
         return NULL;
     }
-    double loss = 0;
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Fit.epochs: this training is running already, in another thread or further up");
+        return NULL;
+    }
+    nnc_status status = NNC_OK;
+    Py_ssize_t done = 0;
     self->busy = 1;
     self->thread = PyEval_SaveThread();
-    nnc_status status = self->net.typed->epoch(self->fit, &loss);
+    for (int lost = 0; !lost && done < most && done < AT_ONCE; done++) {
+        const double start = now();
+        status = self->net.typed->epoch(self->fit, &loss[done]);
+        if (status != NNC_OK) break;
+        seconds[done] = now() - start;
+        lost = !isfinite(loss[done]);
+    }
     PyEval_RestoreThread(self->thread);
     self->busy = 0;
-    if (PyErr_Occurred() || nnc_raise("Fit.epoch", status) < 0) return NULL;
-    return PyFloat_FromDouble(loss);
+    if (PyErr_Occurred() || nnc_raise("Fit.epochs", status) < 0) return NULL;
+    PyObject *epochs = PyList_New(done);
+    for (Py_ssize_t i = 0; epochs && i < done; i++) {
+        PyObject *epoch = Py_BuildValue("dd", loss[i], seconds[i]);
+        if (epoch)
+            PyList_SET_ITEM(epochs, i, epoch);
+        else
+            Py_CLEAR(epochs);
+    }
+    return epochs;
 }
 
 static int check_y(const network *net, PyObject *object) {
@@ -108,8 +142,9 @@ static int fit_traverse(PyObject *object, visitproc visit, void *arg) {
 }
 
 static PyMethodDef fit_methods[] = {
-    {"epoch", fit_epoch, METH_NOARGS,
-     "epoch(): one pass over all examples; the mean loss of the examples as they were seen."},
+    {"epochs", fit_epochs, METH_O,
+     "epochs(count): as many passes over all examples, but at most 64 a call and none after one that lost its numbers; "
+     "a list of (the mean loss of the examples as they were seen, seconds) for each."},
     {NULL, NULL, 0, NULL},
 };
 
