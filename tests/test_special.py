@@ -275,6 +275,19 @@ def test_softmax_of_scores_as_far_apart_as_can_be(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+@pytest.mark.parametrize("size", [3, 67])
+def test_a_softmax_of_an_infinity_is_no_number_and_says_so(size, infinity, dtype):
+    for n, r in (size, 1), (size, 5), (3, size):
+        Z = np.full((n, r), infinity, dtype) if infinity < 0 else np.zeros((n, r), dtype)
+        Z[0, -1] = infinity
+        with pytest.warns(RuntimeWarning, match="invalid"):
+            assert np.isnan(nnc.softmax(Z)[:, -1]).all()
+        with pytest.warns(RuntimeWarning, match="invalid"):
+            assert np.isnan(nnc.softmax(Z.T.copy(), axis=1)[-1]).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_lanes_past_the_end_of_a_row_raise_no_flag(dtype):
     with np.errstate(all="raise"):
         for p in range(1, 70):
