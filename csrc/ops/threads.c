@@ -3,11 +3,11 @@
  * Everything waits in one way: an event is a number that only grows; who waits spins for some microseconds, because the
  * next job or the other threads are usually that near, and then sleeps, because on a busy machine they may not be.
  *
- * A worker has an event of its own, its bell. The caller of nnc_parallel writes the job down, rings one bell for each
- * worker that it wants, does its own share, and waits for the last worker to ring `done`. Workers that are not wanted
- * are not woken and look at nothing, so the job needs no lock: only who was rung for reads it, and the next job is
- * written after all of those are done. One caller at a time has the pool; `busy` is all there is to that, and it also
- * keeps a task from asking for the pool that it runs on.
+ * A worker has an event of its own, its bell. The caller of nnc_parallel writes the job down, offers each worker that it
+ * wants a share and rings its bell, does its own share and then those that nobody has taken yet, for to wake a sleeper
+ * may take longer than the work, and waits for the last worker to ring `done`. The job needs no lock: only who took a
+ * share reads it, and the next job is written after all of those are done. One caller at a time has the pool; `busy` is
+ * all there is to that, and it also keeps a task from asking for the pool that it runs on.
  *
  * The child of a fork has none of its parent's threads, and finds the pool as it happened to be at that moment, perhaps
  * in the hands of a thread that is gone. It starts again from an empty pool. */
@@ -161,8 +161,10 @@ nnc_status nnc_set_num_threads(int n) {
 
 typedef struct worker {
     _Alignas(64) nnc_event bell; /* on cache lines of its own: its spinning disturbs nobody */
-    int thread;                  /* its number in every task, from 1 */
-    int core;                    /* of who started it */
+    atomic_int offered;          /* a share of the job, which goes to the first to take it: this worker or the caller */
+    atomic_int spins;
+    int thread; /* its number in every task, from 1 */
+    int core;   /* of who started it */
 } worker;
 
 static struct {
@@ -173,27 +175,37 @@ static struct {
     nnc_task *task; /* the job, written before the bells ring */
     void *arg;
     int threads;
-    int spins;          /* for who waits for the others */
     fenv_t environment; /* the caller's */
 
-    _Alignas(64) atomic_int working; /* workers not yet done */
+    _Alignas(64) atomic_int working; /* shares not yet done, but for the caller's own */
     atomic_int flags;                /* floating-point exceptions that they met */
     nnc_event done;
 } pool = {.busy = ATOMIC_FLAG_INIT};
 
+static int took(worker *share) {
+    return atomic_exchange(&share->offered, 0);
+}
+
+/* One more share is done; was it the last? */
+static int last_done(void) {
+    return atomic_fetch_sub(&pool.working, 1) == 1;
+}
+
 static void *work(void *arg) {
     worker *self = arg;
-    int spins = 0;
     leave(self->core);
-    for (unsigned jobs = 0;; jobs++) {
-        const int slept = event_wait(&self->bell, jobs, spins);
-        spins = slept ? AFTER_SLEEP * pool.spins : pool.spins;
+    for (unsigned seen = 0, spins = 0;;) {
+        const int slept = event_wait(&self->bell, seen, (int)spins);
+        seen = atomic_load(&self->bell.count);
+        spins = (unsigned)atomic_load_explicit(&self->spins, memory_order_relaxed) * (slept ? AFTER_SLEEP : 1);
+        if (!took(self))
+            continue;
         fesetenv(&pool.environment);
         pool.task(pool.arg, self->thread, pool.threads);
         int flags = fetestexcept(FLAGS);
         if (flags != 0)
             atomic_fetch_or(&pool.flags, flags);
-        if (atomic_fetch_sub(&pool.working, 1) == 1)
+        if (last_done())
             event_advance(&pool.done);
     }
     return NULL;
@@ -228,6 +240,8 @@ static void start_workers(int wanted) {
         worker *next = &pool.workers[pool.started];
         pthread_t id;
         event_init(&next->bell);
+        atomic_init(&next->offered, 0);
+        atomic_init(&next->spins, 0);
         next->thread = pool.started + 1;
         next->core = this_core();
         if (pthread_create(&id, &detached, work, next) != 0)
@@ -255,18 +269,27 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted) {
     pool.task = task;
     pool.arg = arg;
     pool.threads = threads;
-    pool.spins = spins_among(threads);
     fegetenv(&pool.environment);
     atomic_store_explicit(&pool.working, threads - 1, memory_order_relaxed);
     atomic_store_explicit(&pool.flags, 0, memory_order_relaxed);
-    unsigned done = atomic_load_explicit(&pool.done.count, memory_order_relaxed);
-    for (int i = 0; i < threads - 1; i++)
-        event_advance(&pool.workers[i].bell);
+    const int spins = spins_among(threads);
+    const unsigned done = atomic_load_explicit(&pool.done.count, memory_order_relaxed);
+    for (worker *w = pool.workers; w < pool.workers + threads - 1; w++) {
+        atomic_store_explicit(&w->spins, spins, memory_order_relaxed);
+        atomic_store(&w->offered, 1);
+        event_advance(&w->bell);
+    }
 
+    /* A task whose threads meet at a barrier has been taken by all of them before its first share is done. */
     task(arg, 0, threads);
-
-    if (threads > 1)
-        event_wait(&pool.done, done, pool.spins);
+    int finished = threads == 1;
+    for (worker *w = pool.workers; w < pool.workers + threads - 1; w++)
+        if (took(w)) {
+            task(arg, w->thread, threads);
+            finished = last_done();
+        }
+    if (!finished)
+        event_wait(&pool.done, done, spins);
     int flags = atomic_load_explicit(&pool.flags, memory_order_relaxed) & ~fetestexcept(FLAGS);
     atomic_flag_clear(&pool.busy);
     if (flags != 0)

@@ -19,11 +19,31 @@ enum {
     MOST = 16
 };
 
+/* The caller does the shares that nobody has come for yet; where its threads have met, each is done by its own. */
+typedef struct meeting {
+    nnc_barrier barrier;
+    nnc_task *task;
+    void *arg;
+} meeting;
+
+static void meet_first(void *arg, int thread, int threads) {
+    meeting *all = arg;
+    nnc_barrier_wait(&all->barrier, threads);
+    all->task(all->arg, thread, threads);
+}
+
+static void each_by_its_own(nnc_task *task, void *arg, int threads) {
+    meeting all = {.task = task, .arg = arg};
+    nnc_barrier_init(&all.barrier);
+    nnc_parallel(meet_first, &all, threads);
+}
+
 /* ---- each share is done, once, at the same time ---- */
 
 typedef struct shares {
+    pthread_t caller;
     atomic_int done[MOST];
-    atomic_int team, nested, signals_open;
+    atomic_int team, nested, signals_open, by_caller;
 } shares;
 
 static void count_nested(void *arg, int thread, int threads) {
@@ -39,7 +59,9 @@ static void count_share(void *arg, int thread, int threads) {
         nnc_parallel(count_nested, all, MOST);
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    if (thread > 0 && (!sigismember(&mask, SIGINT) || !sigismember(&mask, SIGUSR1)))
+    const int by_caller = pthread_equal(pthread_self(), all->caller);
+    atomic_fetch_add(&all->by_caller, by_caller);
+    if (!by_caller && (!sigismember(&mask, SIGINT) || !sigismember(&mask, SIGUSR1)))
         atomic_fetch_add(&all->signals_open, 1);
 }
 
@@ -48,7 +70,7 @@ static void check_shares(void) {
     expect(nnc_max_threads() >= 8, "at most %d threads", nnc_max_threads());
     for (int round = 0; round < often(300); round++) {
         int set = 1 + (int)whole(8), wanted = 1 + (int)whole(10), team = set < wanted ? set : wanted;
-        shares all = {.team = 0};
+        shares all = {.caller = pthread_self()};
         nnc_set_num_threads(set);
         nnc_parallel(count_share, &all, wanted);
         expect(all.team == team, "%d threads where %d are set and %d wanted", all.team, set, wanted);
@@ -56,7 +78,27 @@ static void check_shares(void) {
             expect(all.done[i] == (i < team), "share %d of %d is done %d times", i, team, all.done[i]);
         expect(all.nested == (team > 1 ? team : 0), "%d threads, %d tasks within", team, all.nested);
         expect(all.signals_open == 0, "%d workers take signals", all.signals_open);
+        expect(all.by_caller > 0, "the caller does nothing");
     }
+    end();
+
+    begin("the caller does the shares of those who sleep too long, and waits for those who do not");
+    nnc_set_num_threads(4);
+    int by_caller = 0, rounds = often(60);
+    for (int round = 0; round < rounds; round++) {
+        shares all = {.caller = pthread_self()};
+        if (round % 2)
+            usleep(3000); /* they fall asleep */
+        if (round % 3)
+            nnc_parallel(count_share, &all, 4);
+        else
+            each_by_its_own(count_share, &all, 4);
+        for (int i = 0; i < 4; i++)
+            expect(all.done[i] == 1, "share %d is done %d times", i, all.done[i]);
+        expect(round % 3 || all.by_caller == 1, "the caller does %d shares of threads that have met", all.by_caller);
+        by_caller += all.by_caller - 1;
+    }
+    expect(by_caller > 0, "no share of a sleeper was done by the caller in %d rounds", rounds);
     end();
 
     begin("numbers of threads");
@@ -176,9 +218,9 @@ static void check_cores(void) {
     int together = 0, count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
     for (int round = 0; round < ROUNDS; round++) {
         cores seen = {.callers = sched_getcpu(), .allowed = 0};
-        nnc_parallel(come_here, &seen, 2);
+        each_by_its_own(come_here, &seen, 2);
         usleep(8000); /* it falls asleep */
-        nnc_parallel(note_core, &seen, 2);
+        each_by_its_own(note_core, &seen, 2);
         together += seen.of[0] == seen.of[1];
         expect(seen.allowed == count, "the worker is allowed %d cores of %d", seen.allowed, count);
     }
@@ -196,7 +238,7 @@ static void check_floating_point(void) {
     for (int i = 0; i < 100; i++) {
         double x[2] = {i % 2 ? DBL_MAX : 1, 0};
         feclearexcept(FE_ALL_EXCEPT);
-        nnc_parallel(overflow_in_last, x, 2);
+        each_by_its_own(overflow_in_last, x, 2);
         int overflow = fetestexcept(FE_OVERFLOW) != 0;
         expect(overflow == i % 2, "round %d: overflow %d", i, overflow);
         expect(!fetestexcept(FE_INVALID | FE_DIVBYZERO), "round %d: others too", i);
@@ -208,7 +250,7 @@ static void check_floating_point(void) {
     for (int up = 0; up < 2; up++) {
         double x[2] = {0, 0};
         fesetround(up ? FE_UPWARD : FE_DOWNWARD);
-        nnc_parallel(third, x, 2);
+        each_by_its_own(third, x, 2);
         fesetround(FE_TONEAREST);
         expect((x[1] > 1.0 / 3) == up, "%.20f", x[1]);
         expect(x[0] == x[1], "%.20f and %.20f", x[0], x[1]);
