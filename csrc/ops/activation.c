@@ -5,6 +5,7 @@
 /* Relu's worth of elements from which a second thread pays for its waking. */
 enum {
     ELEMENTS_FOR_THREADS = 1 << 18,
+    ELEMENTS_TO_WAKE = 1 << 20,
     BLOCK = 512
 };
 
@@ -57,7 +58,7 @@ static void FN(map_task)(void *arg, int thread, int threads) {
 static nnc_status FN(run_map)(FN(map) m, int work) {
     if (m.count < 0) return NNC_ERR_SHAPE;
     if (m.count * work >= ELEMENTS_FOR_THREADS)
-        nnc_parallel(FN(map_task), &m, nnc_get_num_threads());
+        nnc_parallel(FN(map_task), &m, nnc_get_num_threads(), m.count * work >= ELEMENTS_TO_WAKE);
     else if (m.count > 0)
         FN(map_range)(&m, 0, m.count);
     return NNC_OK;

@@ -5,7 +5,8 @@
 
 enum {
     BLOCK = 1024, /* examples */
-    WORK_FOR_THREADS = 1 << 18
+    WORK_FOR_THREADS = 1 << 18,
+    WORK_TO_WAKE = 1 << 20
 };
 
 #define OP_FILE "cross_entropy.c"
@@ -136,7 +137,7 @@ nnc_status PUBLIC(loss_gradient)(REAL *dZ, const REAL *dL, const REAL *P, const 
     if (n * r < WORK_FOR_THREADS)
         FN(gradient_task)(&job, 0, 1);
     else
-        nnc_parallel(FN(gradient_task), &job, nnc_get_num_threads());
+        nnc_parallel(FN(gradient_task), &job, nnc_get_num_threads(), n * r >= WORK_TO_WAKE);
     return job.bad_label ? NNC_ERR_LABEL : NNC_OK;
 }
 

@@ -4,13 +4,11 @@
  * so that a wish to stop is heard soon. While the products of one chunk run, the examples of the next come from main
  * memory into the cache; they are read at the end of the step, into a buffer that nobody uses any more. */
 #ifndef OP_FILE
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "mlp.h"
 #include "subnormals.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     CHUNK = 128,
@@ -36,12 +34,6 @@ static void shuffle(uint32_t *order, ptrdiff_t count, uint64_t *state) {
         const uint32_t swap = order[i];
         order[i] = order[j], order[j] = swap;
     }
-}
-
-static int64_t nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 #define OP_FILE "fit.c"
@@ -155,7 +147,7 @@ static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
 static void FN(ask)(PUBLIC(fit) *fit) {
     if (--fit->steps_to_look > 0) return;
     fit->steps_to_look = fit->steps_a_look;
-    const int64_t now = nanoseconds();
+    const int64_t now = nnc_nanoseconds();
     if (now - fit->polled < POLL_NS) return;
     fit->polled = now;
     nnc_restore_subnormals(fit->subnormals); /* this is the caller's own code */
@@ -235,7 +227,7 @@ nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, double *loss) {
     if (threads == 1)
         FN(epoch_task)(fit, 0, 1);
     else
-        nnc_parallel(FN(epoch_task), fit, threads);
+        nnc_parallel(FN(epoch_task), fit, threads, 1);
     nnc_restore_subnormals(fit->subnormals);
     if (fit->stop) return NNC_INTERRUPTED;
     *loss = fit->loss / (double)fit->X.r;
@@ -313,7 +305,7 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     for (ptrdiff_t l = 0; l < net->layers; l++)
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
     fit->steps_a_look = 1 + (ptrdiff_t)(FLOP_FOR_A_LOOK / fit->flop);
-    fit->polled = nanoseconds();
+    fit->polled = nnc_nanoseconds();
     if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
     fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .lr = options->lr, .momentum = options->momentum};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);

@@ -8,8 +8,10 @@
 #include "ops.h"
 
 enum {
-    WORK_FOR_THREADS = 1 << 22,  /* operations times bytes of a number: for less a second thread costs too much */
+    WORK_FOR_THREADS = 2000000,  /* operations times bytes of a number: for less a second thread costs too much, */
+    WORK_TO_WAKE = 1 << 26,      /* and for less one that must be woken */
     BYTES_FOR_THREADS = 1 << 19, /* bytes of A, where the time goes into reading it */
+    BYTES_TO_WAKE = 1 << 22,
     PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
@@ -168,8 +170,8 @@ static void FN(product_task)(void *arg, int thread, int threads) {
 static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     FN(product) job = {.kernels = KERNELS, .g = g, .b_cs = b_cs};
     const ptrdiff_t width = job.kernels->tile_columns, bytes = sizeof(REAL);
-    const double flop = 2.0 * (double)g.n * (double)g.k * (double)g.p;
-    const int threads = flop * (double)sizeof(REAL) < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
+    const double work = 2.0 * (double)g.n * (double)g.k * (double)g.p * (double)sizeof(REAL);
+    const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
 
     const int reused = g.n >= REUSE_TO_PACK * job.kernels->tile_rows;
     const int conflicts = g.b_rs * bytes % CONFLICT_BYTES == 0 && g.k > 8;
@@ -194,7 +196,7 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     if (threads == 1)
         FN(product_task)(&job, 0, 1);
     else
-        nnc_parallel(FN(product_task), &job, threads);
+        nnc_parallel(FN(product_task), &job, threads, job.shared || work >= WORK_TO_WAKE);
     nnc_scratch_give(job.panels);
     return NNC_OK;
 }
@@ -223,10 +225,11 @@ static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_
             copy[i] = x[i * x_s];
     }
     FN(by_vector) job = {y, A, copy ? copy : x, n, k, y_s, a_rs};
-    if (n * k * (ptrdiff_t)sizeof(REAL) < BYTES_FOR_THREADS)
+    const ptrdiff_t bytes = n * k * (ptrdiff_t)sizeof(REAL);
+    if (bytes < BYTES_FOR_THREADS)
         FN(by_vector_task)(&job, 0, 1);
     else
-        nnc_parallel(FN(by_vector_task), &job, nnc_get_num_threads());
+        nnc_parallel(FN(by_vector_task), &job, nnc_get_num_threads(), bytes >= BYTES_TO_WAKE);
     nnc_scratch_give(copy);
     return NNC_OK;
 }

@@ -8,7 +8,8 @@
 enum {
     CHUNK = 128,
     LINE = 64,
-    FLOP_FOR_THREADS = 1 << 20
+    FLOP_FOR_THREADS = 1 << 20,
+    FLOP_TO_WAKE = 1 << 24
 };
 
 #define OP_FILE "predict.c"
@@ -77,7 +78,7 @@ nnc_status PUBLIC(mlp_predict)(REAL *P, const PUBLIC(mlp) *net, const nnc_exampl
     if (flop < FLOP_FOR_THREADS)
         FN(predict_task)(&job, 0, 1);
     else
-        nnc_parallel(FN(predict_task), &job, nnc_get_num_threads());
+        nnc_parallel(FN(predict_task), &job, nnc_get_num_threads(), flop >= FLOP_TO_WAKE);
     return atomic_load(&job.failed) ? NNC_ERR_MEMORY : NNC_OK;
 }
 

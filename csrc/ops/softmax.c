@@ -10,6 +10,7 @@ enum {
     WIDEST = 512,
     NARROWEST = 64,
     WORK_FOR_THREADS = 1 << 15,
+    WORK_TO_WAKE = 1 << 18,
     MANY_LINES = 16 /* in a row, for which it pays to begin with a piece of one */
 };
 
@@ -195,7 +196,7 @@ static nnc_status FN(run_softmax)(FN(softmax) *job) {
     if (threads == 1)
         FN(softmax_task)(job, 0, 1);
     else
-        nnc_parallel(FN(softmax_task), job, threads);
+        nnc_parallel(FN(softmax_task), job, threads, job->n * job->r >= WORK_TO_WAKE);
     nnc_scratch_give(job->scratch);
     return job->bad_label ? NNC_ERR_LABEL : NNC_OK;
 }

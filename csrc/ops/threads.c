@@ -3,11 +3,11 @@
  * Everything waits in one way: an event is a number that only grows; who waits spins for some microseconds, because the
  * next job or the other threads are usually that near, and then sleeps, because on a busy machine they may not be.
  *
- * A worker has an event of its own, its bell. The caller of nnc_parallel writes the job down, offers each worker that it
- * wants a share and rings its bell, does its own share and then those that nobody has taken yet, for to wake a sleeper
- * may take longer than the work, and waits for the last worker to ring `done`. The job needs no lock: only who took a
- * share reads it, and the next job is written after all of those are done. One caller at a time has the pool; `busy` is
- * all there is to that, and it also keeps a task from asking for the pool that it runs on.
+ * A worker has an event of its own, its bell. The caller of nnc_parallel writes the job down, offers each worker wanted
+ * a share, rings its bell, does its own share and then those that nobody has taken yet, for to wake a sleeper may take
+ * longer than the work, and waits for the last worker to ring `done`. The job needs no lock: only who took a share
+ * reads it, and the next job is written after all of those are done. One caller at a time has the pool; `busy` is all
+ * there is to that, and it also keeps a task from asking for the pool that it runs on.
  *
  * The child of a fork has none of its parent's threads, and finds the pool as it happened to be at that moment, perhaps
  * in the hands of a thread that is gone. It starts again from an empty pool. */
@@ -18,11 +18,13 @@
 #include <fenv.h>
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     MOST_THREADS = 256, /* that the pool has room for */
     SPINS = 2000,       /* about 50 microseconds, which is what it costs to wake a sleeper */
+    RECENTLY = 100000, /* nanoseconds */
     AFTER_SLEEP = 8,    /* times as long, once: were both sides asleep whenever the other woke, it would go on so */
     YIELDS = 20,
     FLAGS = FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW | FE_UNDERFLOW /* inexact is nearly always set, and nobody asks */
@@ -66,9 +68,9 @@ static void leave(int core) {
 
 /* Either this sees that somebody sleeps, or who goes to sleep sees the new count: both sides write their own number
  * first and read the other's then, and sequential consistency puts one of the two first. */
-static void event_advance(nnc_event *event) {
+static void event_advance(nnc_event *event, int wake) {
     atomic_fetch_add(&event->count, 1);
-    if (atomic_load(&event->sleepers) != 0) {
+    if (wake && atomic_load(&event->sleepers) != 0) {
         pthread_mutex_lock(&event->lock);
         event->core = this_core();
         pthread_cond_broadcast(&event->wake);
@@ -160,11 +162,11 @@ nnc_status nnc_set_num_threads(int n) {
 /* ---- the pool ---- */
 
 typedef struct worker {
-    _Alignas(64) nnc_event bell; /* on cache lines of its own: its spinning disturbs nobody */
-    atomic_int offered;          /* a share of the job, which goes to the first to take it: this worker or the caller */
+    _Alignas(64) atomic_int offered; /* a share, which goes to the first to take it: this worker or the caller */
     atomic_int spins;
-    int thread; /* its number in every task, from 1 */
-    int core;   /* of who started it */
+    nnc_event bell; /* on cache lines of its own, with the above: its spinning disturbs nobody */
+    int thread;     /* its number in every task, from 1 */
+    int core;       /* of who started it */
 } worker;
 
 static struct {
@@ -176,6 +178,7 @@ static struct {
     void *arg;
     int threads;
     fenv_t environment; /* the caller's */
+    int64_t ended;      /* when the last job did */
 
     _Alignas(64) atomic_int working; /* shares not yet done, but for the caller's own */
     atomic_int flags;                /* floating-point exceptions that they met */
@@ -206,7 +209,7 @@ static void *work(void *arg) {
         if (flags != 0)
             atomic_fetch_or(&pool.flags, flags);
         if (last_done())
-            event_advance(&pool.done);
+            event_advance(&pool.done, 1);
     }
     return NULL;
 }
@@ -252,7 +255,13 @@ static void start_workers(int wanted) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void nnc_parallel(nnc_task *task, void *arg, int threads_wanted) {
+int64_t nnc_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake) {
     int threads = nnc_get_num_threads();
     if (threads > threads_wanted)
         threads = threads_wanted;
@@ -273,14 +282,15 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted) {
     atomic_store_explicit(&pool.working, threads - 1, memory_order_relaxed);
     atomic_store_explicit(&pool.flags, 0, memory_order_relaxed);
     const int spins = spins_among(threads);
+    const int soon = nnc_nanoseconds() - pool.ended < RECENTLY;
     const unsigned done = atomic_load_explicit(&pool.done.count, memory_order_relaxed);
     for (worker *w = pool.workers; w < pool.workers + threads - 1; w++) {
         atomic_store_explicit(&w->spins, spins, memory_order_relaxed);
         atomic_store(&w->offered, 1);
-        event_advance(&w->bell);
+        event_advance(&w->bell, wake || soon);
     }
 
-    /* A task whose threads meet at a barrier has been taken by all of them before its first share is done. */
+    /* If the threads meet at a barrier, all shares have been taken before the first is done. */
     task(arg, 0, threads);
     int finished = threads == 1;
     for (worker *w = pool.workers; w < pool.workers + threads - 1; w++)
@@ -291,6 +301,7 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted) {
     if (!finished)
         event_wait(&pool.done, done, spins);
     int flags = atomic_load_explicit(&pool.flags, memory_order_relaxed) & ~fetestexcept(FLAGS);
+    pool.ended = nnc_nanoseconds();
     atomic_flag_clear(&pool.busy);
     if (flags != 0)
         feraiseexcept(flags);
@@ -311,7 +322,7 @@ void nnc_barrier_wait(nnc_barrier *barrier, int threads) {
     unsigned turn = atomic_load_explicit(&barrier->turn.count, memory_order_relaxed);
     if (atomic_fetch_add(&barrier->arrived, 1) + 1 == threads) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
-        event_advance(&barrier->turn);
+        event_advance(&barrier->turn, 1);
     } else {
         event_wait(&barrier->turn, turn, spins_among(threads));
     }

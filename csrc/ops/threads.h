@@ -12,15 +12,22 @@
 /* One thread's share of some work: `thread` is 0 .. threads-1. */
 typedef void nnc_task(void *arg, int thread, int threads);
 
-/* Run task(arg, i, t) for i in 0 .. t-1, all at the same time, and return when all are done. The caller is thread 0.
+/* Run task(arg, i, t) for i in 0 .. t-1 and return when all are done. The caller is thread 0, and does the shares that
+ * nobody else has come for when its own is done.
  *
  * t = min(threads_wanted, nnc_get_num_threads()), or less: as many as the system lets us start, and 1 when the pool is
  * busy, be it with another caller's work or because the caller is itself part of a task. So a task must do the whole
- * work for every t, and can rely on its t threads really running side by side: it may use barriers.
+ * work for every t.
+ *
+ * To wake a thread that sleeps may take longer than some work that is worth sharing with one that does not. With `wake`
+ * they are woken, and a task can rely on its t threads really running side by side: it may use barriers. Without, they
+ * are if other work has only just ended, so that more is likely to follow.
  *
  * A floating-point exception flag (fetestexcept) raised in any of the threads is raised in the caller, and the threads
  * work in the caller's floating-point environment (rounding, subnormals): nothing tells where a number was computed. */
-void nnc_parallel(nnc_task *task, void *arg, int threads_wanted);
+void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake);
+
+int64_t nnc_nanoseconds(void); /* of a clock that nobody sets */
 
 /* A number that only grows, and that threads can wait on: briefly spinning, for good asleep. (Internal to threads.c,
  * here only because a barrier holds one.) */

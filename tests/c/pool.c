@@ -35,7 +35,7 @@ static void meet_first(void *arg, int thread, int threads) {
 static void each_by_its_own(nnc_task *task, void *arg, int threads) {
     meeting all = {.task = task, .arg = arg};
     nnc_barrier_init(&all.barrier);
-    nnc_parallel(meet_first, &all, threads);
+    nnc_parallel(meet_first, &all, threads, 1);
 }
 
 /* ---- each share is done, once, at the same time ---- */
@@ -56,13 +56,19 @@ static void count_share(void *arg, int thread, int threads) {
     atomic_fetch_add(&all->done[thread], 1);
     atomic_store(&all->team, threads);
     if (threads > 1)
-        nnc_parallel(count_nested, all, MOST);
+        nnc_parallel(count_nested, all, MOST, 1);
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     const int by_caller = pthread_equal(pthread_self(), all->caller);
     atomic_fetch_add(&all->by_caller, by_caller);
     if (!by_caller && (!sigismember(&mask, SIGINT) || !sigismember(&mask, SIGUSR1)))
         atomic_fetch_add(&all->signals_open, 1);
+}
+
+/* Long enough for who is woken to come */
+static void count_slowly(void *arg, int thread, int threads) {
+    for (const int64_t end = nnc_nanoseconds() + 300000; nnc_nanoseconds() < end;);
+    count_share(arg, thread, threads);
 }
 
 static void check_shares(void) {
@@ -72,7 +78,7 @@ static void check_shares(void) {
         int set = 1 + (int)whole(8), wanted = 1 + (int)whole(10), team = set < wanted ? set : wanted;
         shares all = {.caller = pthread_self()};
         nnc_set_num_threads(set);
-        nnc_parallel(count_share, &all, wanted);
+        nnc_parallel(count_share, &all, wanted, 1);
         expect(all.team == team, "%d threads where %d are set and %d wanted", all.team, set, wanted);
         for (int i = 0; i < MOST; i++)
             expect(all.done[i] == (i < team), "share %d of %d is done %d times", i, team, all.done[i]);
@@ -90,7 +96,7 @@ static void check_shares(void) {
         if (round % 2)
             usleep(3000); /* they fall asleep */
         if (round % 3)
-            nnc_parallel(count_share, &all, 4);
+            nnc_parallel(count_share, &all, 4, 1);
         else
             each_by_its_own(count_share, &all, 4);
         for (int i = 0; i < 4; i++)
@@ -99,6 +105,22 @@ static void check_shares(void) {
         by_caller += all.by_caller - 1;
     }
     expect(by_caller > 0, "no share of a sleeper was done by the caller in %d rounds", rounds);
+    end();
+
+    begin("work that is not worth waking anybody wakes nobody, unless more of it follows");
+    int alone = 0, helped = 0;
+    for (int round = 0; round < rounds; round++) {
+        usleep(3000);
+        for (int i = 0, came = 0; i < 20000 && !came; i++) {
+            shares all = {.caller = pthread_self()};
+            nnc_parallel(i == 0 ? count_slowly : count_share, &all, 4, 0);
+            alone += i == 0 && all.by_caller == 4;
+            came = i > 0 && all.by_caller < 4;
+            helped += came;
+        }
+    }
+    expect(alone > rounds / 2, "the first of many did it alone in %d rounds of %d", alone, rounds);
+    expect(helped > 0, "nobody has ever helped");
     end();
 
     begin("numbers of threads");
@@ -142,7 +164,7 @@ static void check_barriers(void) {
         nnc_set_num_threads(threads);
         phases all = {.phases = often(threads <= 2 ? 10 * PHASES : PHASES)};
         nnc_barrier_init(&all.barrier);
-        nnc_parallel(work_in_phases, &all, threads);
+        nnc_parallel(work_in_phases, &all, threads, 1);
         for (int i = 0; i < threads; i++) {
             expect(all.value[i] == all.phases, "thread %d has stopped at %ld", i, all.value[i]);
             expect(all.wrong[i] == 0, "thread %d saw %ld numbers of another phase", i, all.wrong[i]);
@@ -275,7 +297,7 @@ static void *call_often(void *arg) {
     caller *self = arg;
     for (int i = 0; i < self->rounds; i++) {
         int part[MOST] = {0}, sum = 0;
-        nnc_parallel(add_shares, part, 1 + i % 5);
+        nnc_parallel(add_shares, part, 1 + i % 5, 1);
         for (int k = 0; k < MOST; k++)
             sum += part[k];
         self->wrong += sum != MOST * (MOST + 1) / 2;
@@ -319,7 +341,7 @@ static void hold(void *arg, int thread, int threads) {
 }
 
 static void *hold_pool(void *arg) {
-    nnc_parallel(hold, arg, 2);
+    nnc_parallel(hold, arg, 2, 1);
     return NULL;
 }
 
@@ -336,7 +358,7 @@ void check_pool_in_child(void) {
         begin("the child of a fork has a pool of its own, when its parent's is %s", busy ? "busy" : "idle");
         pthread_t holder;
         int team = 0;
-        nnc_parallel(note_team, &team, 2);
+        nnc_parallel(note_team, &team, 2, 1);
         expect(team == 2, "the parent has %d threads", team);
         atomic_store(&held, 0);
         atomic_store(&let_go, !busy);
@@ -349,7 +371,7 @@ void check_pool_in_child(void) {
         if (child == 0) {
             alarm(20); /* rather than wait for workers that are not there */
             team = 0;
-            nnc_parallel(note_team, &team, 2);
+            nnc_parallel(note_team, &team, 2, 1);
             _exit(team);
         }
         int status = -1;
@@ -376,7 +398,7 @@ void check_pool_without_memory(void) {
         setrlimit(RLIMIT_AS, &none);
         /* An emulator may not obey. */
         if (mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
-            nnc_parallel(note_team, &team, 8);
+            nnc_parallel(note_team, &team, 8, 1);
         _exit(team == 1 ? 0 : 10 + team);
     }
     int status = -1;
