@@ -81,6 +81,9 @@ NNC_API nnc_status nnc_set_num_threads(int n);
 NNC_API int nnc_get_num_threads(void);
 NNC_API int nnc_max_threads(void);
 
+/* Of a clock that nobody sets. */
+NNC_API int64_t nnc_nanoseconds(void);
+
 /* ---- the network ------------------------------------------------------------------------------------------------ */
 
 typedef enum nnc_activation {

@@ -2,7 +2,7 @@
 #ifndef OP_FILE
 #include "ops.h"
 
-/* Relu's worth of elements from which a second thread pays for its waking. */
+/* Relu's worth of elements from which a second thread pays, and from which one does that must be woken */
 enum {
     ELEMENTS_FOR_THREADS = 1 << 18,
     ELEMENTS_TO_WAKE = 1 << 20,

@@ -15,7 +15,7 @@ enum {
     LINE = 64,
     EACH_READS = 2, /* so many threads, at most, read all examples, each for itself (reading) */
     FLOP_FOR_THREADS = 1 << 19,
-    FLOP_FOR_A_LOOK = 1 << 21, /* at the clock, which takes as long as a good part of a small network's step */
+    STEPS_A_LOOK = 32, /* at the clock, which takes as long as a good part of a small network's step */
     POLL_NS = 20000000
 };
 
@@ -63,7 +63,7 @@ struct PUBLIC(fit) {
     ptrdiff_t *A_rows_ld;
     REAL *most, *sum, *L;     /* of each example of the chunk */
     double loss;
-    ptrdiff_t steps_a_look, steps_to_look;
+    int unlooked; /* steps since the last look at the clock */
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
     nnc_barrier barrier;
@@ -145,8 +145,8 @@ static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
 
 /* Thread 0 asks now and then whether to go on. */
 static void FN(ask)(PUBLIC(fit) *fit) {
-    if (--fit->steps_to_look > 0) return;
-    fit->steps_to_look = fit->steps_a_look;
+    if (fit->flop < FLOP_FOR_THREADS && ++fit->unlooked < STEPS_A_LOOK) return;
+    fit->unlooked = 0;
     const int64_t now = nnc_nanoseconds();
     if (now - fit->polled < POLL_NS) return;
     fit->polled = now;
@@ -304,7 +304,6 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     if (fit->chunk > X->r) fit->chunk = X->r;
     for (ptrdiff_t l = 0; l < net->layers; l++)
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
-    fit->steps_a_look = 1 + (ptrdiff_t)(FLOP_FOR_A_LOOK / fit->flop);
     fit->polled = nnc_nanoseconds();
     if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
     fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .lr = options->lr, .momentum = options->momentum};

@@ -1,6 +1,7 @@
 /* threads.h - work shared among a few threads: the pool, and a barrier for tasks that work in phases.
  *
- * nnc_get_num_threads, nnc_set_num_threads and nnc_max_threads belong here too; they are public and stand in nnc.h. */
+ * nnc_get_num_threads, nnc_set_num_threads, nnc_max_threads and nnc_nanoseconds belong here too; they are public and
+ * stand in nnc.h. */
 #ifndef NNC_OPS_THREADS_H
 #define NNC_OPS_THREADS_H
 
@@ -26,8 +27,6 @@ typedef void nnc_task(void *arg, int thread, int threads);
  * A floating-point exception flag (fetestexcept) raised in any of the threads is raised in the caller, and the threads
  * work in the caller's floating-point environment (rounding, subnormals): nothing tells where a number was computed. */
 void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake);
-
-int64_t nnc_nanoseconds(void); /* of a clock that nobody sets */
 
 /* A number that only grows, and that threads can wait on: briefly spinning, for good asleep. (Internal to threads.c,
  * here only because a barrier holds one.) */

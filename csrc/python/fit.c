@@ -3,11 +3,10 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <time.h>
 
 enum {
-    AT_ONCE = 64
-}; /* epochs of a call, at most */
+    AT_ONCE = 64 /* epochs of a call, at most */
+};
 
 #define REAL float
 #define FIELD f32
@@ -42,12 +41,6 @@ static int poll_signals(void *arg) {
     return stop;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Between two epochs nothing needs Python, and to go there and back takes as long as some steps of a small network. */
 static PyObject *fit_epochs(PyObject *object, PyObject *count) {
     Fit *self = (Fit *)object;
@@ -67,10 +60,10 @@ static PyObject *fit_epochs(PyObject *object, PyObject *count) {
     self->busy = 1;
     self->thread = PyEval_SaveThread();
     for (int lost = 0; !lost && done < most && done < AT_ONCE; done++) {
-        const double start = now();
+        const int64_t start = nnc_nanoseconds();
         status = self->net.typed->epoch(self->fit, &loss[done]);
         if (status != NNC_OK) break;
-        seconds[done] = now() - start;
+        seconds[done] = 1e-9 * (double)(nnc_nanoseconds() - start);
         lost = !isfinite(loss[done]);
     }
     PyEval_RestoreThread(self->thread);
