@@ -19,8 +19,8 @@ from setuptools.errors import CompileError
 
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512"]
-X86, ARM = {"base": [], "avx2": AVX2, "avx512": AVX512}, {"base": [], "neon": []}
-MACHINE = sysconfig.get_platform().split("-")[-1]
+X86 = {"base": [], "avx2": AVX2, "avx512": AVX512, "amx": [*AVX512, "-mamx-tile", "-mamx-bf16"]}
+ARM, MACHINE = {"base": [], "neon": []}, sysconfig.get_platform().split("-")[-1]
 ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(MACHINE, {"base": []})
 
 # -std=c11 keeps gcc from fusing and from needless exception flags, -g0 from 12 MB for debuggers; see also IF_KNOWN.

@@ -67,9 +67,9 @@ NNC_API const char *nnc_status_message(nnc_status status);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------ */
 
-/* Choose the kernels: "base", "avx2", "avx512", "neon", or NULL for the widest that the processor and the operating
- * system have. Without this call the first use of a function chooses as NULL does. NNC_ERR_ISA leaves the choice as is.
- * Not to be called while another thread is inside the engine. */
+/* Choose the kernels: "base", "avx2", "avx512", "amx", "neon", or NULL for the widest that the processor and the
+ * operating system have. Without this call the first use of a function chooses as NULL does. NNC_ERR_ISA leaves the
+ * choice as is. Not to be called while another thread is inside the engine. */
 NNC_API nnc_status nnc_set_isa(const char *name);
 NNC_API const char *nnc_get_isa(void);
 /* The i-th instruction set this build has and this machine can run, the simplest first; NULL past the last. */

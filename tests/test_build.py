@@ -207,5 +207,5 @@ def test_only_an_isas_own_file_uses_its_registers():
     for line in run("objdump", "-d", "--no-show-raw-insn", engine.__file__).splitlines():
         if match := re.match(r"\s*([0-9a-f]+):\t.*%([yz]mm)\d", line):
             users[match[2]].add(functions[bisect.bisect(starts, int(match[1], 16)) - 1][1])
-    assert users["ymm"] <= {"isa_avx2.c", "isa_avx512.c"} and users["zmm"] <= {"isa_avx512.c"}
+    assert users["ymm"] <= {"isa_avx2.c", "isa_avx512.c", "isa_amx.c"} and users["zmm"] <= {"isa_avx512.c", "isa_amx.c"}
     assert ("avx2" in ISAS) <= ("isa_avx2.c" in users["ymm"]) and ("avx512" in ISAS) <= bool(users["zmm"])

@@ -29,7 +29,7 @@ def measured(isa, *arguments):
 
 
 def limit(isa, key):
-    if isa == "avx512" and key.startswith("exp"):
+    if isa in ("avx512", "amx") and key.startswith("exp"):
         return 0.9  # half a unit for the last rounding, a quarter for the table of powers; much less for what follows
     return 2.1 if isa == "base" and key.startswith("tanh") else 2
 

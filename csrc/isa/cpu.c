@@ -1,5 +1,5 @@
 /* cpu.c - cpuid and xgetbv for the instruction sets, sysconf for the caches. */
-#define _DEFAULT_SOURCE /* sysconf's cache sizes are no part of C11 */
+#define _DEFAULT_SOURCE /* sysconf's cache sizes are no part of C11, nor is syscall */
 
 #include "cpu.h"
 
@@ -8,12 +8,16 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 /* Bits of the extended control register 0: which registers the operating system saves when it switches threads.
  * Instructions whose registers it does not save fault, whatever cpuid says of the processor. */
 enum {
     XCR0_YMM = 0x06 /* xmm and the upper halves of ymm */,
-    XCR0_ZMM = 0xe6 /* these, the masks, and all of zmm */
+    XCR0_ZMM = 0xe6 /* these, the masks, and all of zmm */,
+    XCR0_TILES = 0x60000 /* the matrix unit's tiles and how they are set up */
 };
 
 static int os_saves(unsigned wanted) {
@@ -25,6 +29,20 @@ static int os_saves(unsigned wanted) {
             : "=a"(low), "=d"(high)
             : "c"(0)); /* the intrinsic would need the file compiled with -mxsave */
     return (low & wanted) == wanted;
+}
+
+/* Tiles are 8 KB, more than Linux keeps room for in every thread that might never need it: a process must ask, and from
+ * then on each stack for signals must have room for them. The answer is no if one is there already that has not. */
+static int os_grants_tiles(void) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum {
+        ARCH_REQ_XCOMP_PERM = 0x1023,
+        XFEATURE_TILES = 18
+    };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILES) == 0;
+#else
+    return 0;
+#endif
 }
 
 int nnc_cpu_has_avx2(void) {
@@ -42,10 +60,22 @@ int nnc_cpu_has_avx512(void) {
     return (b & wanted) == wanted && os_saves(XCR0_ZMM);
 }
 
+int nnc_cpu_has_amx(void) {
+    enum {
+        BF16 = 1 << 22,
+        TILES = 1 << 24
+    };
+    unsigned a, b, c, d;
+    if (!nnc_cpu_has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return 0;
+    return (d & BF16) && (d & TILES) && os_saves(XCR0_TILES) && os_grants_tiles();
+}
+
 #else
 
 int nnc_cpu_has_avx2(void) { return 0; }
 int nnc_cpu_has_avx512(void) { return 0; }
+int nnc_cpu_has_amx(void) { return 0; }
 
 #endif
 

@@ -7,6 +7,7 @@
 /* Nonzero if the processor has the instructions *and* the operating system saves their registers. */
 int nnc_cpu_has_avx2(void);   /* AVX2 and FMA */
 int nnc_cpu_has_avx512(void); /* F, VL, DQ, BW; AVX2 and FMA with them */
+int nnc_cpu_has_amx(void);    /* tiles of bfloat16; AVX-512 with them */
 
 /* Bytes of data cache that one core sees; a usual size where the system does not say. Asked for once, then remembered.
  * */

@@ -12,13 +12,16 @@ extern const nnc_isa nnc_isa_avx2;
 #ifdef NNC_HAVE_AVX512
 extern const nnc_isa nnc_isa_avx512;
 #endif
+#ifdef NNC_HAVE_AMX
+extern const nnc_isa nnc_isa_amx;
+#endif
 #ifdef NNC_HAVE_NEON
 extern const nnc_isa nnc_isa_neon;
 #endif
 
 /* The i-th table that can run here, the simplest first. */
 static const nnc_isa *available(int i) {
-    const nnc_isa *found[4];
+    const nnc_isa *found[5];
     int count = 0;
     found[count++] = &nnc_isa_base;
 #ifdef NNC_HAVE_NEON
@@ -29,6 +32,9 @@ static const nnc_isa *available(int i) {
 #endif
 #ifdef NNC_HAVE_AVX512
     if (nnc_cpu_has_avx512()) found[count++] = &nnc_isa_avx512;
+#endif
+#ifdef NNC_HAVE_AMX
+    if (nnc_cpu_has_amx()) found[count++] = &nnc_isa_amx;
 #endif
     return i >= 0 && i < count ? found[i] : NULL;
 }

@@ -27,6 +27,8 @@ enum {
 
 typedef struct FN(product) {
     const FN(kernels) *kernels;
+    FN(gemm_kernel) *gemm;
+    ptrdiff_t width; /* of a panel */
     FN(gemm_args) g; /* the whole product; g.b_rs with b_cs below */
     ptrdiff_t b_cs;
     int packed, by_rows; /* threads take rows of C, or columns */
@@ -37,20 +39,19 @@ typedef struct FN(product) {
     nnc_barrier barrier;
 } FN(product);
 
-/* p columns are cut into groups of at most a tile, evenly, as the kernel does. */
-static ptrdiff_t FN(groups)(const FN(product) *job, ptrdiff_t p) {
-    return (p + job->kernels->tile_columns - 1) / job->kernels->tile_columns;
-}
+/* p columns are cut into groups of at most a panel's width, evenly, as the kernel does. */
+static ptrdiff_t FN(groups)(const FN(product) *job, ptrdiff_t p) { return (p + job->width - 1) / job->width; }
+
 static ptrdiff_t FN(group_start)(const FN(product) *job, ptrdiff_t p, ptrdiff_t group) {
     const ptrdiff_t lanes = job->kernels->lanes, vecs = (p + lanes - 1) / lanes;
     const ptrdiff_t start = group * vecs / FN(groups)(job, p) * lanes;
     return start < p ? start : p;
 }
 
-/* panel (rows, columns), tile_columns numbers from row to row, from rows k0 .. of B */
+/* panel (rows, columns), `width` numbers from row to row, from rows k0 .. of B */
 static void FN(pack)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0,
                      ptrdiff_t columns) {
-    const ptrdiff_t rs = job->g.b_rs, cs = job->b_cs, width = job->kernels->tile_columns;
+    const ptrdiff_t rs = job->g.b_rs, cs = job->b_cs, width = job->width;
     const REAL *B = job->g.B + k0 * rs + j0 * cs;
     if (cs == 1)
         job->kernels->copy_rows(panel, B, rows, columns, width, rs);
@@ -77,8 +78,8 @@ static FN(gemm_args) FN(part)(const FN(product) *job, ptrdiff_t k0, ptrdiff_t k,
 
 /* The same from the panel, which has these rows and columns of B */
 static void FN(multiply)(const FN(product) *job, FN(gemm_args) g, const REAL *panel, nnc_ahead ahead) {
-    g.B = panel, g.b_rs = job->kernels->tile_columns, g.ahead = ahead;
-    if (g.n > 0) job->kernels->gemm(&g);
+    g.B = panel, g.b_rs = job->width, g.ahead = ahead;
+    if (g.n > 0) job->gemm(&g);
 }
 
 /* All columns, the panels packed by all threads together, each of which then takes rows */
@@ -89,7 +90,7 @@ static void FN(product_together)(FN(product) *job, ptrdiff_t i0, ptrdiff_t i1, i
     for (ptrdiff_t group = 0; group < FN(groups)(job, p); group++) {
         const ptrdiff_t j0 = FN(group_start)(job, p, group), columns = FN(group_start)(job, p, group + 1) - j0;
         REAL *panel = job->panels + group * job->panel_size;
-        FN(pack)(job, panel + k0 * job->kernels->tile_columns, k0, k1 - k0, j0, columns);
+        FN(pack)(job, panel + k0 * job->width, k0, k1 - k0, j0, columns);
     }
     nnc_barrier_wait(&job->barrier, threads);
     for (ptrdiff_t group = 0; group < FN(groups)(job, p); group++) {
@@ -98,7 +99,7 @@ static void FN(product_together)(FN(product) *job, ptrdiff_t i0, ptrdiff_t i1, i
         /* in the pieces that the columns take it in, for the same roundings however many threads there are */
         for (ptrdiff_t k = 0; k < job->g.k; k += PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k < PANEL_ROWS ? job->g.k - k : PANEL_ROWS;
-            FN(multiply)(job, FN(part)(job, k, rows, i0, i1, j0, columns), panel + k * job->kernels->tile_columns,
+            FN(multiply)(job, FN(part)(job, k, rows, i0, i1, j0, columns), panel + k * job->width,
                          (nnc_ahead){0});
         }
     }
@@ -142,7 +143,8 @@ static void FN(product_by_itself)(const FN(product) *job, REAL *panel, ptrdiff_t
  * be loaded without that, and go by themselves? None of a few, for which they would be too many registers more. */
 static ptrdiff_t FN(lead)(const FN(product) *job, ptrdiff_t j0, ptrdiff_t columns) {
     const ptrdiff_t lanes = job->kernels->lanes;
-    if (job->g.b_rs % lanes != 0 || columns < TILES_TO_ALIGN * job->kernels->tile_columns) return 0;
+    if (job->gemm != job->kernels->gemm || job->g.b_rs % lanes != 0) return 0;
+    if (columns < TILES_TO_ALIGN * job->kernels->tile_columns) return 0;
     return (ptrdiff_t)((0 - (uintptr_t)(job->g.B + j0) / sizeof(REAL)) % (uintptr_t)lanes);
 }
 
@@ -161,33 +163,37 @@ static void FN(product_task)(void *arg, int thread, int threads) {
         const ptrdiff_t j = j0 + FN(lead)(job, j0, j1 - j0);
         const FN(gemm_args) lead = FN(part)(job, 0, job->g.k, i0, i1, j0, j - j0);
         const FN(gemm_args) rest = FN(part)(job, 0, job->g.k, i0, i1, j, j1 - j);
-        if (j > j0) job->kernels->gemm(&lead);
-        job->kernels->gemm(&rest);
+        if (j > j0) job->gemm(&lead);
+        job->gemm(&rest);
     }
 }
 
 /* The product where the rows of C lie side by side and no side is empty. */
 static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     FN(product) job = {.kernels = KERNELS, .g = g, .b_cs = b_cs};
-    const ptrdiff_t width = job.kernels->tile_columns, bytes = sizeof(REAL);
+    const ptrdiff_t bytes = sizeof(REAL);
     const double work = 2.0 * (double)g.n * (double)g.k * (double)g.p * (double)sizeof(REAL);
     const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
 
+    job.gemm = job.kernels->gemm_for(g.n, g.k, g.p);
+    const int plain = job.gemm == job.kernels->gemm; /* another takes B as it is, but for b_cs */
+    job.width = job.kernels->tile_columns * (plain ? 1 : 2);
     const int reused = g.n >= REUSE_TO_PACK * job.kernels->tile_rows;
     const int conflicts = g.b_rs * bytes % CONFLICT_BYTES == 0 && g.k > 8;
     const int in_two = ((uintptr_t)g.B | (uintptr_t)(g.b_rs * bytes)) % (uintptr_t)(job.kernels->lanes * bytes) != 0;
     job.far = (b_cs == 1 ? g.k * g.b_rs : g.p * b_cs) * bytes > nnc_cpu_l2();
-    job.packed = b_cs != 1 || (reused && (conflicts || job.far));
+    job.packed = b_cs != 1 || (plain && reused && (conflicts || job.far));
     /* Rows, wherever that costs little: they are next to each other, and a core that will work on C number by number
      * finds its share where it left it. */
     const ptrdiff_t strips = g.n / (threads * job.kernels->tile_rows);
-    const int each_turns = b_cs != 1 && !job.far && threads <= EACH_PACKS && strips >= REUSE_TO_TURN;
-    job.by_rows = threads > 1 && (job.packed ? g.p < 2 * threads * width || each_turns : strips > 0);
-    if (in_two && g.k > 0 && g.k <= PANEL_ROWS) /* more would be cut, and rounded between, wherever B began */
+    const int each_turns = plain && b_cs != 1 && !job.far && threads <= EACH_PACKS && strips >= REUSE_TO_TURN;
+    const int wide = g.p >= 2 * threads * job.kernels->tile_columns;
+    job.by_rows = threads > 1 && (plain && !job.packed ? strips > 0 : !wide || each_turns);
+    if (plain && in_two && g.k > 0 && g.k <= PANEL_ROWS) /* more would be cut, and rounded between, wherever B began */
         job.packed = job.packed || g.n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
     if (job.packed) {
         job.shared = job.by_rows && b_cs != 1 && threads > EACH_PACKS;
-        job.panel_size = (job.shared || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * width;
+        job.panel_size = (job.shared || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * job.width;
         const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads;
         job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
         if (job.panels == NULL) return NNC_ERR_MEMORY;

@@ -90,7 +90,7 @@ void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdi
     } else {
         FN(gemm_args) g = {.n = n, .k = m, .p = count, .A = W, .B = input.panel + j0, .C = Z};
         g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = b, g.bias_s = 1;
-        p->k->gemm(&g);
+        p->k->gemm_for(p->net->sizes[l + 1], m, r)(&g);
     }
     if (l < p->net->layers - 1) FN(activate)(p, l, Z, (n - 1) * p->ld + r);
 }
@@ -102,7 +102,7 @@ void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_rang
     if (n <= 0) return;
     FN(gemm_args) g = {.n = n, .k = p->net->sizes[l + 1], .p = r, .A = p->net->W[l] + i0, .B = p->dZ[l], .C = dA};
     g.a_rs = 1, g.a_cs = m, g.b_rs = p->ld, g.c_rs = p->ld; /* W^T is W with its strides exchanged */
-    p->k->gemm(&g);
+    p->k->gemm_for(m, g.k, r)(&g);
     FN(activate_backward)(p, l - 1, dA, p->A[l - 1] + i0 * p->ld, (n - 1) * p->ld + r);
 }
 
@@ -122,7 +122,7 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) 
     if (4 * m <= p->k->lanes)
         p->k->gemm_few(g.C, dZ, input.panel + inputs.begin * p->ld, n, r, count, m, p->ld, p->ld, accumulate);
     else
-        p->k->gemm(&g);
+        p->k->gemm_for(p->net->sizes[l + 1], r, m)(&g);
 }
 
 /* out = kernel(out, y, s) for some rows and columns of a matrix of m columns. Rows that are whole lie side by side and
@@ -141,7 +141,7 @@ static void FN(on_block)(FN(elementwise) *kernel, REAL *out, const REAL *y, REAL
  * time so that they are still in the nearest cache when W follows. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
                          nnc_range inputs, int first, int last, nnc_ahead ahead) {
-    const ptrdiff_t m = p->net->sizes[l], rows = p->k->tile_rows;
+    const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
     if (units.begin >= units.end || inputs.begin >= inputs.end) return;
     if (p->fused) {
         FN(add_gradient)(p, l, p->net->W[l], input, r, units, inputs, 1, ahead);
@@ -149,7 +149,8 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
     }
     REAL *D = p->D[l];
     const REAL momentum = (REAL)p->momentum;
-    const ptrdiff_t n = units.end - units.begin;
+    const int small = p->k->gemm_for(p->net->sizes[l + 1], r, m) == p->k->gemm;
+    const ptrdiff_t rows = small ? p->k->tile_rows : n; /* another kernel has more to prepare */
     for (ptrdiff_t i = 0; i < n; i += rows) {
         const ptrdiff_t end = i + rows < n ? i + rows : n;
         const nnc_range here = {units.begin + i, units.begin + end};

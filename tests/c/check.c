@@ -175,6 +175,8 @@ static void check_maths(void) {
     check_elementwise_f64();
     check_products_f32();
     check_products_f64();
+    check_large_products_f32();
+    check_large_products_f64();
     check_losses_f32();
     check_losses_f64();
     check_training_f32();

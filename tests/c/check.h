@@ -67,6 +67,8 @@ void check_elementwise_f32(void);
 void check_elementwise_f64(void);
 void check_products_f32(void);
 void check_products_f64(void);
+void check_large_products_f32(void);
+void check_large_products_f64(void);
 void check_losses_f32(void);
 void check_losses_f64(void);
 void check_training_f32(void);

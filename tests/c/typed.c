@@ -1,5 +1,5 @@
 /* typed.c - the checks of the maths, once for float and once for double. WIDE is what they are checked in. */
-#include "../../csrc/nnc.h"
+#include "../../csrc/kernels/kernels.h"
 #include "check.h"
 #include "net.h"
 
@@ -16,13 +16,16 @@
 #define DTYPE NNC_F32
 #define T(name) name##_f32
 #define F(name) nnc_##name##_f32
+#define TABLE (nnc_kernels()->f32)
 #include "matrix.inc"
 
 #include "elementwise.inc"
+#include "large_products.inc"
 #include "losses.inc"
 #include "products.inc"
 #include "thread_counts.inc"
 #include "training.inc"
+#undef TABLE
 #undef F
 #undef T
 #undef DTYPE
@@ -38,9 +41,11 @@
 #define DTYPE NNC_F64
 #define T(name) name##_f64
 #define F(name) nnc_##name##_f64
+#define TABLE (nnc_kernels()->f64)
 #include "matrix.inc"
 
 #include "elementwise.inc"
+#include "large_products.inc"
 #include "losses.inc"
 #include "products.inc"
 #include "thread_counts.inc"
