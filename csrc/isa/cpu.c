@@ -45,14 +45,14 @@ static int os_grants_tiles(void) {
 #endif
 }
 
-int nnc_cpu_has_avx2(void) {
+static int has_avx2(void) {
     unsigned a, b, c, d, b7;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !__get_cpuid_count(7, 0, &a, &b7, &a, &d))
         return 0;
     return (c & bit_AVX) && (c & bit_FMA) && (b7 & bit_AVX2) && os_saves(XCR0_YMM);
 }
 
-int nnc_cpu_has_avx512(void) {
+static int has_avx512(void) {
     const unsigned wanted = bit_AVX512F | bit_AVX512VL | bit_AVX512DQ | bit_AVX512BW;
     unsigned a, b, c, d;
     if (!nnc_cpu_has_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -60,7 +60,7 @@ int nnc_cpu_has_avx512(void) {
     return (b & wanted) == wanted && os_saves(XCR0_ZMM);
 }
 
-int nnc_cpu_has_amx(void) {
+static int has_amx(void) {
     enum {
         BF16 = 1 << 22,
         TILES = 1 << 24
@@ -73,14 +73,43 @@ int nnc_cpu_has_amx(void) {
 
 #else
 
-int nnc_cpu_has_avx2(void) { return 0; }
-int nnc_cpu_has_avx512(void) { return 0; }
-int nnc_cpu_has_amx(void) { return 0; }
+static int has_avx2(void) { return 0; }
+static int has_avx512(void) { return 0; }
+static int has_amx(void) { return 0; }
 
 #endif
 
-/* Remembered, because cpuid, which sysconf uses, takes tens of microseconds inside a virtual machine. Two threads that
- * ask at once both find the same number. */
+/* Answers are remembered, because cpuid, which sysconf uses, takes tens of microseconds inside a virtual machine. Two
+ * threads that ask at once both find the same. */
+static int yes(atomic_int *answer, int (*ask)(void)) {
+    enum {
+        UNKNOWN,
+        NO,
+        YES
+    };
+    int known = atomic_load_explicit(answer, memory_order_relaxed);
+    if (known == UNKNOWN) {
+        known = ask() ? YES : NO;
+        atomic_store_explicit(answer, known, memory_order_relaxed);
+    }
+    return known == YES;
+}
+
+int nnc_cpu_has_avx2(void) {
+    static atomic_int answer;
+    return yes(&answer, has_avx2);
+}
+
+int nnc_cpu_has_avx512(void) {
+    static atomic_int answer;
+    return yes(&answer, has_avx512);
+}
+
+int nnc_cpu_has_amx(void) {
+    static atomic_int answer;
+    return yes(&answer, has_amx);
+}
+
 static ptrdiff_t remembered(atomic_long *size, int name, long usual) {
     long bytes = atomic_load_explicit(size, memory_order_relaxed);
     if (bytes == 0) {
