@@ -6,10 +6,10 @@ engine runs on the oldest machine. One that the compiler does not know is left o
 """
 
 import os
-import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from glob import glob
+from sysconfig import get_platform
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import numpy
@@ -20,8 +20,8 @@ from setuptools.errors import CompileError
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512"]
 X86 = {"base": [], "avx2": AVX2, "avx512": AVX512, "amx": [*AVX512, "-mamx-tile", "-mamx-bf16"]}
-ARM, MACHINE = {"base": [], "neon": []}, sysconfig.get_platform().split("-")[-1]
-ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(MACHINE, {"base": []})
+ARM = {"base": [], "neon": []}
+ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(get_platform().split("-")[-1], {"base": []})
 
 # -std=c11 keeps gcc from fusing and from needless exception flags, -g0 from 12 MB for debuggers; see also IF_KNOWN.
 FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
