@@ -36,11 +36,11 @@ fmt: $(VENV)/has-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(C_FILES)
 
-# The suite on an engine with AddressSanitizer and UBSan, less what builds or runs other programs, and what looks at the
-# clock or at the size of memory. In a copy, for the engine is built in place. Python itself is not instrumented, so the
-# runtime libraries are preloaded and its own leaks are not reported.
+# The suite on an engine with AddressSanitizer and UBSan, less what builds or runs other programs, what looks at the
+# clock or at the size of memory, and what is about text and pictures. In a copy, for the engine is built in place.
+# Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not reported.
 ASAN := build/asan
-NOT_FOR_ASAN := bench browser build c interrupt leaks notebooks
+NOT_FOR_ASAN := bench browser build c cli derive draw interrupt leaks notebooks plot
 asan:
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
