@@ -1,5 +1,9 @@
 """Any strides, alignment and byte order, read-only, empty and size-1 axes, `out` over the inputs: right results."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -208,3 +212,26 @@ def test_the_same_bits_wherever_b_begins(n, k, p, dtype):
     exact = A.astype(np.longdouble) @ B.astype(np.longdouble)
     of_sums = k * np.finfo(dtype).eps * (np.abs(A).astype(float) @ np.abs(B).astype(float))
     assert (np.abs(nnc.matmul(A, here) - exact) <= of_sums).all()
+
+
+LARGE = """
+import sys, numpy as np, nnc
+rng = np.random.default_rng(0)
+for dtype in ("f4", "f8"):
+    n, k = 700 if dtype == "f8" else 1300, 1100  # of A more than 5 MB, of B more rows than a panel
+    A, wide, b = (rng.integers(-3, 4, shape).astype(dtype) for shape in ((n, k), (k, 512), (n, 1)))
+    for p in (16, 67, 200):
+        exact = wide[:, :p].T.astype("f8") @ A.T.astype("f8")
+        for B in (wide[:, :p], np.asfortranarray(wide[:, :p])):
+            for threads in (1, 2, 3):
+                nnc.set_num_threads(threads)
+                assert (nnc.linear(A, B, b).T == exact + b.T).all(), (dtype, p, threads)
+"""
+
+
+@pytest.mark.parametrize("isa", nnc.cpu_info()["available"])
+def test_an_a_that_no_cache_holds_is_taken_in_blocks(isa):
+    """Small whole numbers, so any order of the sums gives the same."""
+    command = [sys.executable, "-c", LARGE]
+    done = subprocess.run(command, env=os.environ | {"NNC_ISA": isa}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

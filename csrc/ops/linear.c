@@ -8,6 +8,7 @@
 #include "ops.h"
 
 enum {
+    LINE = 64,
     WORK_FOR_THREADS = 2000000,  /* operations times bytes of a number: for less a second thread costs too much, */
     WORK_TO_WAKE = 1 << 26,      /* and for less one that must be woken */
     BYTES_FOR_THREADS = 1 << 19, /* bytes of A, where the time goes into reading it */
@@ -34,10 +35,14 @@ typedef struct FN(product) {
     int packed, by_rows; /* threads take rows of C, or columns */
     int far;             /* B does not fit into the L2 */
     int shared;          /* by rows: they pack the panels together */
+    ptrdiff_t slab, block; /* panels, and rows of A, that are worked with at a time */
     REAL *panels;
     ptrdiff_t panel_size;
     nnc_barrier barrier;
 } FN(product);
+
+/* Is a tile no wider than a line? */
+static int FN(narrow)(const FN(product) *job) { return job->width * (ptrdiff_t)sizeof(REAL) <= LINE; }
 
 /* p columns are cut into groups of at most a panel's width, evenly, as the kernel does. */
 static ptrdiff_t FN(groups)(const FN(product) *job, ptrdiff_t p) { return (p + job->width - 1) / job->width; }
@@ -116,33 +121,59 @@ static nnc_ahead FN(ask_for)(const FN(product) *job, const char **pieces, ptrdif
     return (nnc_ahead){pieces, count, (by_rows ? columns : rows) * (ptrdiff_t)sizeof(REAL)};
 }
 
-/* Rows i0 .. i1 and columns j0 .. j1 of C, with a panel that nobody else uses */
-static void FN(product_by_itself)(const FN(product) *job, REAL *panel, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j0,
-                                  ptrdiff_t j1) {
-    const ptrdiff_t p = j1 - j0, groups = FN(groups)(job, p);
+/* These rows and columns of C, as far as rows k0 .. k0 + k of B go, which are in the panel or, `first`, come into it.
+ * `after` is where the next columns end. */
+static void FN(multiply_group)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_t k, nnc_range rows,
+                               nnc_range columns, ptrdiff_t after, int first) {
+    const ptrdiff_t j = columns.begin, width = columns.end - j;
     const char *pieces[PANEL_ROWS];
-    for (ptrdiff_t group = 0; group < groups; group++) {
-        const ptrdiff_t j = j0 + FN(group_start)(job, p, group), next = j0 + FN(group_start)(job, p, group + 1);
-        const ptrdiff_t after = j0 + FN(group_start)(job, p, group + 2);
-        for (ptrdiff_t k0 = 0; k0 < job->g.k; k0 += PANEL_ROWS) {
-            const ptrdiff_t rows = job->g.k - k0 < PANEL_ROWS ? job->g.k - k0 : PANEL_ROWS;
-            ptrdiff_t done = 0;
-            if (job->b_cs == 1) {
-                const FN(gemm_args) whole = FN(part)(job, k0, rows, i0, i1, j, next - j);
-                done = job->kernels->gemm_pack(&whole, panel);
-            } else
-                FN(pack)(job, panel, k0, rows, j, next - j);
-            nnc_ahead ahead = {0};
-            if (job->far && group + 1 < groups) ahead = FN(ask_for)(job, pieces, k0, rows, next, after - next);
-            FN(multiply)(job, FN(part)(job, k0, rows, i0 + done, i1, j, next - j), panel, ahead);
-        }
-    }
+    nnc_ahead ahead = {0};
+    ptrdiff_t done = 0;
+    if (first && job->b_cs == 1) {
+        const FN(gemm_args) whole = FN(part)(job, k0, k, rows.begin, rows.end, j, width);
+        done = job->kernels->gemm_pack(&whole, panel);
+    } else if (first)
+        FN(pack)(job, panel, k0, k, j, width);
+    if (first && job->far && after > columns.end)
+        ahead = FN(ask_for)(job, pieces, k0, k, columns.end, after - columns.end);
+    FN(multiply)(job, FN(part)(job, k0, k, rows.begin + done, rows.end, j, width), panel, ahead);
+}
+
+/* Rows i0 .. i1 and columns j0 .. j1 of C, with panels that nobody else uses: a slab of them at a time, which meets one
+ * block of A's rows after the other. */
+static void FN(product_by_itself)(const FN(product) *job, REAL *panels, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j0,
+                                  ptrdiff_t j1) {
+    const ptrdiff_t p = j1 - j0, groups = FN(groups)(job, p), k = job->g.k;
+    for (ptrdiff_t slab = 0; slab < groups; slab += job->slab)
+        for (ptrdiff_t k0 = 0; k0 < k; k0 += PANEL_ROWS)
+            for (ptrdiff_t i = i0; i < i1; i += job->block)
+                for (ptrdiff_t group = slab; group < groups && group < slab + job->slab; group++) {
+                    const nnc_range rows = {i, i1 - i < job->block ? i1 : i + job->block};
+                    const nnc_range columns = {j0 + FN(group_start)(job, p, group),
+                                               j0 + FN(group_start)(job, p, group + 1)};
+                    FN(multiply_group)(job, panels + (group - slab) * job->panel_size, k0,
+                                       k - k0 < PANEL_ROWS ? k - k0 : PANEL_ROWS, rows, columns,
+                                       j0 + FN(group_start)(job, p, group + 2), i == i0);
+                }
+}
+
+/* Where a tile is no wider than a line, A is read very often: once a panel. If the cache does not hold A, it is taken
+ * in blocks that it does hold a quarter of each, and each of them meets as many panels as half of the cache holds. */
+static void FN(cut_into_blocks)(FN(product) *job) {
+    const ptrdiff_t bytes = sizeof(REAL), depth = job->g.k < PANEL_ROWS ? job->g.k : PANEL_ROWS;
+    const ptrdiff_t l2 = nnc_cpu_l2(), tile_rows = job->kernels->tile_rows;
+    job->slab = 1, job->block = job->g.n;
+    if (!FN(narrow)(job) || job->g.n * depth * bytes < l2) return;
+    const ptrdiff_t strips = l2 / 4 / (depth * tile_rows * bytes), panels = l2 / 2 / (depth * job->width * bytes);
+    job->block = (strips > 4 ? strips : 4) * tile_rows;
+    job->slab = panels > 1 ? panels : 1;
 }
 
 /* A load across two lines of the cache takes the time of two. How many columns, from j0 on, are in front of where B can
  * be loaded without that, and go by themselves? None of a few, for which they would be too many registers more. */
 static ptrdiff_t FN(lead)(const FN(product) *job, ptrdiff_t j0, ptrdiff_t columns) {
     const ptrdiff_t lanes = job->kernels->lanes;
+    if (FN(narrow)(job)) return 0; /* half of the loads are in one line anyway, and masks cost more */
     if (job->gemm != job->kernels->gemm || job->g.b_rs % lanes != 0) return 0;
     if (columns < TILES_TO_ALIGN * job->kernels->tile_columns) return 0;
     return (ptrdiff_t)((0 - (uintptr_t)(job->g.B + j0) / sizeof(REAL)) % (uintptr_t)lanes);
@@ -158,7 +189,7 @@ static void FN(product_task)(void *arg, int thread, int threads) {
     if (job->shared)
         FN(product_together)(job, i0, i1, thread, threads);
     else if (i0 < i1 && j0 < j1 && job->packed)
-        FN(product_by_itself)(job, job->panels + thread * job->panel_size, i0, i1, j0, j1);
+        FN(product_by_itself)(job, job->panels + thread * job->slab * job->panel_size, i0, i1, j0, j1);
     else if (i0 < i1 && j0 < j1) {
         const ptrdiff_t j = j0 + FN(lead)(job, j0, j1 - j0);
         const FN(gemm_args) lead = FN(part)(job, 0, job->g.k, i0, i1, j0, j - j0);
@@ -194,7 +225,8 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     if (job.packed) {
         job.shared = job.by_rows && b_cs != 1 && threads > EACH_PACKS;
         job.panel_size = (job.shared || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * job.width;
-        const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads;
+        FN(cut_into_blocks)(&job);
+        const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads * job.slab;
         job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
         if (job.panels == NULL) return NNC_ERR_MEMORY;
     }

@@ -17,4 +17,15 @@ static inline ptrdiff_t nnc_share(ptrdiff_t count, ptrdiff_t unit, int i, int pa
     return begin < count ? begin : count;
 }
 
+typedef struct nnc_range {
+    ptrdiff_t begin, end;
+} nnc_range;
+
+/* All of 0 .. count, and the part of it that is one thread's, cut at multiples of `unit` */
+static inline nnc_range nnc_all_of(ptrdiff_t count) { return (nnc_range){0, count}; }
+
+static inline nnc_range nnc_share_of(ptrdiff_t count, ptrdiff_t unit, int thread, int threads) {
+    return (nnc_range){nnc_share(count, unit, thread, threads), nnc_share(count, unit, thread + 1, threads)};
+}
+
 #endif
