@@ -9,8 +9,8 @@
 enum {
     WIDEST = 512,
     NARROWEST = 64,
-    WORK_FOR_THREADS = 1 << 15,
-    WORK_TO_WAKE = 1 << 18,
+    WORK_FOR_THREADS = 1 << 11, /* registers of scores: what takes as long whatever fits into one */
+    WORK_TO_WAKE = 1 << 14,
     MANY_LINES = 16 /* in a row, for which it pays to begin with a piece of one */
 };
 
@@ -188,7 +188,8 @@ static nnc_status FN(run_softmax)(FN(softmax) *job) {
     job->width = nnc_cpu_l2() / 4 / (job->n * (ptrdiff_t)sizeof(REAL)) / NARROWEST * NARROWEST;
     if (job->width < NARROWEST) job->width = NARROWEST;
     if (job->width > WIDEST) job->width = WIDEST;
-    const int threads = job->n * job->r < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
+    const ptrdiff_t work = job->n * job->r / KERNELS->lanes;
+    const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
     if (!FN(as_rows)(job) && (job->Z.cs != 1 || (job->finish != LOSS && job->out.cs != 1))) {
         job->scratch = nnc_scratch_take((size_t)threads * 2 * (size_t)(job->n * job->width) * sizeof(REAL));
         if (job->scratch == NULL) return NNC_ERR_MEMORY;
@@ -196,7 +197,7 @@ static nnc_status FN(run_softmax)(FN(softmax) *job) {
     if (threads == 1)
         FN(softmax_task)(job, 0, 1);
     else
-        nnc_parallel(FN(softmax_task), job, threads, job->n * job->r >= WORK_TO_WAKE);
+        nnc_parallel(FN(softmax_task), job, threads, work >= WORK_TO_WAKE);
     nnc_scratch_give(job->scratch);
     return job->bad_label ? NNC_ERR_LABEL : NNC_OK;
 }
