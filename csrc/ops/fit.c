@@ -128,13 +128,13 @@ static FN(reading) FN(reading_after)(int buffer, FN(chunk) c, int thread, int th
     return (FN(reading)){!buffer, SHARE(c.r, thread), SHARE(c.r, thread + 1)};
 }
 
-/* These examples, to be asked for ahead of time; nothing if all there are fit into the cache anyway, or if so few of
- * them do that they would be gone again, with what the products need. */
+/* These examples, to be asked for ahead of time; nothing if all there are fit into the cache anyway, or if these would
+ * fill more than half of it, and push out what the products need or be pushed out by it. */
 static nnc_ahead FN(ask_for)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
     const FN(source) *X = &fit->pass.X;
     const char **next = fit->next[mine.buffer];
-    const ptrdiff_t l2 = nnc_cpu_l2();
-    if (X->input_stride != 1 || fit->X.r * X->bytes < l2 || c.r * X->bytes > l2 / 2) return (nnc_ahead){0};
+    const ptrdiff_t l2 = nnc_cpu_l2(), bytes = (mine.end - mine.begin) * X->bytes;
+    if (X->input_stride != 1 || fit->X.r * X->bytes < l2 || bytes > l2 / 2) return (nnc_ahead){0};
     for (ptrdiff_t i = mine.begin; i < mine.end; i++)
         next[i] = X->data + (ptrdiff_t)fit->order[c.begin + i] * X->step;
     return (nnc_ahead){next + mine.begin, mine.end - mine.begin, X->bytes};
