@@ -10,7 +10,8 @@ import numpy as np
 from . import _engine
 
 UFUNCS = {}  # NumPy's or nnc's ufunc -> its row in nnc.rules, which fills this table
-OF = {ufunc: _engine.direct(ufunc, UFUNCS) for ufunc in vars(_engine).values() if isinstance(ufunc, np.ufunc)}
+OF = {ufunc: _engine.direct(ufunc, UFUNCS) for ufunc in vars(_engine).values()
+      if isinstance(ufunc, np.ufunc) and ufunc.nout == 1}  # fmt: skip
 
 relu = OF[_engine.relu]
 leaky_relu = OF[_engine.leaky_relu]
@@ -32,5 +33,6 @@ log_softmax_columns = OF[_engine.log_softmax_columns]
 softmax_backward_columns = OF[_engine.softmax_backward_columns]
 cross_entropy_backward = OF[_engine.cross_entropy_backward]
 cross_entropy_targets_backward = OF[_engine.cross_entropy_targets_backward]
+loss_gradient = OF[_engine.loss_gradient]
 softmax_cross_entropy_backward = OF[_engine.softmax_cross_entropy_backward]
 softmax_cross_entropy_targets_backward = OF[_engine.softmax_cross_entropy_targets_backward]

@@ -42,6 +42,7 @@ softmax_cross_entropy: np.ufunc
 softmax_cross_entropy_targets: np.ufunc
 softmax_cross_entropy_backward: np.ufunc
 softmax_cross_entropy_targets_backward: np.ufunc
+loss_and_probabilities: np.ufunc
 loss_gradient: np.ufunc
 loss_gradient_targets: np.ufunc
 
@@ -58,7 +59,9 @@ class Node:
     _rule: Any
 
 class direct(np.ufunc):  # one by its __class__, which hands all but the call on to the ufunc
-    def __init__(self, ufunc: np.ufunc, rules: dict[Any, Any], otherwise: Callable[..., Any] = ..., /) -> None: ...
+    def __init__(
+        self, ufunc: np.ufunc, rules: dict[Any, Any], otherwise: Callable[..., Any] = ..., keeping: np.ufunc = ..., /
+    ) -> None: ...
 
 def apply(rule: Any, operands: tuple[Any, ...], params: dict[str, Any] = ..., /) -> Any: ...
 def ancestors(y: Any, /) -> tuple[Any, ...]: ...

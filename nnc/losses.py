@@ -166,8 +166,9 @@ def _backward(op, of_labels, of_targets):
 
 _cross_entropy = _engine.direct(_engine.cross_entropy, _direct.UFUNCS, partial(_loss, "cross_entropy", "P"))
 _softmax_cross_entropy = _engine.direct(
-    _engine.softmax_cross_entropy, _direct.UFUNCS, partial(_loss, "softmax_cross_entropy", "Z")
-)
+    _engine.softmax_cross_entropy, _direct.UFUNCS, partial(_loss, "softmax_cross_entropy", "Z"),
+    _engine.loss_and_probabilities,
+)  # fmt: skip
 _cross_entropy_backward = _backward(
     "cross_entropy_backward", _engine.cross_entropy_backward, _engine.cross_entropy_targets_backward
 )

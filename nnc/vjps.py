@@ -236,8 +236,10 @@ def cross_entropy_back(g, L, P, y):
     return (_direct.cross_entropy_backward if y.ndim == 1 else _direct.cross_entropy_targets_backward)(g, P, y)
 
 
-def softmax_cross_entropy_back(g, L, Z, y):
-    """dZ = (P - Y) dL (eq. 10.1), from Z: to compute the softmax again is cheaper than to keep it."""
+def softmax_cross_entropy_back(g, L, Z, y, P=None):
+    """dZ = (P - Y) dL (eq. 10.1), from P where the way forward has kept it: of few numbers, for labels."""
+    if P is not None and g.ndim == 1:
+        return _direct.loss_gradient(g, P, y)
     if y.ndim == 1:
         return _direct.softmax_cross_entropy_backward(g, Z, y)
     return _direct.softmax_cross_entropy_targets_backward(g, Z, y)

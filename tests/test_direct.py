@@ -14,7 +14,8 @@ import nnc
 from nnc import _direct, _engine, _operands, functional, losses
 
 DTYPES = pytest.mark.parametrize("dtype", ["f4", "f8"])
-PLAIN = [name for name in SQUARE if not getattr(_engine, name).signature.startswith("(n)")]  # of matrices
+PLAIN = [name for name in SQUARE if not getattr(_engine, name).signature.startswith("(n)")  # of matrices
+         and getattr(_engine, name).nout == 1]  # fmt: skip
 ORDINARY = object()
 
 
@@ -201,7 +202,12 @@ def test_only_the_engines_ufuncs():
     for other in (np.matmul, np.add):
         with pytest.raises(TypeError, match="direct: .* is not a ufunc of this engine"):
             _engine.direct(other, {})
-    for wrong in ((len, {}), (_engine.matmul,), (_engine.matmul, len), (nnc.relu, {})):
+    with pytest.raises(TypeError, match="'loss_and_probabilities'> is not a ufunc of this engine with that many"):
+        _engine.direct(_engine.loss_and_probabilities, {})
+    for keeping in (np.modf, _engine.softmax_cross_entropy):
+        with pytest.raises(TypeError, match=f"{keeping.__name__}'> is not a ufunc of this engine with that many"):
+            _engine.direct(_engine.softmax_cross_entropy, {}, len, keeping)
+    for wrong in ((len, {}), (_engine.matmul,), (_engine.matmul, len), (nnc.relu, {}), (_engine.matmul, {}, len, len)):
         with pytest.raises(TypeError):
             _engine.direct(*wrong)
     with pytest.raises(TypeError, match="by position"):
@@ -351,6 +357,33 @@ def test_the_rows_of_the_graph_are_direct():
         loss.mean().backward()
         dZ = nnc.softmax_cross_entropy_backward(1 / 4, nnc.softmax(Z.value), y)
         np.testing.assert_allclose(W.grad, dZ @ X.T, atol=1e-15)
+
+
+@DTYPES
+def test_a_loss_of_nodes_keeps_the_probabilities(dtype, monkeypatch):
+    """Those that its gradient is made of, as long as they are few; and gives them to nobody to write into."""
+    Z, y = nnc.Node(np.arange(12, dtype=dtype).reshape(3, 4) % 5), np.array(Y)
+    L = nnc.softmax_cross_entropy(Z, y)
+    assert len(L._args) == 3 and L._args[0] is Z.value and L._args[1] is y
+    assert_same(L.value, nnc.softmax_cross_entropy(Z.value, y))
+    assert_same(L._args[2], nnc.softmax(Z.value))
+    monkeypatch.delattr(_direct, "softmax_cross_entropy_backward")  # what would compute them again
+    wanted = nnc.softmax_cross_entropy_backward(0.25, nnc.softmax(Z.value), y)
+    for _ in range(2):
+        L.backward(0.25)
+        assert_same(Z.grad, wanted)
+        Z.grad[...] = np.nan
+    monkeypatch.undo()
+    several = nnc.jacobian(L, Z)  # computes them again, as these gradients have an axis more
+    np.testing.assert_allclose(several.sum(axis=0), 4 * wanted, rtol=4 * np.finfo(dtype).eps)
+    many = nnc.Node(np.zeros((2, _engine.MANY // 2), dtype))
+    assert len(nnc.softmax_cross_entropy(many, np.zeros(_engine.MANY // 2, np.intp))._args) == 2
+
+
+def test_a_warning_names_the_loss():
+    Z = nnc.Node([[np.inf], [0.0]])
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in softmax_cross_entropy"):
+        assert np.isnan(nnc.softmax_cross_entropy(Z, np.array([0])).value).all()
 
 
 def test_nodes_of_plain_arrays_go_directly(monkeypatch):

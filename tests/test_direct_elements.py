@@ -261,5 +261,6 @@ def test_it_goes_with_what_it_holds():
     assert gone() is None
 
 
-def test_every_ufunc_has_one():
-    assert set(SQUARE) | set(ELEMENTWISE) == {ufunc.__name__ for ufunc in _direct.OF}
+def test_every_ufunc_of_one_output_has_one():
+    names = {name for name in set(SQUARE) | set(ELEMENTWISE) if getattr(_engine, name).nout == 1}
+    assert names == {ufunc.__name__ for ufunc in _direct.OF}

@@ -26,7 +26,7 @@ SQUARE = {
     "cross_entropy": "Py", "cross_entropy_targets": "PP", "cross_entropy_backward": "LPy",
     "cross_entropy_targets_backward": "LPP", "softmax_cross_entropy": "My", "softmax_cross_entropy_targets": "MP",
     "softmax_cross_entropy_backward": "LMy", "softmax_cross_entropy_targets_backward": "LMP",
-    "loss_gradient": "LPy", "loss_gradient_targets": "LPP",
+    "loss_gradient": "LPy", "loss_gradient_targets": "LPP", "loss_and_probabilities": "My",
 }  # fmt: skip
 
 
@@ -40,6 +40,12 @@ def operands(letters, dtype=np.float64, n=4, seed=0):
         "y": lambda: rng.integers(0, n, n),
     }
     return [make[letter]() for letter in letters]
+
+
+def results(ufunc, *inputs, **keywords):
+    """All of what it returns, be it one array or a tuple of them."""
+    result = ufunc(*inputs, **keywords)
+    return result if ufunc.nout > 1 else (result,)
 
 
 def run(code, **environment):
@@ -193,23 +199,26 @@ def unusual(a):
 def test_strides_alignment_byte_order(name, dtype):
     ufunc = getattr(engine, name)
     inputs = operands(SQUARE.get(name, "P" * ufunc.nin), dtype)
-    expected = ufunc(*inputs)
+    expected = results(ufunc, *inputs)
     for views in itertools.product(*(list(unusual(a)) for a in inputs[:2])):
-        got = ufunc(*views, *inputs[2:])
-        assert got.dtype == expected.dtype
-        np.testing.assert_allclose(got, expected, rtol=16 * np.finfo(dtype).eps, atol=0)
-    for out in unusual(expected):
-        if out.flags.writeable:
-            out[...] = np.nan
-            assert ufunc(*inputs, out=out) is out
-            np.testing.assert_allclose(out, expected, rtol=16 * np.finfo(dtype).eps, atol=0)
+        for got, right in zip(results(ufunc, *views, *inputs[2:]), expected, strict=True):
+            assert got.dtype == right.dtype
+            np.testing.assert_allclose(got, right, rtol=16 * np.finfo(dtype).eps, atol=0)
+    for outs in zip(*map(unusual, expected), strict=True):
+        if outs[0].flags.writeable:
+            for out in outs:
+                out[...] = np.nan
+            for got, out, right in zip(results(ufunc, *inputs, out=outs), outs, expected, strict=True):
+                assert got is out
+                np.testing.assert_allclose(out, right, rtol=16 * np.finfo(dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("name", [*ELEMENTWISE, *SQUARE])
 def test_out_may_overlap_the_inputs(name):
     ufunc = getattr(engine, name)
     letters = SQUARE.get(name, "P" * ufunc.nin)
-    expected = ufunc(*operands(letters))
+    expected = results(ufunc, *operands(letters))[-1]
+    others = (None,) * (ufunc.nout - 1)
     for position, letter in enumerate(letters):
         if letter == "y" or operands(letter)[0].shape != expected.shape:
             continue
@@ -217,7 +226,8 @@ def test_out_may_overlap_the_inputs(name):
         for view in (lambda a: a, lambda a: a.T, lambda a: a[::-1], lambda a: a[..., ::-1]):
             inputs = operands(letters)
             out = view(inputs[position])
-            np.testing.assert_allclose(ufunc(*inputs, out=out), expected, rtol=1e-14, err_msg=f"operand {position}")
+            got = results(ufunc, *inputs, out=(*others, out))[-1]
+            np.testing.assert_allclose(got, expected, rtol=1e-14, err_msg=f"operand {position}")
         for shift in 1, 3, 5:
             buffer = np.zeros(64)
             inputs = operands(letters)
@@ -225,7 +235,8 @@ def test_out_may_overlap_the_inputs(name):
             shifted[...] = inputs[position]
             inputs[position] = shifted
             out = buffer[: expected.size].reshape(expected.shape)
-            np.testing.assert_allclose(ufunc(*inputs, out=out), expected, rtol=1e-14, err_msg=f"shift {shift}")
+            got = results(ufunc, *inputs, out=(*others, out))[-1]
+            np.testing.assert_allclose(got, expected, rtol=1e-14, err_msg=f"shift {shift}")
 
 
 def test_batches_broadcast():
@@ -318,7 +329,8 @@ def test_ordinary_numbers_raise_no_warning(n, dtype):
     with np.errstate(all="raise"):
         for name in ELEMENTWISE | SQUARE:
             ufunc = getattr(engine, name)
-            assert np.isfinite(ufunc(*operands(SQUARE.get(name, "P" * ufunc.nin), dtype, n))).all(), name
+            for result in results(ufunc, *operands(SQUARE.get(name, "P" * ufunc.nin), dtype, n)):
+                assert np.isfinite(result).all(), name
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")

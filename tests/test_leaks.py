@@ -157,6 +157,7 @@ DIRECT = {  # ways through a direct call
     "ordinary": lambda: DIRECT_GRADIENT(0.5, Z, Y_WRONG[:3]),
     "another dtype": lambda: DIRECT_MATMUL(HUGE, X[:3]),
     "a Node": lambda: DIRECT_MATMUL(nnc.Node(W), X),
+    "a Node that keeps": lambda: nnc.softmax_cross_entropy(nnc.Node(Z), Y[:6]).backward(1),
     "a Node that does not fit": lambda: DIRECT_MATMUL(nnc.Node(W), W),
     "no label": lambda: DIRECT_LOSS(Z, Y_WRONG),
     "targets": lambda: nnc._engine.bad_targets(Z, 1e-6),
@@ -171,6 +172,9 @@ DIRECT = {  # ways through a direct call
     "out, read-only": lambda: DIRECT_MATMUL(HUGE, Z, out=READ_ONLY),
     "a new one": lambda: nnc._engine.direct(nnc._engine.matmul, {}, repeat),
     "no new one": lambda: nnc._engine.direct(np.add, {}, repeat),
+    "a new one that keeps": lambda: nnc._engine.direct(
+        nnc._engine.softmax_cross_entropy, {}, repeat, nnc._engine.loss_and_probabilities
+    ),
     "attributes": lambda: (nnc.relu.__class__, nnc.relu.__doc__, nnc.relu.nin, repr(nnc.relu), copy.copy(nnc.relu)),
     "comparisons": lambda: (hash(nnc.relu), nnc.relu == nnc.tanh, nnc.relu != 1),
     "no attribute": lambda: nnc.relu.nonsense,

@@ -17,8 +17,8 @@ enum {
 typedef enum finish {
     PROBABILITY,
     LOG_PROBABILITY,
-    LOSS,
-    GRADIENT
+    GRADIENT,
+    NOTHING /* but the losses, which PROBABILITY can have besides */
 } finish;
 
 #define OP_FILE "softmax.c"
@@ -37,12 +37,13 @@ typedef struct FN(input) {
 
 typedef struct FN(softmax) {
     finish finish;
-    FN(view) out;       /* (n, r): P, log P or dZ; of a LOSS, (r) with cs its stride */
+    FN(view) out;       /* (n, r): P, log P or dZ; or nothing */
+    REAL *L;            /* (r), or NULL */
     FN(input) Z;        /* (n, r) */
     const ptrdiff_t *y; /* labels (r), or */
     FN(input) Y;        /* targets (n, r), or neither */
     const REAL *dL;     /* (r), of a GRADIENT */
-    ptrdiff_t n, r, y_s, dL_s, width;
+    ptrdiff_t n, r, L_s, y_s, dL_s, width;
     REAL *scratch; /* 2 n width numbers for each thread, if a block must be copied */
     _Atomic int bad_label;
 } FN(softmax);
@@ -70,7 +71,7 @@ static void FN(losses)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, const REAL *
                 const REAL y = job->Y.data[k * job->Y.rs + (i0 + i) * job->Y.cs];
                 if (y != 0) L += y * (log_sum[i] - (z[k * job->Z.rs] - most[i]));
             }
-        job->out.data[(i0 + i) * job->out.cs] = L;
+        job->L[(i0 + i) * job->L_s] = L;
     }
 }
 
@@ -98,33 +99,32 @@ static void FN(subtract_labels)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w) {
 static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy) {
     const FN(kernels) *kernels = KERNELS;
     const ptrdiff_t n = job->n;
-    REAL most[WIDEST], sum[WIDEST];
+    REAL most[WIDEST], sum[WIDEST], log_sum[WIDEST];
     FN(input) Z = {job->Z.data + i0 * job->Z.cs, job->Z.rs, job->Z.cs};
-    FN(view) out = {job->out.data + i0 * job->out.cs, job->out.rs, job->out.cs}, E = out;
+    FN(view) out = job->out, E;
+    if (job->finish != NOTHING) out.data += i0 * out.cs;
+    E = out;
     if (Z.cs != 1) {
         FN(view) here = {copy, w, 1};
         FN(copy_columns)(here, Z, n, w);
         Z = (FN(input)){copy, w, 1};
     }
-    if (job->finish != LOSS && E.cs != 1) E = (FN(view)){copy + n * job->width, w, 1};
+    if (job->finish != NOTHING && E.cs != 1) E = (FN(view)){copy + n * job->width, w, 1};
 
     const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
     kernels->columns_exp_sum(keep ? E.data : NULL, most, sum, Z.data, n, w, E.rs, Z.rs);
+    if (job->L || job->finish == LOG_PROBABILITY) kernels->log_forward(log_sum, sum, NULL, NULL, w, 0);
+    if (job->L) FN(losses)(job, i0, w, most, log_sum);
     if (keep) {
         for (ptrdiff_t i = 0; i < w; i++)
             sum[i] = (job->finish == GRADIENT ? job->dL[(i0 + i) * job->dL_s] : 1) / sum[i];
         kernels->columns_scale(E.data, E.data, sum, n, w, E.rs, E.rs);
-    } else
-        kernels->log_forward(sum, sum, NULL, NULL, w, 0);
-    if (job->finish == LOG_PROBABILITY)
+    } else if (job->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)
-                E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - most[i]) - sum[i];
+                E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - most[i]) - log_sum[i];
 
-    if (job->finish == LOSS)
-        FN(losses)(job, i0, w, most, sum);
-    else if (E.data != out.data)
-        FN(copy_columns)(out, (FN(input)){E.data, E.rs, 1}, n, w);
+    if (E.data != out.data) FN(copy_columns)(out, (FN(input)){E.data, E.rs, 1}, n, w);
     if (job->finish == GRADIENT) FN(subtract_labels)(job, i0, w);
 }
 
@@ -132,28 +132,27 @@ static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy)
 static void FN(row)(FN(softmax) *job, ptrdiff_t i) {
     const FN(kernels) *kernels = KERNELS;
     const REAL *z = job->Z.data + i * job->Z.cs;
-    REAL *out = job->finish == LOSS ? NULL : job->out.data + i * job->out.cs, most, sum;
+    REAL *out = job->finish == NOTHING ? NULL : job->out.data + i * job->out.cs, most, sum, log_sum;
     const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
     kernels->row_exp_sum(keep ? out : NULL, &most, &sum, z, job->n);
+    if (job->L || job->finish == LOG_PROBABILITY) kernels->log_forward(&log_sum, &sum, NULL, NULL, 1, 0);
+    if (job->L) FN(losses)(job, i, 1, &most, &log_sum);
     if (keep)
         kernels->row_scale(out, (job->finish == GRADIENT ? job->dL[i * job->dL_s] : 1) / sum, job->n);
-    else
-        kernels->log_forward(&sum, &sum, NULL, NULL, 1, 0);
-    if (job->finish == LOG_PROBABILITY)
+    else if (job->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < job->n; k++)
-            out[k] = (z[k] - most) - sum;
-    if (job->finish == LOSS) FN(losses)(job, i, 1, &most, &sum);
+            out[k] = (z[k] - most) - log_sum;
     if (job->finish == GRADIENT) FN(subtract_labels)(job, i, 1);
 }
 
 static int FN(as_rows)(const FN(softmax) *job) {
-    return job->Z.rs == 1 && job->Z.cs != 1 && (job->finish == LOSS || job->out.rs == 1);
+    return job->Z.rs == 1 && job->Z.cs != 1 && (job->finish == NOTHING || job->out.rs == 1);
 }
 
 /* How far behind a line of the cache all rows begin, in numbers. A load or a store across two lines takes the time of
  * two, and two threads that write into one wait for each other. */
 static ptrdiff_t FN(behind_a_line)(const FN(softmax) *job, ptrdiff_t line) {
-    const FN(input) rows = job->finish == LOSS ? job->Z : (FN(input)){job->out.data, job->out.rs, job->out.cs};
+    const FN(input) rows = job->finish == NOTHING ? job->Z : (FN(input)){job->out.data, job->out.rs, job->out.cs};
     if (rows.cs != 1 || rows.rs % line != 0 || job->r < MANY_LINES * line) return 0;
     return (ptrdiff_t)((uintptr_t)rows.data / sizeof(REAL)) % line;
 }
@@ -177,20 +176,17 @@ static void FN(softmax_task)(void *arg, int thread, int threads) {
 
 static nnc_status FN(run_softmax)(FN(softmax) *job) {
     if (job->n < 0 || job->r < 0) return NNC_ERR_SHAPE;
-    if (job->r == 0 || (job->n == 0 && job->finish != LOSS)) return NNC_OK;
+    if (job->r == 0 || (job->n == 0 && job->L == NULL)) return NNC_OK;
     if (job->n == 0) return job->y ? NNC_ERR_LABEL : NNC_ERR_SHAPE;
     /* A stride over one row is never taken, nor one over one example, whose scores are a row if they lie together. */
     if (job->n == 1 && job->r > 1 && job->Z.cs != 1) job->Z.rs = 1;
-    if (job->r == 1) {
-        if (job->Z.rs == 1) job->Z.cs = job->n + 1;
-        if (job->finish == LOSS) job->out.cs = 1;
-    }
+    if (job->r == 1 && job->Z.rs == 1) job->Z.cs = job->n + 1;
     job->width = nnc_cpu_l2() / 4 / (job->n * (ptrdiff_t)sizeof(REAL)) / NARROWEST * NARROWEST;
     if (job->width < NARROWEST) job->width = NARROWEST;
     if (job->width > WIDEST) job->width = WIDEST;
     const ptrdiff_t work = job->n * job->r / KERNELS->lanes;
     const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
-    if (!FN(as_rows)(job) && (job->Z.cs != 1 || (job->finish != LOSS && job->out.cs != 1))) {
+    if (!FN(as_rows)(job) && (job->Z.cs != 1 || (job->finish != NOTHING && job->out.cs != 1))) {
         job->scratch = nnc_scratch_take((size_t)threads * 2 * (size_t)(job->n * job->width) * sizeof(REAL));
         if (job->scratch == NULL) return NNC_ERR_MEMORY;
     }
@@ -236,16 +232,24 @@ nnc_status PUBLIC(softmax_backward)(REAL *dZ, const REAL *dP, const REAL *P, ptr
 
 nnc_status PUBLIC(softmax_cross_entropy_forward)(REAL *L, const REAL *Z, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,
                                                  ptrdiff_t L_s, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t y_s) {
-    FN(softmax) job = {.finish = LOSS, .y = y, .y_s = y_s, .n = n, .r = r};
-    job.out = (FN(view)){L, 0, L_s}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    FN(softmax) job = {.finish = NOTHING, .L = L, .L_s = L_s, .y = y, .y_s = y_s, .n = n, .r = r};
+    job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    return FN(run_softmax)(&job);
+}
+
+nnc_status PUBLIC(loss_and_probabilities)(REAL *L, REAL *P, const REAL *Z, const ptrdiff_t *y, ptrdiff_t n,
+                                          ptrdiff_t r, ptrdiff_t L_s, ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t Z_rs,
+                                          ptrdiff_t Z_cs, ptrdiff_t y_s) {
+    FN(softmax) job = {.finish = PROBABILITY, .L = L, .L_s = L_s, .y = y, .y_s = y_s, .n = n, .r = r};
+    job.out = (FN(view)){P, P_rs, P_cs}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
     return FN(run_softmax)(&job);
 }
 
 nnc_status PUBLIC(softmax_cross_entropy_targets_forward)(REAL *L, const REAL *Z, const REAL *Y, ptrdiff_t n,
                                                          ptrdiff_t r, ptrdiff_t L_s, ptrdiff_t Z_rs, ptrdiff_t Z_cs,
                                                          ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
-    FN(softmax) job = {.finish = LOSS, .Y = {Y, Y_rs, Y_cs}, .n = n, .r = r};
-    job.out = (FN(view)){L, 0, L_s}, job.Z = (FN(input)){Z, Z_rs, Z_cs};
+    FN(softmax) job = {.finish = NOTHING, .L = L, .L_s = L_s, .Y = {Y, Y_rs, Y_cs}, .n = n, .r = r};
+    job.Z = (FN(input)){Z, Z_rs, Z_cs};
     return FN(run_softmax)(&job);
 }
 

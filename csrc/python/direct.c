@@ -7,7 +7,8 @@
  * `otherwise`, and so behaves as if none of this were here. What else a ufunc can be asked for, its name, its at(),
  * whether it is one, that ufunc answers.
  *
- * Nodes whose values are plain go the same way, and the result is a Node. */
+ * Nodes whose values are plain go the same way, and the result is a Node. There may be another ufunc for them, which
+ * has a second result: what the way back would have to compute again, and finds behind the node's operands. */
 #include "node.h"
 #include "plain.h"
 
@@ -17,27 +18,44 @@
 typedef struct direct_object {
     PyObject_HEAD vectorcallfunc call;
     PyUFuncObject *ufunc;
-    PyObject *rules;     /* a dict */
-    PyObject *otherwise; /* a function */
+    PyObject *rules;        /* a dict */
+    PyObject *otherwise;    /* a function */
+    PyUFuncObject *keeping; /* the one for Nodes, or NULL */
 } direct_object;
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
+static PyObject *value_of(PyObject *operand) {
+    return nnc_is_node(operand) ? ((node_object *)operand)->value : operand;
+}
+
+/* For many numbers, to compute something again is cheaper than to write it down and read it. */
+static int keeps(const direct_object *direct, PyObject *first) {
+    return direct->keeping && PyArray_CheckExact(first) && PyArray_SIZE((PyArrayObject *)first) < NNC_MANY;
+}
+
 /* The same where some operands are Nodes, if there is a rule for it: a Node that remembers the operands. */
 static PyObject *compute_node(const direct_object *direct, PyObject *const *operands) {
-    const PyUFuncObject *ufunc = direct->ufunc;
-    PyObject *rule = PyDict_GetItemWithError(direct->rules, (PyObject *)ufunc);
+    PyObject *rule = PyDict_GetItemWithError(direct->rules, (PyObject *)direct->ufunc);
     if (rule == NULL) return NULL;
+    const int is_kept = keeps(direct, value_of(operands[0]));
+    const PyUFuncObject *ufunc = is_kept ? direct->keeping : direct->ufunc;
     nnc_arguments args;
-    PyObject *inputs = PyTuple_New(ufunc->nin), *values = PyTuple_New(ufunc->nin), *node = NULL;
+    PyObject *inputs = PyTuple_New(ufunc->nin), *values = PyTuple_New(ufunc->nin), *kept = NULL, *node = NULL;
     for (int i = 0; inputs && values && i < ufunc->nin; i++) {
         PyTuple_SET_ITEM(inputs, i, Py_NewRef(operands[i]));
-        PyTuple_SET_ITEM(values, i,
-                         Py_NewRef(nnc_is_node(operands[i]) ? ((node_object *)operands[i])->value : operands[i]));
+        PyTuple_SET_ITEM(values, i, Py_NewRef(value_of(operands[i])));
     }
     if (inputs && values && nnc_take(&args, ufunc, PySequence_Fast_ITEMS(values))) {
-        PyObject *value = nnc_compute(&args, ufunc, NULL);
-        if (value) node = nnc_new_node(rule, value, inputs, Py_NewRef(values), NULL);
+        args.name = ufunc_head_of((PyObject *)direct->ufunc)->name;
+        PyObject *value = nnc_compute(&args, ufunc, NULL, is_kept ? &kept : NULL);
+        if (kept && _PyTuple_Resize(&values, ufunc->nin + 1) == 0)
+            PyTuple_SET_ITEM(values, ufunc->nin, Py_NewRef(kept));
+        Py_XDECREF(kept);
+        if (value && values)
+            node = nnc_new_node(rule, value, inputs, Py_NewRef(values), NULL);
+        else
+            Py_XDECREF(value);
     }
     Py_XDECREF(inputs);
     Py_XDECREF(values);
@@ -76,7 +94,7 @@ static PyObject *call(PyObject *self, PyObject *const *operands, size_t flagged,
         nnc_arguments args;
         PyObject *result = NULL;
         if (nnc_take(&args, direct->ufunc, operands))
-            result = nnc_compute(&args, direct->ufunc, out);
+            result = nnc_compute(&args, direct->ufunc, out, NULL);
         else if (!out && is_any_node(operands, count))
             result = compute_node(direct, operands);
         if (result || PyErr_Occurred()) return result;
@@ -86,13 +104,20 @@ static PyObject *call(PyObject *self, PyObject *const *operands, size_t flagged,
 
 /* ---- the type ---------------------------------------------------------------------------------------------------- */
 
+static int is_own(PyObject *ufunc, int results) {
+    return nnc_is_own_ufunc(ufunc) && ((PyUFuncObject *)ufunc)->nout == results;
+}
+
 static PyObject *new_direct(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    PyObject *ufunc, *rules, *otherwise = NULL;
+    PyObject *ufunc, *rules, *otherwise = NULL, *keeping = NULL;
     if (keywords && PyDict_GET_SIZE(keywords))
         return PyErr_Format(PyExc_TypeError, "direct: its arguments come by position");
-    if (!PyArg_ParseTuple(args, "O!O!|O:direct", &PyUFunc_Type, &ufunc, &PyDict_Type, &rules, &otherwise)) return NULL;
-    if (!nnc_is_own_ufunc(ufunc))
-        return PyErr_Format(PyExc_TypeError, "direct: %R is not a ufunc of this engine", ufunc);
+    PyTypeObject *function = &PyUFunc_Type, *dict = &PyDict_Type;
+    if (!PyArg_ParseTuple(args, "O!O!|OO!:direct", function, &ufunc, dict, &rules, &otherwise, function, &keeping))
+        return NULL;
+    if (!is_own(ufunc, 1) || (keeping && !is_own(keeping, 2)))
+        return PyErr_Format(PyExc_TypeError, "direct: %R is not a ufunc of this engine with that many results",
+                            is_own(ufunc, 1) ? keeping : ufunc);
     assert(((PyUFuncObject *)ufunc)->nargs <= OPERANDS && ((PyUFuncObject *)ufunc)->core_num_dim_ix <= SIZES);
     direct_object *self = (direct_object *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
@@ -100,6 +125,7 @@ static PyObject *new_direct(PyTypeObject *type, PyObject *args, PyObject *keywor
     self->ufunc = (PyUFuncObject *)Py_NewRef(ufunc);
     self->rules = Py_NewRef(rules);
     self->otherwise = Py_NewRef(otherwise ? otherwise : ufunc);
+    self->keeping = (PyUFuncObject *)Py_XNewRef(keeping);
     return (PyObject *)self;
 }
 
@@ -108,6 +134,7 @@ static int traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(direct->ufunc);
     Py_VISIT(direct->rules);
     Py_VISIT(direct->otherwise);
+    Py_VISIT(direct->keeping);
     return 0;
 }
 
@@ -117,6 +144,7 @@ static void dealloc(PyObject *self) {
     Py_DECREF(direct->ufunc);
     Py_DECREF(direct->rules);
     Py_DECREF(direct->otherwise);
+    Py_XDECREF(direct->keeping);
     Py_TYPE(self)->tp_free(self);
 }
 

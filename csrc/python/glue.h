@@ -24,10 +24,11 @@
 typedef struct ufunc_head {
     const char *name, *doc;
     const char *signature; /* of a gufunc, NULL for an elementwise one */
-    const char *roles;     /* a letter for each operand, the one output last:
+    const char *roles;     /* a letter for each operand:
                               r  real numbers; their dtypes together choose between float32 and float64
                               s  a setting (slope, lr, dL): follows the others
-                              y  labels: intp */
+                              y  labels: intp
+                              R  an output, real; these come last */
 } ufunc_head;
 
 static inline const ufunc_head *ufunc_head_of(PyObject *ufunc) { return (const void *)((PyUFuncObject *)ufunc)->data; }

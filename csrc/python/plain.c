@@ -69,7 +69,7 @@ static int take_number(nnc_arguments *args, const PyUFuncObject *ufunc, int i, d
 int nnc_take(nnc_arguments *args, const PyUFuncObject *ufunc, PyObject *const *operands) {
     const char *roles = ufunc_head_of((PyObject *)ufunc)->roles;
     int number = -1;
-    args->type = NPY_NOTYPE, args->ndim = 0;
+    args->name = ufunc_head_of((PyObject *)ufunc)->name, args->type = NPY_NOTYPE, args->ndim = 0;
     args->dims[0] = 1;
     for (int d = 0; d < ufunc->core_num_dim_ix; d++) args->dims[1 + d] = ufunc->core_dim_sizes[d]; /* -1: any */
     for (int i = 0; i < ufunc->nargs; i++) args->steps[i] = 0;
@@ -89,12 +89,21 @@ int nnc_take(nnc_arguments *args, const PyUFuncObject *ufunc, PyObject *const *o
 
 /* ---- the output -------------------------------------------------------------------------------------------------- */
 
-static PyArrayObject *new_output(const nnc_arguments *args, const PyUFuncObject *ufunc) {
-    if (!ufunc->core_enabled) return (PyArrayObject *)PyArray_SimpleNew(args->ndim, args->shape, args->type);
-    const int *size_of = ufunc->core_dim_ixs + ufunc->core_offsets[ufunc->nin];
-    npy_intp sizes[2];
-    for (int j = 0; j < ufunc->core_num_dims[ufunc->nin]; j++) sizes[j] = args->dims[1 + size_of[j]];
-    return (PyArrayObject *)PyArray_SimpleNew(ufunc->core_num_dims[ufunc->nin], sizes, args->type);
+/* A new array for operand i; NULL without an exception if there is no memory for it. */
+static PyArrayObject *new_output(nnc_arguments *args, const PyUFuncObject *ufunc, int i) {
+    PyObject *out;
+    if (ufunc->core_enabled) {
+        const int *size_of = ufunc->core_dim_ixs + ufunc->core_offsets[i];
+        npy_intp sizes[2];
+        for (int j = 0; j < ufunc->core_num_dims[i]; j++) sizes[j] = args->dims[1 + size_of[j]];
+        out = PyArray_SimpleNew(ufunc->core_num_dims[i], sizes, args->type);
+    } else
+        out = PyArray_SimpleNew(args->ndim, args->shape, args->type);
+    if (out)
+        take_array(args, ufunc, i, (PyArrayObject *)out);
+    else
+        PyErr_Clear();
+    return (PyArrayObject *)out;
 }
 
 /* Does operand i lie apart from the output? */
@@ -144,21 +153,22 @@ static int report(const char *name, int raised) {
     return errors ? PyUFunc_GiveFloatingpointErrors(name, errors) : 0;
 }
 
-PyObject *nnc_compute(nnc_arguments *args, const PyUFuncObject *ufunc, PyArrayObject *out) {
-    const char *name = ufunc_head_of((PyObject *)ufunc)->name;
+PyObject *nnc_compute(nnc_arguments *args, const PyUFuncObject *ufunc, PyArrayObject *out, PyObject **further) {
     if (out) {
         if (!take_output(args, ufunc, out) || PyArray_FailUnlessWriteable(out, "output array") < 0) return NULL;
         Py_INCREF(out);
-    } else {
-        if ((out = new_output(args, ufunc)) == NULL) {
-            PyErr_Clear();
-            return NULL;
-        }
-        take_array(args, ufunc, ufunc->nin, out);
+    } else if ((out = new_output(args, ufunc, ufunc->nin)) == NULL)
+        return NULL;
+    if (further && (*further = (PyObject *)new_output(args, ufunc, ufunc->nin + 1)) == NULL) {
+        Py_DECREF(out);
+        return NULL;
     }
     if (fetestexcept(REPORTED)) feclearexcept(REPORTED); /* to clear them costs more than to look */
     const nnc_status status = run_loop(args, ufunc);
     const int raised = fetestexcept(REPORTED);
-    if (status == NNC_ERR_LABEL || nnc_raise(name, status) < 0 || report(name, raised) < 0) Py_CLEAR(out);
+    if (status == NNC_ERR_LABEL || nnc_raise(args->name, status) < 0 || report(args->name, raised) < 0) {
+        Py_CLEAR(out);
+        if (further) Py_CLEAR(*further);
+    }
     return (PyObject *)out;
 }

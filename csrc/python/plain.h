@@ -18,7 +18,8 @@ enum {
 
 /* As loops.inc describes them, for one repetition. */
 typedef struct nnc_arguments {
-    int type; /* NPY_FLOAT or NPY_DOUBLE */
+    const char *name; /* what a warning or an error calls the operation */
+    int type;         /* NPY_FLOAT or NPY_DOUBLE */
     char *data[OPERANDS];
     npy_intp dims[1 + SIZES], steps[OPERANDS + 2 * OPERANDS];
     int ndim; /* of all operands of an elementwise ufunc */
@@ -33,7 +34,7 @@ typedef struct nnc_arguments {
 int nnc_take(nnc_arguments *args, const PyUFuncObject *ufunc, PyObject *const *operands);
 
 /* The result in `out`, if it is plain, or in a new array; NULL without an exception if it is for the ordinary way to
- * compute it, or to say what is wrong. */
-PyObject *nnc_compute(nnc_arguments *args, const PyUFuncObject *ufunc, PyArrayObject *out);
+ * compute it, or to say what is wrong. Of a ufunc with two, the second is left in `further`, a new array. */
+PyObject *nnc_compute(nnc_arguments *args, const PyUFuncObject *ufunc, PyArrayObject *out, PyObject **further);
 
 #endif

@@ -41,7 +41,7 @@ static int promote(PyObject *ufunc, PyArray_DTypeMeta *const op_dtypes[], PyArra
         real = signature[i];
     }
     weight heaviest = FOLLOWS;
-    for (int i = 0; head->roles[i + 1]; i++) {
+    for (int i = 0; head->roles[i] != 'R'; i++) {
         weight mine = weigh(op_dtypes[i]);
         if (mine == IS_NONE) return refuse(head, i, op_dtypes[i], "must be bool, integer, float16, float32 or float64");
         if (head->roles[i] == 'r' && mine > heaviest) heaviest = mine;

@@ -30,23 +30,24 @@ typedef struct ufunc_row {
 
 /* The signature and the roles (see ufunc_head) of each kind. Its loop, and the type of the function that the loop
  * calls, have the same name in loops.inc. */
-#define SIGNATURE_unary NULL, "rr"
-#define SIGNATURE_unary_setting NULL, "rsr"
-#define SIGNATURE_binary NULL, "rrr"
-#define SIGNATURE_binary_setting NULL, "rrsr"
-#define SIGNATURE_ternary NULL, "rrrr"
-#define SIGNATURE_product "(n?,k),(k,p?)->(n?,p?)", "rrr"
-#define SIGNATURE_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrr"
-#define SIGNATURE_bias "(n,r),(n,1)->(n,r)", "rrr"
-#define SIGNATURE_row_sums "(n,r)->(n,1)", "rr"
-#define SIGNATURE_columns "(n)->(n)", "rr"
-#define SIGNATURE_matrix "(n,r)->(n,r)", "rr"
-#define SIGNATURE_column_pairs "(n),(n)->(n)", "rrr"
-#define SIGNATURE_matrix_pairs "(n,r),(n,r)->(n,r)", "rrr"
-#define SIGNATURE_loss "(n,r),(r)->(r)", "ryr"
-#define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rrr"
-#define SIGNATURE_loss_backward "(r),(n,r),(r)->(n,r)", "sryr"
-#define SIGNATURE_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srrr"
+#define SIGNATURE_unary NULL, "rR"
+#define SIGNATURE_unary_setting NULL, "rsR"
+#define SIGNATURE_binary NULL, "rrR"
+#define SIGNATURE_binary_setting NULL, "rrsR"
+#define SIGNATURE_ternary NULL, "rrrR"
+#define SIGNATURE_product "(n?,k),(k,p?)->(n?,p?)", "rrR"
+#define SIGNATURE_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrR"
+#define SIGNATURE_bias "(n,r),(n,1)->(n,r)", "rrR"
+#define SIGNATURE_row_sums "(n,r)->(n,1)", "rR"
+#define SIGNATURE_columns "(n)->(n)", "rR"
+#define SIGNATURE_matrix "(n,r)->(n,r)", "rR"
+#define SIGNATURE_column_pairs "(n),(n)->(n)", "rrR"
+#define SIGNATURE_matrix_pairs "(n,r),(n,r)->(n,r)", "rrR"
+#define SIGNATURE_loss "(n,r),(r)->(r)", "ryR"
+#define SIGNATURE_loss_kept "(n,r),(r)->(r),(n,r)", "ryRR"
+#define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rrR"
+#define SIGNATURE_loss_backward "(r),(n,r),(r)->(n,r)", "sryR"
+#define SIGNATURE_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srrR"
 
 #define F32(kind, fn) .loop_f32 = kind##_f32, .function_f32.kind = nnc_##fn##_f32
 #define F64(kind, fn) .loop_f64 = kind##_f64, .function_f64.kind = nnc_##fn##_f64
@@ -95,7 +96,7 @@ static int add_loop(PyObject *ufunc, PyArray_DTypeMeta *real, PyArrayMethod_Stri
     PyArrayMethod_Spec spec = {
         .name = head->name,
         .nin = ((PyUFuncObject *)ufunc)->nin,
-        .nout = 1,
+        .nout = ((PyUFuncObject *)ufunc)->nout,
         .casting = NPY_NO_CASTING,
         .dtypes = dtypes,
         .slots = slots,
@@ -106,15 +107,16 @@ static int add_loop(PyObject *ufunc, PyArray_DTypeMeta *real, PyArrayMethod_Stri
 /* NumPy thinks of every ufunc as elementwise: that an output may be one of the inputs. A gufunc's output, if it
  * overlaps an input, must go through a copy. */
 static void forbid_overlap(PyUFuncObject *ufunc) {
-    ufunc->op_flags[ufunc->nin] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
-                                  NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;
+    for (int i = ufunc->nin; i < ufunc->nargs; i++)
+        ufunc->op_flags[i] = NPY_ITER_WRITEONLY | NPY_ITER_UPDATEIFCOPY | NPY_ITER_ALIGNED | NPY_ITER_ALLOCATE |
+                             NPY_ITER_NO_BROADCAST | NPY_ITER_NO_SUBTYPE;
 }
 
 static int add_ufunc(PyObject *module, const ufunc_row *row) {
     const ufunc_head *head = &row->head;
-    int nin = (int)strlen(head->roles) - 1;
+    const int nin = (int)strcspn(head->roles, "R"), nout = (int)strlen(head->roles) - nin;
     /* No loops yet: those that carry a status are added afterwards. `data` is ours to use then. */
-    PyObject *ufunc = PyUFunc_FromFuncAndDataAndSignature(NULL, (void *)row, NULL, 0, nin, 1, PyUFunc_None,
+    PyObject *ufunc = PyUFunc_FromFuncAndDataAndSignature(NULL, (void *)row, NULL, 0, nin, nout, PyUFunc_None,
                                                           head->name, head->doc, 0, head->signature);
     if (ufunc == NULL) return -1;
     if (head->signature) forbid_overlap((PyUFuncObject *)ufunc);
