@@ -235,3 +235,21 @@ def test_an_a_that_no_cache_holds_is_taken_in_blocks(isa):
     command = [sys.executable, "-c", LARGE]
     done = subprocess.run(command, env=os.environ | {"NNC_ISA": isa}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_results_that_no_cache_holds(dtype):
+    """They are written past the caches, a block at a time: the same bits as of few examples."""
+    n, some = 7, 1003
+    third_level = 194  # of glibc's sysconf; Python has no name for it
+    r = max(os.sysconf(third_level), 1 << 23) // (2 * n * np.dtype(dtype).itemsize) // some * some + 3 * some
+    Z = np.random.default_rng(0).standard_normal((n, r), np.float32).astype(dtype)
+    y, dL = np.arange(r) % n, np.linspace(0.5, 1, r, dtype=dtype)
+    P, dZ = np.full((n, r), np.nan, dtype), np.full((n, r), np.nan, dtype)
+    nnc._engine.softmax_columns(Z, out=P)
+    nnc._engine.softmax_cross_entropy_backward(dL, Z, y, out=dZ)
+    for i in range(0, r, some):
+        few = slice(i, i + some)
+        np.testing.assert_array_equal(P[:, few], nnc._engine.softmax_columns(Z[:, few]))
+        of_few = nnc._engine.softmax_cross_entropy_backward(dL[few], Z[:, few], y[few])
+        np.testing.assert_array_equal(dZ[:, few], of_few)

@@ -105,7 +105,7 @@ static void FN(gradient_block)(FN(gradient) *job, ptrdiff_t i0, ptrdiff_t w) {
         label[i] = K >= 0 && K < n ? P[K * job->P_rs + i * job->P_cs] : 0; /* dZ may be P */
     }
     if (job->dZ_cs == 1 && job->P_cs == 1)
-        KERNELS->columns_scale(dZ, P, dL, n, w, job->dZ_rs, job->P_rs);
+        KERNELS->columns_scale(dZ, P, dL, n, w, job->dZ_rs, job->P_rs, 0);
     else
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)

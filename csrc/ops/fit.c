@@ -95,7 +95,7 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
     k->log_forward(L + j0, sum + j0, NULL, NULL, j1 - j0, 0);
     for (ptrdiff_t j = j0; j < j1; j++)
         sum[j] = dL / sum[j];
-    k->columns_scale(dZ + j0, dZ + j0, sum + j0, n, j1 - j0, ld, ld);
+    k->columns_scale(dZ + j0, dZ + j0, sum + j0, n, j1 - j0, ld, ld, 0);
     for (ptrdiff_t j = j0; j < j1; j++) {
         const ptrdiff_t which = fit->order[c.begin + j];
         const REAL log_sum = L[j];

@@ -2,13 +2,16 @@
  *
  * All of them begin with the same two numbers of each example, its largest score and the sum of e^{z - largest}, and
  * differ in what they make of them. Examples are taken a block at a time, as many as leave their scores in the cache
- * for the second pass; a block that does not lie in columns (or as rows) is copied into columns first. */
+ * for the second pass; a block that does not lie in columns (or as rows) is copied into columns first. Exponentials
+ * that are divided by their sums on the way to memory wait in a block of their own. */
 #ifndef OP_FILE
 #include "ops.h"
 
 enum {
-    WIDEST = 512,
-    NARROWEST = 64,
+    WIDEST = 512, /* examples in a block */
+    NARROWEST = 1024, /* bytes in a row of it: what is shorter has to be waited for */
+    STEP = 64,
+    LINE = 64, /* bytes of a cache line */
     WORK_FOR_THREADS = 1 << 11, /* registers of scores: what takes as long whatever fits into one */
     WORK_TO_WAKE = 1 << 14,
     MANY_LINES = 16 /* in a row, for which it pays to begin with a piece of one */
@@ -44,7 +47,8 @@ typedef struct FN(softmax) {
     FN(input) Y;        /* targets (n, r), or neither */
     const REAL *dL;     /* (r), of a GRADIENT */
     ptrdiff_t n, r, L_s, y_s, dL_s, width;
-    REAL *scratch; /* 2 n width numbers for each thread, if a block must be copied */
+    int Z_is_copied, is_apart, past_caches; /* a block's scores; its results, until they are complete; and then */
+    REAL *scratch;                          /* for each thread n width numbers, or twice as many, or NULL */
     _Atomic int bad_label;
 } FN(softmax);
 
@@ -95,8 +99,8 @@ static void FN(subtract_labels)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w) {
     }
 }
 
-/* Examples i0 .. i0 + w as columns; `copy` holds 2 n width numbers or is NULL when none is needed */
-static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy) {
+/* Examples i0 .. i0 + w as columns */
+static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *scratch) {
     const FN(kernels) *kernels = KERNELS;
     const ptrdiff_t n = job->n;
     REAL most[WIDEST], sum[WIDEST], log_sum[WIDEST];
@@ -104,12 +108,11 @@ static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy)
     FN(view) out = job->out, E;
     if (job->finish != NOTHING) out.data += i0 * out.cs;
     E = out;
-    if (Z.cs != 1) {
-        FN(view) here = {copy, w, 1};
-        FN(copy_columns)(here, Z, n, w);
-        Z = (FN(input)){copy, w, 1};
+    if (job->Z_is_copied) {
+        FN(copy_columns)((FN(view)){scratch, w, 1}, Z, n, w);
+        Z = (FN(input)){scratch, w, 1};
     }
-    if (job->finish != NOTHING && E.cs != 1) E = (FN(view)){copy + n * job->width, w, 1};
+    if (job->is_apart) E = (FN(view)){scratch + job->Z_is_copied * n * job->width, w, 1};
 
     const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
     kernels->columns_exp_sum(keep ? E.data : NULL, most, sum, Z.data, n, w, E.rs, Z.rs);
@@ -118,13 +121,14 @@ static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *copy)
     if (keep) {
         for (ptrdiff_t i = 0; i < w; i++)
             sum[i] = (job->finish == GRADIENT ? job->dL[(i0 + i) * job->dL_s] : 1) / sum[i];
-        kernels->columns_scale(E.data, E.data, sum, n, w, E.rs, E.rs);
+        FN(view) to = out.cs == 1 ? out : E;
+        kernels->columns_scale(to.data, E.data, sum, n, w, to.rs, E.rs, job->past_caches);
     } else if (job->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)
                 E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - most[i]) - log_sum[i];
 
-    if (E.data != out.data) FN(copy_columns)(out, (FN(input)){E.data, E.rs, 1}, n, w);
+    if (job->is_apart && !job->past_caches) FN(copy_columns)(out, (FN(input)){E.data, E.rs, 1}, n, w);
     if (job->finish == GRADIENT) FN(subtract_labels)(job, i0, w);
 }
 
@@ -159,7 +163,7 @@ static ptrdiff_t FN(behind_a_line)(const FN(softmax) *job, ptrdiff_t line) {
 
 static void FN(softmax_task)(void *arg, int thread, int threads) {
     FN(softmax) *job = arg;
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), behind = FN(behind_a_line)(job, line);
+    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(REAL), behind = FN(behind_a_line)(job, line);
     const ptrdiff_t lead = thread == 0 && behind ? line - behind : 0;
     const ptrdiff_t begin = thread == 0 ? 0 : nnc_share(behind + job->r, line, thread, threads) - behind;
     const ptrdiff_t end = nnc_share(behind + job->r, line, thread + 1, threads) - behind;
@@ -168,10 +172,29 @@ static void FN(softmax_task)(void *arg, int thread, int threads) {
             FN(row)(job, i);
         return;
     }
-    REAL *copy = job->scratch ? job->scratch + thread * 2 * job->n * job->width : NULL;
-    if (lead) FN(columns)(job, 0, lead, copy);
+    REAL *scratch = job->scratch;
+    if (scratch) scratch += thread * (job->Z_is_copied + job->is_apart) * job->n * job->width;
+    if (lead) FN(columns)(job, 0, lead, scratch);
     for (ptrdiff_t i = begin + lead; i < end; i += job->width)
-        FN(columns)(job, i, end - i < job->width ? end - i : job->width, copy);
+        FN(columns)(job, i, end - i < job->width ? end - i : job->width, scratch);
+}
+
+/* How wide a block is, and where its numbers wait */
+static nnc_status FN(plan)(FN(softmax) *job, int threads) {
+    const ptrdiff_t size = (ptrdiff_t)sizeof(REAL), share = job->r / threads + LINE / size;
+    job->width = nnc_cpu_l2() / 4 / (job->n * size) / STEP * STEP;
+    if (job->width * size < NARROWEST) job->width = NARROWEST / size;
+    if (job->width > WIDEST) job->width = WIDEST;
+    if (job->width > share) job->width = share;
+    if (FN(as_rows)(job)) return NNC_OK;
+    const int has_out = job->finish != NOTHING, is_exp = has_out && job->finish != LOG_PROBABILITY;
+    job->Z_is_copied = job->Z.cs != 1;
+    job->past_caches = is_exp && job->out.cs == 1 && 2 * job->n * job->r * size > nnc_cpu_l3();
+    job->is_apart = has_out && (job->out.cs != 1 || job->past_caches);
+    const ptrdiff_t blocks = threads * (job->Z_is_copied + job->is_apart);
+    if (blocks == 0) return NNC_OK;
+    job->scratch = nnc_scratch_take((size_t)(blocks * job->n * job->width * size));
+    return job->scratch ? NNC_OK : NNC_ERR_MEMORY;
 }
 
 static nnc_status FN(run_softmax)(FN(softmax) *job) {
@@ -181,15 +204,9 @@ static nnc_status FN(run_softmax)(FN(softmax) *job) {
     /* A stride over one row is never taken, nor one over one example, whose scores are a row if they lie together. */
     if (job->n == 1 && job->r > 1 && job->Z.cs != 1) job->Z.rs = 1;
     if (job->r == 1 && job->Z.rs == 1) job->Z.cs = job->n + 1;
-    job->width = nnc_cpu_l2() / 4 / (job->n * (ptrdiff_t)sizeof(REAL)) / NARROWEST * NARROWEST;
-    if (job->width < NARROWEST) job->width = NARROWEST;
-    if (job->width > WIDEST) job->width = WIDEST;
     const ptrdiff_t work = job->n * job->r / KERNELS->lanes;
     const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
-    if (!FN(as_rows)(job) && (job->Z.cs != 1 || (job->finish != NOTHING && job->out.cs != 1))) {
-        job->scratch = nnc_scratch_take((size_t)threads * 2 * (size_t)(job->n * job->width) * sizeof(REAL));
-        if (job->scratch == NULL) return NNC_ERR_MEMORY;
-    }
+    NNC_TRY(FN(plan)(job, threads));
     if (threads == 1)
         FN(softmax_task)(job, 0, 1);
     else
