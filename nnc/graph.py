@@ -22,6 +22,7 @@ from . import composed as _composed  # noqa: F401  (enters its functions)
 from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
 from .vjps import MANY
 
+_ONE = {real: real(1) for real in (np.float32, np.float64)}
 _LEAF = Rule("leaf", None, None, "", (), (), (), None, ())
 _apply = _engine.apply  # apply(rule, operands, params): the Node that results from Nodes, arrays and numbers
 _call = _engine.call  # call(rule, args, kwargs): the same of a NumPy function's arguments; or a function of its own
@@ -211,7 +212,7 @@ class Node(_engine.Node):
             if self.value.ndim:
                 raise ValueError(f"backward: the node is {self.shape}, not a scalar: start from a scalar such as "
                                  "J.mean(), or give a seed of the node's shape")  # fmt: skip
-            seed = self.dtype.type(1)
+            seed = _ONE[self.value.dtype.type]
         else:
             seed = np.asarray(seed)
             if seed.dtype.kind not in "biuf":
