@@ -11,6 +11,11 @@ typedef struct nnc_ahead {
     ptrdiff_t count, bytes;
 } nnc_ahead;
 
+/* Rows of B that a panel, columns brought together, has at most: one tile wide it takes a quarter of a usual L2. */
+enum {
+    NNC_PANEL_ROWS = 1024
+};
+
 #define REAL float
 #define FN(name) name##_f32
 #include "kernels_typed.inc"

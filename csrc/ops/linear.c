@@ -13,7 +13,6 @@ enum {
     WORK_TO_WAKE = 1 << 26,      /* and for less one that must be woken */
     BYTES_FOR_THREADS = 1 << 19, /* bytes of A, where the time goes into reading it */
     BYTES_TO_WAKE = 1 << 22,
-    PANEL_ROWS = 1024,           /* of a private panel: one tile wide it takes a quarter of a usual L2 */
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
     TILES_TO_ALIGN = 4,          /* side by side; to begin later with fewer costs more than such loads */
@@ -42,7 +41,7 @@ typedef struct FN(product) {
 } FN(product);
 
 /* Is a tile no wider than a line? */
-static int FN(narrow)(const FN(product) *job) { return job->width * (ptrdiff_t)sizeof(REAL) <= LINE; }
+static int FN(narrow)(const FN(product) *job) { return job->kernels->rows_to_pack > 0; }
 
 /* p columns are cut into groups of at most a panel's width, evenly, as the kernel does. */
 static ptrdiff_t FN(groups)(const FN(product) *job, ptrdiff_t p) { return (p + job->width - 1) / job->width; }
@@ -102,8 +101,8 @@ static void FN(product_together)(FN(product) *job, ptrdiff_t i0, ptrdiff_t i1, i
         const ptrdiff_t j0 = FN(group_start)(job, p, group), columns = FN(group_start)(job, p, group + 1) - j0;
         const REAL *panel = job->panels + group * job->panel_size;
         /* in the pieces that the columns take it in, for the same roundings however many threads there are */
-        for (ptrdiff_t k = 0; k < job->g.k; k += PANEL_ROWS) {
-            const ptrdiff_t rows = job->g.k - k < PANEL_ROWS ? job->g.k - k : PANEL_ROWS;
+        for (ptrdiff_t k = 0; k < job->g.k; k += NNC_PANEL_ROWS) {
+            const ptrdiff_t rows = job->g.k - k < NNC_PANEL_ROWS ? job->g.k - k : NNC_PANEL_ROWS;
             FN(multiply)(job, FN(part)(job, k, rows, i0, i1, j0, columns), panel + k * job->width,
                          (nnc_ahead){0});
         }
@@ -126,7 +125,7 @@ static nnc_ahead FN(ask_for)(const FN(product) *job, const char **pieces, ptrdif
 static void FN(multiply_group)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_t k, nnc_range rows,
                                nnc_range columns, ptrdiff_t after, int first) {
     const ptrdiff_t j = columns.begin, width = columns.end - j;
-    const char *pieces[PANEL_ROWS];
+    const char *pieces[NNC_PANEL_ROWS];
     nnc_ahead ahead = {0};
     ptrdiff_t done = 0;
     if (first && job->b_cs == 1) {
@@ -145,14 +144,14 @@ static void FN(product_by_itself)(const FN(product) *job, REAL *panels, ptrdiff_
                                   ptrdiff_t j1) {
     const ptrdiff_t p = j1 - j0, groups = FN(groups)(job, p), k = job->g.k;
     for (ptrdiff_t slab = 0; slab < groups; slab += job->slab)
-        for (ptrdiff_t k0 = 0; k0 < k; k0 += PANEL_ROWS)
+        for (ptrdiff_t k0 = 0; k0 < k; k0 += NNC_PANEL_ROWS)
             for (ptrdiff_t i = i0; i < i1; i += job->block)
                 for (ptrdiff_t group = slab; group < groups && group < slab + job->slab; group++) {
                     const nnc_range rows = {i, i1 - i < job->block ? i1 : i + job->block};
                     const nnc_range columns = {j0 + FN(group_start)(job, p, group),
                                                j0 + FN(group_start)(job, p, group + 1)};
                     FN(multiply_group)(job, panels + (group - slab) * job->panel_size, k0,
-                                       k - k0 < PANEL_ROWS ? k - k0 : PANEL_ROWS, rows, columns,
+                                       k - k0 < NNC_PANEL_ROWS ? k - k0 : NNC_PANEL_ROWS, rows, columns,
                                        j0 + FN(group_start)(job, p, group + 2), i == i0);
                 }
 }
@@ -160,7 +159,7 @@ static void FN(product_by_itself)(const FN(product) *job, REAL *panels, ptrdiff_
 /* Where a tile is no wider than a line, A is read very often: once a panel. If the cache does not hold A, it is taken
  * in blocks that it does hold a quarter of each, and each of them meets as many panels as half of the cache holds. */
 static void FN(cut_into_blocks)(FN(product) *job) {
-    const ptrdiff_t bytes = sizeof(REAL), depth = job->g.k < PANEL_ROWS ? job->g.k : PANEL_ROWS;
+    const ptrdiff_t bytes = sizeof(REAL), depth = job->g.k < NNC_PANEL_ROWS ? job->g.k : NNC_PANEL_ROWS;
     const ptrdiff_t l2 = nnc_cpu_l2(), tile_rows = job->kernels->tile_rows;
     job->slab = 1, job->block = job->g.n;
     if (!FN(narrow)(job) || job->g.n * depth * bytes < l2) return;
@@ -220,11 +219,12 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
     const int each_turns = plain && b_cs != 1 && !job.far && threads <= EACH_PACKS && strips >= REUSE_TO_TURN;
     const int wide = g.p >= 2 * threads * job.kernels->tile_columns;
     job.by_rows = threads > 1 && (plain && !job.packed ? strips > 0 : !wide || each_turns);
-    if (plain && in_two && g.k > 0 && g.k <= PANEL_ROWS) /* more would be cut, and rounded between, wherever B began */
+    /* more rows would be cut, and rounded between, wherever B began */
+    if (plain && in_two && g.k > 0 && g.k <= NNC_PANEL_ROWS)
         job.packed = job.packed || g.n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
     if (job.packed) {
         job.shared = job.by_rows && b_cs != 1 && threads > EACH_PACKS;
-        job.panel_size = (job.shared || g.k < PANEL_ROWS ? g.k : PANEL_ROWS) * job.width;
+        job.panel_size = (job.shared || g.k < NNC_PANEL_ROWS ? g.k : NNC_PANEL_ROWS) * job.width;
         FN(cut_into_blocks)(&job);
         const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads * job.slab;
         job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));

@@ -138,7 +138,7 @@ static void FN(on_block)(FN(elementwise) *kernel, REAL *out, const REAL *y, REAL
 
 /* These units and inputs of W take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
  * carries -lr/r and the gradient is added to W. Else it is gathered in D, which is the velocity too, a few rows at a
- * time so that they are still in the nearest cache when W follows. */
+ * time so that they are still in a cache when W follows: as many as the product is at its best with. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
                          nnc_range inputs, int first, int last, nnc_ahead ahead) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
@@ -150,7 +150,8 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
     REAL *D = p->D[l];
     const REAL momentum = (REAL)p->momentum;
     const int small = p->k->gemm_for(p->net->sizes[l + 1], r, m) == p->k->gemm;
-    const ptrdiff_t rows = small ? p->k->tile_rows : n; /* another kernel has more to prepare */
+    const ptrdiff_t few = p->k->rows_to_pack ? p->k->rows_to_pack : p->k->tile_rows;
+    const ptrdiff_t rows = small ? few : n; /* another kernel has more to prepare */
     for (ptrdiff_t i = 0; i < n; i += rows) {
         const ptrdiff_t end = i + rows < n ? i + rows : n;
         const nnc_range here = {units.begin + i, units.begin + end};
