@@ -5,12 +5,13 @@ row of the table (and a row of examples in tests/test_rules.py, where every row 
 what takes more than a line stands in `nnc.vjps` and `nnc.shapes`.
 
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
-in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. Three rules hold:
+in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. Four rules hold:
 
 - g may have further axes **in front** of C's own, one entry for each of many gradients that flow back at once (so that
   `nnc.jacobian` needs one pass and not one for each row). So axes are counted from the end.
 - Broadcasting is undone by the caller: the vjps of A + b are g and g.
 - A vjp returns a new array, or g or a view of it, never A, B or C themselves.
+- What the way forward has kept for the way back, as some losses do, follows B, and may be missing.
 
 In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
 one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp

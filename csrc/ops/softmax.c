@@ -10,7 +10,7 @@
 enum {
     WIDEST = 512, /* examples in a block */
     NARROWEST = 1024, /* bytes in a row of it: what is shorter has to be waited for */
-    STEP = 64,
+    STEP = 64, /* of its width */
     LINE = 64, /* bytes of a cache line */
     WORK_FOR_THREADS = 1 << 11, /* registers of scores: what takes as long whatever fits into one */
     WORK_TO_WAKE = 1 << 14,

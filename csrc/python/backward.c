@@ -133,7 +133,7 @@ static int pass_to(const flow *f, const node_object *x, PyObject *c, PyObject *g
     return result;
 }
 
-/* (g, the node's value, its operands): what a vector-Jacobian product is called with. */
+/* (g, the node's value, its operands and what it has kept): what a vector-Jacobian product is called with. */
 static PyObject *arguments_of(PyObject *g, const node_object *node) {
     const Py_ssize_t n = PyTuple_GET_SIZE(node->args);
     PyObject *arguments = PyTuple_New(2 + n);

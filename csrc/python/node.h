@@ -10,7 +10,7 @@ typedef struct node_object {
     PyObject *grad;   /* the same, or None */
     PyObject *name;   /* a str, or None */
     PyObject *inputs; /* a tuple: Nodes, arrays and numbers */
-    PyObject *args;   /* a tuple: the inputs, with the values that Nodes had */
+    PyObject *args;   /* a tuple: the inputs, with the values that Nodes had; then what is kept for the way back */
     PyObject *params; /* a dict: further arguments */
     PyObject *rule;   /* a row of the table in nnc/rules.py; a leaf's has no gradients */
     long long serial; /* greater than that of all inputs */
