@@ -223,14 +223,16 @@ def function_of_nodes(function, known):
 
 def operation(name, error, operands):
     """NumPy's own error with the operation's name, what went in, and the likely fix. The primitives' have all that."""
-    named = re.match(r"\w+: ", str(error))
+    said = str(error).strip().removeprefix("<lambda>() ")  # which many a rule is
+    # An AxisError may name an argument in that place.
+    named = re.match(rf"{name}: " if isinstance(error, np.exceptions.AxisError) else r"\w+: ", said)
     if named or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):
         return error
     operands = [(getattr(x, "name", None) or f"operand {i}", np.shape(x)) for i, x in enumerate(operands, 1)]
     shapes = ", ".join(f"{operand} is {shape}" for operand, shape in operands)
     by_letter = name == "einsum"  # and so its sizes stand side by side in no such way
     if by_letter or "broadcast" not in str(error) or _go_together(*(shape for _, shape in operands)):
-        return type(error)(f"{name}: {str(error).strip()} ({shapes})")
+        return type(error)(f"{name}: {said} ({shapes})")
     return ValueError(f"{name}: {shapes}; sizes must be equal or 1, the last axes side by side.{_fitting(*operands)}")
 
 
