@@ -87,7 +87,7 @@ def test_what_is_not_plain_goes_the_ordinary_way(name, how):
 
 
 @DTYPES
-@pytest.mark.parametrize("name", SETTING)
+@pytest.mark.parametrize("name", sorted(SETTING))
 def test_settings(name, dtype):
     ufunc, direct = both(name)
     *given, _ = elements(name, (3, 4), dtype)
