@@ -37,17 +37,19 @@ fmt: $(VENV)/has-test
 	$(BIN)/clang-format -i $(C_FILES)
 
 # The suite on an engine with AddressSanitizer and UBSan, less what builds or runs other programs, what looks at the
-# clock or at the size of memory, and what is about text and pictures. In a copy, for the engine is built in place.
-# Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not reported.
-ASAN := build/asan
+# clock or at the size of memory, and what is about text and pictures. In a copy, which stands before the package that
+# is installed. Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not
+# reported.
+ASAN := $(CURDIR)/build/asan
 NOT_FOR_ASAN := bench browser build c cli derive draw interrupt leaks notebooks plot
-asan:
+asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
-	NNC_SANITIZE=address,undefined $(MAKE) -C $(ASAN) PYTHON=$(PYTHON) VENV=.venv .venv/has-test
+	NNC_SANITIZE=address,undefined $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(ASAN)/dist $(ASAN)
+	$(BIN)/python -m zipfile -e $(ASAN)/dist/nnc-*.whl $(ASAN)
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    .venv/bin/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
+	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(ASAN) \
+	    $(abspath $(BIN))/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
 
 clean:
 	rm -rf build dist nnc/*.so *.egg-info .venv .venv-*

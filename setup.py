@@ -30,7 +30,7 @@ IF_KNOWN = [["-ffp-exception-behavior=maytrap"], ["-fschedule-insns", "-fsched-p
 LINK = ["-pthread"]
 if os.environ.get("NNC_SANITIZE"):
     LINK += ["-fsanitize=" + os.environ["NNC_SANITIZE"], "-fno-sanitize-recover=all"]
-    FLAGS += [*LINK, "-fno-omit-frame-pointer", "-g1", "-O1", "-UNDEBUG"]
+    FLAGS += [*LINK, "-fno-omit-frame-pointer", "-g1", "-O1", "-UNDEBUG", "-fno-wrapv"]
 
 
 class BuildEngine(build_ext):
