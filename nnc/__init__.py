@@ -32,36 +32,36 @@ __all__ = [
     "value_and_grad",
 ]
 
-# The larger rooms open when somebody first asks for one of their names, so that `import nnc` takes a moment only.
-_ROOMS = {
-    "MLP": "model",
-    "Node": "graph",
-    "check_gradient": "verdict",
+# The larger modules are imported when somebody first asks for one of their names: `import nnc` takes a moment only.
+_WHERE = {
+    "MLP": "mlp.model",
+    "Node": "autodiff.node",
+    "check_gradient": "checking.check_gradient",
     "data": "data",
-    "derive": "derivation",  # not derive.py: importing that would put the module in the place of the function
-    "grad": "derivatives",
-    "gradcheck": "check",
-    "jacobian": "derivatives",
-    "numerical_gradient": "check",
+    "derive": "display.derive",
+    "grad": "autodiff.derivatives",
+    "gradcheck": "checking.gradcheck",
+    "jacobian": "autodiff.derivatives",
+    "numerical_gradient": "checking.gradcheck",
     "plot": "plot",
-    "value_and_grad": "derivatives",
+    "value_and_grad": "autodiff.derivatives",
 }
 
 if TYPE_CHECKING:
     from . import data, plot
-    from .check import gradcheck, numerical_gradient
-    from .derivation import derive
-    from .derivatives import grad, jacobian, value_and_grad
-    from .graph import Node
-    from .model import MLP
-    from .verdict import check_gradient
+    from .autodiff.derivatives import grad, jacobian, value_and_grad
+    from .autodiff.node import Node
+    from .checking.check_gradient import check_gradient
+    from .checking.gradcheck import gradcheck, numerical_gradient
+    from .display.derive import derive
+    from .mlp.model import MLP
 else:  # a type checker would take this to mean that every name exists
 
     def __getattr__(name):
-        if name not in _ROOMS:
+        if name not in _WHERE:
             raise AttributeError(f"module 'nnc' has no attribute {name!r}")
-        room = import_module("." + _ROOMS[name], __name__)
-        globals()[name] = value = room if name == _ROOMS[name] else getattr(room, name)
+        module = import_module("." + _WHERE[name], __name__)
+        globals()[name] = value = module if name == _WHERE[name] else getattr(module, name)
         return value
 
 

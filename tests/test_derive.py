@@ -14,11 +14,11 @@ from test_rules import CONSTANT, EXAMPLES, functions_of, split
 
 import nnc
 from nnc import functional as F
-from nnc.derivation import derive
-from nnc.names import Names
-from nnc.notation import latex_text, name_latex, name_text, number_latex, summary
-from nnc.replay import compare
-from nnc.rules import RULES, write
+from nnc.autodiff.operations import RULES, write
+from nnc.display.derive import derive
+from nnc.display.names import Names
+from nnc.display.notation import latex_text, name_latex, name_text, number_latex, summary
+from nnc.display.replay import compare
 
 mathtext = pytest.importorskip("matplotlib.mathtext")
 
@@ -323,7 +323,7 @@ def test_a_wrong_rule_has_a_large_residual_from_its_line_on(name):
 @pytest.mark.parametrize("fault", ["transposed", "sign", "missing 1/r", "one entry"])
 def test_a_planted_fault_in_a_layer_shows_in_its_line(fault):
     J, p = net((4, 4, 3), 4)
-    z1 = next(n for n in nnc.graph.ancestors(J) if any(x is p["W1"] for x in n.inputs))
+    z1 = next(n for n in nnc.autodiff.node.ancestors(J) if any(x is p["W1"] for x in n.inputs))
     right = z1._rule.vjps[0]
 
     def wrong(*args, **params):
@@ -409,7 +409,7 @@ def test_no_two_nodes_share_a_name():
     x, y = nnc.Node(0.2, name="x"), nnc.Node(0.5, name="x")
     J = (x + y) * np.exp(np.exp(np.exp(x * y * x * y))) + nnc.Node(2.0) + nnc.Node(3.0)
     names = Names(J)
-    nodes = nnc.graph.ancestors(J)
+    nodes = nnc.autodiff.node.ancestors(J)
     assert len({names.latex(n) for n in nodes}) == len(nodes)
     assert {names.latex(x), names.latex(y)} == {"x", "x_2"}
 

@@ -11,7 +11,7 @@ from test_glue import SQUARE, operands
 from test_strides import LAYOUTS, laid_out
 
 import nnc
-from nnc import _direct, _engine, _operands, functional, losses
+from nnc import _direct, _engine, _operands, functional
 
 DTYPES = pytest.mark.parametrize("dtype", ["f4", "f8"])
 PLAIN = [name for name in SQUARE if not getattr(_engine, name).signature.startswith("(n)")  # of matrices
@@ -337,7 +337,7 @@ def test_the_primitives_are_direct(name, monkeypatch):
     """On plain arrays they need nothing of the ordinary way: neither the ufuncs nor the readying of operands."""
     function, copies = getattr(nnc, name), [np.copy(x) if isinstance(x, np.ndarray) else x for x in CALLS[name]]
     wanted = function(*copies)
-    for module in (functional, losses):
+    for module in (functional,):
         monkeypatch.setattr(module, "_engine", None, raising=False)
         monkeypatch.setattr(module, "_explain", None)
     monkeypatch.setattr(_operands, "matrix", None)
@@ -348,9 +348,9 @@ def test_the_primitives_are_direct(name, monkeypatch):
 
 def test_the_rows_of_the_graph_are_direct():
     for name in ("linear", "add_bias", "relu", "leaky_relu", "sigmoid", "tanh"):
-        assert nnc.rules.RULES[name].forward is _direct.OF[getattr(_engine, name)]
+        assert nnc.autodiff.operations.RULES[name].forward is _direct.OF[getattr(_engine, name)]
     for name in ("softmax", "log_softmax", "cross_entropy", "softmax_cross_entropy"):
-        assert nnc.rules.RULES[name].forward is getattr(nnc, name)  # direct as well (above), and checks labels
+        assert nnc.autodiff.operations.RULES[name].forward is getattr(nnc, name)  # direct (above), and checks labels
     W, X, y = nnc.Node(np.ones((3, 2))), np.ones((2, 4)), Y
     Z = nnc.linear(W, X, np.ones((3, 1)))
     for loss in (nnc.softmax_cross_entropy(Z, y), nnc.cross_entropy(nnc.softmax(Z), y)):

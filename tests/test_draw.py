@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnc import draw, layout
 from nnc._engine import apply
-from nnc.draw import Drawing
-from nnc.graph import Node
-from nnc.rules import RULES
+from nnc.autodiff.node import Node
+from nnc.autodiff.operations import RULES
+from nnc.display import drawing as draw
+from nnc.display import layout
+from nnc.display.drawing import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 

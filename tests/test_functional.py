@@ -10,7 +10,7 @@ import pytest
 from specimens import ROWS, cast, copies
 
 import nnc
-from nnc import _engine, functional, init, losses
+from nnc import _engine, functional, init
 from nnc import reference as ref
 
 rng = np.random.default_rng(0)
@@ -20,7 +20,7 @@ A34 = rng.standard_normal((3, 4))
 # ---- docs and names --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [functional, losses, init], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [functional, init], ids=lambda m: m.__name__)
 def test_examples_in_the_docs(module):
     results = doctest.testmod(module, extraglobs={"nnc": nnc, "np": np})
     assert results.attempted > 0

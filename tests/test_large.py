@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnc import Node
-from nnc.vjps import MANY
+from nnc.autodiff.vjps import MANY
 
 BIG = MANY + 3
 

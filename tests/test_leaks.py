@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nnc
-from nnc.rules import RULES
+from nnc.autodiff.operations import RULES
 
 CALLS = 100_000
 W, X, Y = np.ones((3, 5)), np.ones((5, 6)), np.arange(6) % 3
@@ -142,7 +142,7 @@ WORKING = {
 Z, HUGE = np.ones((3, 6), np.float32), np.full((6, 3), 1e30, np.float32)
 DIRECT_LOSS = nnc._engine.direct(nnc._engine.softmax_cross_entropy, {}, lambda *operands: None)
 DIRECT_GRADIENT = nnc._engine.direct(nnc._engine.loss_gradient, {})
-DIRECT_MATMUL = nnc._engine.direct(nnc._engine.matmul, nnc.rules.UFUNCS)
+DIRECT_MATMUL = nnc._engine.direct(nnc._engine.matmul, nnc.autodiff.operations.UFUNCS)
 OUT, READ_ONLY = np.empty((6, 6), np.float32), np.broadcast_to(np.float32(0), (6, 6))
 
 

@@ -13,9 +13,9 @@ from test_rules import away
 
 import nnc
 from nnc import Node, _engine
-from nnc.graph import ancestors
-from nnc.rules import RULES
-from nnc.vjps import MANY
+from nnc.autodiff.node import ancestors
+from nnc.autodiff.operations import RULES
+from nnc.autodiff.vjps import MANY
 
 
 def test_the_value_may_be_set():

@@ -9,7 +9,7 @@ import pytest
 
 import nnc
 from nnc import plot
-from nnc.training import History
+from nnc.mlp.training import History
 
 pytest.importorskip("matplotlib")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import nnc
-from nnc.graph import Node, pullback
-from nnc.rules import FUNCTIONS, RULES, UFUNCS, Rule, row, write
+from nnc.autodiff.node import Node, pullback
+from nnc.autodiff.operations import FUNCTIONS, RULES, UFUNCS, Rule, row, write
 
 rng = np.random.default_rng(7)
 
@@ -364,7 +364,7 @@ def test_row_is_found_out(name, monkeypatch):
 
         with monkeypatch.context() as patch:
             for way in ("_apply", "_call"):
-                patch.setattr(nnc.graph, way, wronged(getattr(nnc.graph, way)))
+                patch.setattr(nnc.autodiff.node, way, wronged(getattr(nnc.autodiff.node, way)))
             for function in [f for f, rule in UFUNCS.items() if rule.name == name]:  # those that go directly
                 patch.setitem(UFUNCS, function, replace(UFUNCS[function], vjps=tuple(wrong)))
             with pytest.raises(AssertionError):
@@ -387,9 +387,9 @@ def test_every_row_has_its_latex():
 
 def test_a_new_operation_is_one_row(monkeypatch):
     for table in ("RULES", "UFUNCS", "FUNCTIONS"):
-        monkeypatch.setattr(nnc.rules, table, new := dict(getattr(nnc.rules, table)))
-        if hasattr(nnc.graph, table):
-            monkeypatch.setattr(nnc.graph, table, new)
+        monkeypatch.setattr(nnc.autodiff.operations, table, new := dict(getattr(nnc.autodiff.operations, table)))
+        if hasattr(nnc.autodiff.node, table):
+            monkeypatch.setattr(nnc.autodiff.node, table, new)
     with pytest.raises(TypeError, match="deg2rad"):
         np.deg2rad(Node(1.0))
     row("deg2rad", np.deg2rad, r"\frac{\pi}{180} {0}", (lambda g, C, A: g * (np.pi / 180), r"\frac{\pi}{180} {g}"))

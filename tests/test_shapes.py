@@ -4,7 +4,8 @@ gradient is the one that `shapes.picked_back` finds by sending each number's pla
 import numpy as np
 import pytest
 
-from nnc import Node, shapes
+from nnc import Node
+from nnc.autodiff import indexing as shapes
 
 I = np.int64  # noqa: E741
 CASES = [

@@ -11,8 +11,8 @@ import pytest
 from test_draw import SVG
 
 import nnc
-from nnc import draw
 from nnc import functional as F
+from nnc.display import drawing as draw
 
 
 def page_7():
@@ -52,7 +52,7 @@ def test_the_gradients_are_those_of_backward_and_nothing_is_changed(dtype):
     steps = J.steps()
     assert all(node.grad is None for node in steps.gradients)
     J.backward()
-    assert set(steps.gradients) == set(nnc.graph.ancestors(J))
+    assert set(steps.gradients) == set(nnc.autodiff.node.ancestors(J))
     for node, gradient in steps.gradients.items():
         assert gradient.dtype == node.dtype and gradient.shape == node.shape
         np.testing.assert_array_equal(gradient, node.grad)
@@ -61,7 +61,7 @@ def test_the_gradients_are_those_of_backward_and_nothing_is_changed(dtype):
 def test_the_order_is_that_of_backward_and_each_gradient_has_arrived_in_full():
     J = network()
     steps = J.steps()
-    assert [step.node for step in steps] == [node for node in nnc.graph.ancestors(J) if node.inputs]
+    assert [step.node for step in steps] == [node for node in nnc.autodiff.node.ancestors(J) if node.inputs]
     for step in steps:
         assert step.gradient is steps.gradients[step.node]
 
@@ -140,7 +140,7 @@ def test_a_deep_graph_is_walked_and_printed_in_part():
     assert steps.gradients[x] == x.grad
 
 
-@pytest.mark.parametrize("name", ["derivation", "draw", "layout", "names", "notation", "replay", "steps"])
+@pytest.mark.parametrize("name", ["derive", "drawing", "layout", "names", "notation", "replay", "steps"])
 def test_the_examples_in_the_documentation(name):
-    result = doctest.testmod(importlib.import_module(f"nnc.{name}"))
+    result = doctest.testmod(importlib.import_module(f"nnc.display.{name}"))
     assert result.attempted > 0 and result.failed == 0

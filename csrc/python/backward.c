@@ -1,4 +1,4 @@
-/* backward.c - the walk through a graph of nodes (nnc/graph.py), from the last node to the first.
+/* backward.c - the walk through a graph of nodes (nnc/autodiff/node.py), from the last node to the first.
  *
  * ancestors() says which nodes there are, in the order in which they are visited; flow() visits them. At each node it
  * asks the node's rule for the gradient of every input, and adds up what an input gets from several nodes. The

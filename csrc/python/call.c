@@ -1,7 +1,7 @@
 /* call.c - a function of NumPy called with Nodes: which of the arguments are operands, and which say how.
  *
- * call() is _apply() for arguments as NumPy has them. A row of the table (nnc/rules.py) tells how many operands there
- * are, by its vjps, and names what comes after them; a "-" is an argument that Nodes cannot have. */
+ * call() is _apply() for arguments as NumPy has them. A row of the table in nnc/autodiff/operations.py tells how many
+ * operands there are, by its vjps, and names what comes after them; a "-" is an argument that Nodes cannot have. */
 #include "node.h"
 
 static PyObject *attribute(PyObject *rule, PyObject **name, const char *text) {

@@ -91,11 +91,11 @@ static int module_exec(PyObject *module) {
 
 static PyMethodDef methods[] = {
     {"apply", (PyCFunction)(void (*)(void))nnc_apply, METH_FASTCALL,
-     "apply(rule, operands, params={}): the Node that results from Nodes, arrays and numbers by a row of nnc.rules."},
+     "apply(rule, operands, params={}): the Node that results from Nodes, arrays and numbers by a row of the table."},
     {"ancestors", nnc_ancestors, METH_O, "ancestors(y): y and all Nodes before it, the latest first."},
     {"flow", nnc_flow, METH_VARARGS,
-     "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; nnc.graph "
-     "says more."},
+     "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; see "
+     "nnc.autodiff.node."},
     {"call", (PyCFunction)(void (*)(void))nnc_call, METH_FASTCALL,
      "call(rule, args, keywords): the same for the arguments of a NumPy function. A function in the place of a rule is "
      "called itself."},

@@ -1,4 +1,4 @@
-/* node.h - what a Node of nnc/graph.py holds. Python fills its class with methods; the fields are here, where an
+/* node.h - what a Node of nnc/autodiff/node.py holds. Python adds the methods; the fields are here, where an
  * operation can set them, and the walk of a graph read them, without asking for attributes by name. */
 #ifndef NNC_PYTHON_NODE_H
 #define NNC_PYTHON_NODE_H
@@ -12,7 +12,7 @@ typedef struct node_object {
     PyObject *inputs; /* a tuple: Nodes, arrays and numbers */
     PyObject *args;   /* a tuple: the inputs, with the values that Nodes had; then what is kept for the way back */
     PyObject *params; /* a dict: further arguments */
-    PyObject *rule;   /* a row of the table in nnc/rules.py; a leaf's has no gradients */
+    PyObject *rule;   /* a row of the table in nnc/autodiff/operations.py; a leaf's has no gradients */
     long long serial; /* greater than that of all inputs */
     long long walk;   /* the last walk that came by (backward.c) ... */
     Py_ssize_t place; /* ... and where this node stood in it */

@@ -1,7 +1,7 @@
 /* part.c - what flows back through concatenate: to each of the arrays that were joined, its part of the gradient.
  *
- * It is a slice, which nnc/vjps.py could take; but to find out in Python where it begins takes longer than the slice
- * itself, for each of the arrays. */
+ * It is a slice, which autodiff/vjps.py could take; but to find out in Python where it begins takes longer than the
+ * slice itself, for each of the arrays. */
 #include "glue.h"
 
 /* The array's axis, counted from its end, as NumPy's C API counts; -1 with an exception if it has none such. */

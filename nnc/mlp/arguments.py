@@ -10,9 +10,9 @@ import operator
 
 import numpy as np
 
-from . import _engine
-from ._operands import targets
-from .init import kaiming, normal, uniform, xavier
+from .. import _engine
+from .._operands import targets
+from ..init import kaiming, normal, uniform, xavier
 
 # ---- examples and labels ---------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 r"""The table of operations: how each is computed, how its gradient flows back, and how both are written in LaTeX.
 
-`nnc.graph` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
+`node` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
 row of the table (and a row of examples in tests/test_rules.py, where every row is held against finite differences);
-what takes more than a line stands in `nnc.vjps` and `nnc.shapes`.
+what takes more than a line stands in `nnc.autodiff.vjps` and `nnc.autodiff.indexing`.
 
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
 in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. Four rules hold:
@@ -26,7 +26,8 @@ from itertools import count
 
 import numpy as np
 
-from . import _direct, _engine, _explain, functional, shapes
+from .. import _direct, _engine, _explain, functional
+from . import indexing as shapes
 from .vjps import (
     MANY,
     chosen,

@@ -1,7 +1,7 @@
 """Derivatives beyond `Node.backward`: of functions of arrays, and Jacobian matrices (pages 15 and 16 of the notes).
 
 A Jacobian sums nothing, not even over the examples. All its rows flow backward together: the seed of
-`nnc.graph.pullback` is the identity, with one entry in front for each number of y, and every vector-Jacobian product of
+`node.pullback` is the identity, with one entry in front for each number of y, and every vector-Jacobian product of
 the table takes such an axis along.
 """
 
@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .graph import Node, ancestors, pullback
+from .node import Node, ancestors, pullback
 
 
 def value_and_grad(f, argnums=0):

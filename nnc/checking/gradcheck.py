@@ -1,14 +1,14 @@
 """Gradients held against finite differences, as the notes do on page 7 with h = 0.1.
 
 `numerical_gradient` is eq. 6.2, `gradcheck` compares the graph with it, entry by entry. What the graph says of a
-gradient derived by hand stands in `nnc.verdict`.
+gradient derived by hand stands in `nnc.checking.check_gradient`.
 """
 
 from html import escape
 
 import numpy as np
 
-from .graph import Node, ancestors, pullback
+from ..autodiff.node import Node, ancestors, pullback
 
 EPS = np.finfo(np.float64).eps
 TOLERANCE = 1e-5
@@ -261,7 +261,7 @@ class GradientReport:
         """
         import matplotlib.pyplot as plt
 
-        from .plot import STYLE
+        from ..plot import STYLE
 
         kinks = {(k, i) for k, i, _ in self.kinks}
         entries = [(abs(a), k, i) for k, g in enumerate(self.gradients) for i, a in np.ndenumerate(g)]

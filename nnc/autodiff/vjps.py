@@ -1,6 +1,6 @@
-"""Forwards and vector-Jacobian products that take more than a line: what the table in `nnc.rules` is written with.
+"""Forwards and vector-Jacobian products that take more than a line: what the table in `operations` is written with.
 
-``something_back(g, C, A, ...)`` is dJ/dA for C = something(A, ...) and g = dJ/dC; `nnc.rules` says what g may be,
+``something_back(g, C, A, ...)`` is dJ/dA for C = something(A, ...) and g = dJ/dC; `operations` says what g may be,
 and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the vjp of the i-th.
 """
 
@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import _direct, _engine
-from .shapes import axes_of, from_end, reshape_back
+from .. import _direct, _engine
+from .indexing import axes_of, from_end, reshape_back
 
 MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
 

@@ -1,4 +1,4 @@
-"""NumPy functions of Nodes that need no row in the table of `nnc.rules`, since other functions make them up.
+"""NumPy functions of Nodes that need no row in the table of `operations`, since other functions make them up.
 
 Each is written as one would write it by hand, and so its graph shows the steps. The names and the order of the
 arguments are NumPy's; those that are missing (dtype, out, where ...) do not work on Nodes.
@@ -6,7 +6,7 @@ arguments are NumPy's; those that are missing (dtype, out, where ...) do not wor
 
 import numpy as np
 
-from .rules import FUNCTIONS
+from .operations import FUNCTIONS
 
 
 def stands_for(*functions):

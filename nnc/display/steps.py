@@ -20,8 +20,8 @@ from html import escape
 
 import numpy as np
 
-from .draw import Drawing
-from .graph import Node, _unbroadcast, ancestors
+from ..autodiff.node import Node, _unbroadcast, ancestors
+from .drawing import Drawing
 from .names import Names
 from .notation import latex_text, shape_text, summary
 

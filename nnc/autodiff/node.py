@@ -3,7 +3,7 @@
 A `Node` wraps an array. Ordinary expressions, ``W @ X + b``, ``np.exp(Z)``, ``nnc.relu(Z)``, compute at once and
 remember how: the result is a Node that knows its operation and what went in. NumPy hands its functions over by itself,
 through the protocols ``__array_ufunc__`` and ``__array_function__``. `Node.backward` visits the nodes from the last to
-the first and asks the table in `nnc.rules`, at each one, how the gradient flows through that operation.
+the first and asks the table in `nnc.autodiff.operations`, at each one, how the gradient flows through that operation.
 
 >>> w, x, b = nnc.Node(-2.0, name="w"), nnc.Node(5.0, name="x"), nnc.Node(3.0, name="b")
 >>> z = w * x + b
@@ -17,9 +17,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from . import _engine, _explain
+from .. import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
-from .rules import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
+from .operations import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
 from .vjps import MANY
 
 _ONE = {real: real(1) for real in (np.float32, np.float64)}
@@ -50,7 +50,7 @@ class Node(_engine.Node):
     shape, dtype, ndim, size, T : as an array's
     name : str or None
     op : str
-        The operation, a key of `nnc.rules.RULES`; ``"leaf"`` for a Node that you made.
+        The operation, a key of `nnc.autodiff.operations.RULES`; ``"leaf"`` for a Node that you made.
     inputs : tuple
         What went in, in the order of the arguments: Nodes, and arrays and numbers as they are.
     params : dict
@@ -225,14 +225,14 @@ class Node(_engine.Node):
         _flow(ancestors(self), seed, keep=True)
 
     def graph(self, **options):
-        """The graph as a picture, a `nnc.draw.Drawing`."""
-        from .draw import Drawing
+        """The graph as a picture, a `nnc.display.drawing.Drawing`."""
+        from ..display.drawing import Drawing
 
         return Drawing(self, **options)
 
     def steps(self, **options):
-        """The backward pass, one node at a time: `nnc.steps.Steps`."""
-        from .steps import Steps
+        """The backward pass, one node at a time: `nnc.display.steps.Steps`."""
+        from ..display.steps import Steps
 
         return Steps(self, **options)
 

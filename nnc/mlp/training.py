@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 
-from . import _engine
-from . import functional as F
+from .. import _engine
+from .. import functional as F
 from .arguments import as_examples, as_truth, at_least_one, gathered, number, whole
 
 

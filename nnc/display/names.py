@@ -12,9 +12,9 @@ import re
 
 import numpy as np
 
-from .graph import Node, ancestors
+from ..autodiff.node import Node, ancestors
+from ..autodiff.operations import write
 from .notation import latex_text, name_latex, number_latex, shape_latex
-from .rules import write
 
 ACTIVATIONS = {"relu", "leaky_relu", "sigmoid", "tanh"}
 LOSSES = {"cross_entropy", "softmax_cross_entropy"}

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import _engine, arguments, storage, training
-from . import functional as F
+from .. import _engine
+from .. import functional as F
+from . import arguments, storage, training
 from .arguments import as_examples, as_truth, at_least_one
 
 if TYPE_CHECKING:

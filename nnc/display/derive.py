@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .graph import Node, ancestors
+from ..autodiff.node import Node, ancestors
 from .names import Names, with_shape
 from .notation import latex_text, number_latex, number_text
 from .replay import Replay, compare

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from .graph import Node, ancestors, pullback
+from ..autodiff.node import Node, ancestors, pullback
 
 
 def check_gradient(mine, J, wrt):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .check import _five_points
-from .graph import Node, ancestors
+from ..autodiff.node import Node, ancestors
+from ..checking.gradcheck import _five_points
 
 SAMPLE = 24  # entries of an array that are compared one by one; a direction through all of them is compared beside
 STEP = np.finfo(np.float64).eps ** (1 / 3)  # of a central difference: rounding and truncation weigh the same

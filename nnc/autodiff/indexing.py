@@ -1,6 +1,6 @@
 """What flows back through operations that compute nothing: those that move numbers, pick some, repeat and join them.
 
-``take_back(g, C, A, ...)`` is dJ/dA for C = np.take(A, ...) and g = dJ/dC, and so on; `nnc.rules` says what g may be,
+``take_back(g, C, A, ...)`` is dJ/dA for C = np.take(A, ...) and g = dJ/dC, and so on; `operations` says what g may be,
 and what a vjp may return. g may have further axes in front of C's own, so all axes are counted from the end.
 """
 
@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from . import _engine
+from .. import _engine
 
 
 def axes_of(axis, A):

@@ -1,0 +1,1 @@
+"""Finite differences, and the checks of gradients derived by hand."""

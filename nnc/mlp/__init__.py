@@ -1,0 +1,1 @@
+"""The multilayer perceptron: the model, its training, its files."""
