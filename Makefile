@@ -8,7 +8,9 @@ ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
 # The .inc files are templates, which clang-format misreads here and there.
 C_FILES := $(shell find csrc -name '*.[ch]') $(wildcard tests/c/*.[ch] bench/*.c)
 
-.PHONY: demo test test-browser bench notebooks asan lint fmt clean
+PEER_TESTS := $(shell grep -lE 'importorskip\("?(autograd|dask|jax|onnx|polars|safetensors|sklearn|torch)' tests/test_*.py)
+
+.PHONY: demo test test-browser test-peers bench notebooks asan lint fmt clean
 
 demo: $(VENV)/has-nothing-else
 	$(BIN)/python -m nnc train
@@ -19,6 +21,10 @@ test: $(VENV)/has-test
 # Executes all notebooks and stores them with their outputs.
 notebooks: $(VENV)/has-notebooks
 	$(BIN)/python notebooks/run.py
+
+# The tests beside other libraries, slow ones too, with those libraries installed; `make test` skips them.
+test-peers: $(VENV)/has-test $(VENV)/has-peers
+	$(BIN)/python -m pytest -m "(slow or not slow) and not browser" $(PEER_TESTS)
 
 # The notebooks as a person sees them, in JupyterLab in a headless Chromium: apt install chromium chromium-driver.
 test-browser: $(VENV)/has-browser

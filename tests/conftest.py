@@ -1,5 +1,6 @@
-"""Settings for all tests: the slow ones wait to be asked for, hypothesis is not timed."""
+"""Settings for all tests: the slow ones wait to be asked for, hypothesis is not timed; what was left out is told."""
 
+import re
 import signal
 
 import hypothesis
@@ -19,3 +20,12 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line for the tests that need libraries which are not installed."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    missing = [name for reason in reasons for name in re.findall(r"could not import '(\w+)", reason)]
+    if missing:
+        names = ", ".join(sorted(set(missing)))
+        terminalreporter.write_line(f"skipped, as {names} are not installed: {len(missing)}; make test-peers runs them")
