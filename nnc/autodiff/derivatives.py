@@ -151,6 +151,8 @@ def _paired(path, x):
 
 def _axis_of(operand, i, node, k):
     """The axis of the node's i-th operand that holds the examples, if axis k of the node does; None if no axis does."""
+    if node._rule.batch:
+        return node._rule.batch(operand, i, node, k)
     if node.op in ("matmul", "linear"):
         return _axis_of_product(operand, i, node, k)
     if node.op in ("cross_entropy", "softmax_cross_entropy"):

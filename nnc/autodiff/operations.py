@@ -68,6 +68,8 @@ class Rule:
     params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
     constants: tuple  # the places of the operands that cannot be Nodes
+    kinks: object = None  # kinks(A, B, ...): on which side of its kinks each number is, for functions that have some
+    batch: object = None  # batch(operand, i, node, k): the axis of the i-th operand that axis k of the node comes from
 
     def refused(self, name):
         """What to raise for an argument that Nodes cannot have; a positional one has no name but "-"."""
@@ -94,7 +96,7 @@ PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
 }  # fmt: skip
 
 
-def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None):
+def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None, kinks=None, batch=None):
     """Enter an operation. It stands for each of `functions`, which compute it themselves unless `forward` is given."""
     functions = functions if isinstance(functions, tuple) else (functions,)
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
@@ -102,7 +104,8 @@ def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, t
     calls = calls[0] if takes else calls  # of any number of arrays one entry tells all
     forwards = [forward or _direct.OF.get(function) or getattr(function, "__wrapped__", function)
                 for function in functions]  # __wrapped__: NumPy's without the search for Nodes among the arguments
-    RULES[name] = Rule(name, forwards[0], for_many, latex, calls, texts, tuple(params.split()), takes, constants)
+    RULES[name] = Rule(name, forwards[0], for_many, latex, calls, texts, tuple(params.split()), takes, constants,
+                       kinks, batch)  # fmt: skip
     for function, forward in zip(functions, forwards, strict=True):
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
         table[function] = replace(RULES[name], forward=forward)

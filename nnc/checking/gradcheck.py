@@ -208,8 +208,8 @@ class GradientReport:
             moved = [x.copy() for x in self._args]
             moved[k][i] += step
             for node in reversed(ancestors(self._f(*map(Node, moved)))):
-                if node.op in SIDES:
-                    seen.append((node.op, node.name, SIDES[node.op](*node._args, **node.params)))
+                if kinks := node._rule.kinks or SIDES.get(node.op):
+                    seen.append((node.op, node.name, kinks(*node._args, **node.params)))
         for (op, name, sides), *others in zip(here, before, after, strict=False):
             for _, _, other in others:
                 if np.shape(other) == np.shape(sides) and (changed := np.argwhere(np.not_equal(other, sides))).size:
