@@ -53,7 +53,8 @@ class BuildEngine(build_ext):
         return False
 
 
-SOURCES = glob("csrc/python/*.c") + glob("csrc/ops/*.c") + ["csrc/isa/dispatch.c", "csrc/isa/cpu.c"]
+SOURCES = [path for folder in ("python", "ops", "runtime", "isa") for path in glob(f"csrc/{folder}/*.c")]
+SOURCES = [path for path in SOURCES if not os.path.basename(path).startswith("isa_")]
 DEPENDS = ["setup.py", *(path for path in glob("csrc/**/*", recursive=True) if path.endswith((".c", ".h", ".inc")))]
 engine = Extension("nnc._engine", [], depends=DEPENDS, extra_link_args=LINK)
 setup(ext_modules=[engine], cmdclass={"build_ext": BuildEngine})

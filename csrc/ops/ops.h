@@ -3,12 +3,8 @@
 #define NNC_OPS_H
 #include "../isa/cpu.h"
 #include "../kernels/kernels.h"
-#include "threads.h"
-
-/* Memory for one operation, 64-byte aligned; NULL if there is none. Pieces that are given back are kept for the next
- * operation: asking the system each time would cost more than a small product does. */
-void *nnc_scratch_take(size_t bytes);
-void nnc_scratch_give(void *memory);
+#include "../runtime/scratch.h"
+#include "../runtime/threads.h"
 
 /* Where the i-th of `parts` even shares of `count` begins; the shares are cut at multiples of `unit`. */
 static inline ptrdiff_t nnc_share(ptrdiff_t count, ptrdiff_t unit, int i, int parts) {

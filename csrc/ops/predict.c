@@ -36,8 +36,8 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
 
     /* X twice, and two panels that the layers take in turn */
     const ptrdiff_t numbers = width * (pass.rows_ld + m + 2 * widest);
-    REAL **A = nnc_scratch_take((size_t)layers * sizeof *A);
-    REAL *rows = nnc_scratch_take((size_t)numbers * sizeof(REAL));
+    REAL **A = nnc_scratch_alloc((size_t)layers * sizeof *A);
+    REAL *rows = nnc_scratch_alloc((size_t)numbers * sizeof(REAL));
     if (A && rows) {
         REAL *panel = rows + width * pass.rows_ld, *turns = panel + width * m;
         /* The activations run over whole lines: what lies past the last example must be a number, or flags may rise. */
@@ -57,8 +57,8 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
         }
     }
     const nnc_status status = A && rows ? NNC_OK : NNC_ERR_MEMORY;
-    nnc_scratch_give(rows);
-    nnc_scratch_give(A);
+    nnc_scratch_free(rows);
+    nnc_scratch_free(A);
     return status;
 }
 

@@ -193,7 +193,7 @@ static nnc_status FN(plan)(FN(softmax) *job, int threads) {
     job->is_apart = has_out && (job->out.cs != 1 || job->past_caches);
     const ptrdiff_t blocks = threads * (job->Z_is_copied + job->is_apart);
     if (blocks == 0) return NNC_OK;
-    job->scratch = nnc_scratch_take((size_t)(blocks * job->n * job->width * size));
+    job->scratch = nnc_scratch_alloc((size_t)(blocks * job->n * job->width * size));
     return job->scratch ? NNC_OK : NNC_ERR_MEMORY;
 }
 
@@ -211,7 +211,7 @@ static nnc_status FN(run_softmax)(FN(softmax) *job) {
         FN(softmax_task)(job, 0, 1);
     else
         nnc_parallel(FN(softmax_task), job, threads, work >= WORK_TO_WAKE);
-    nnc_scratch_give(job->scratch);
+    nnc_scratch_free(job->scratch);
     return job->bad_label ? NNC_ERR_LABEL : NNC_OK;
 }
 

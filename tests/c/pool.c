@@ -1,8 +1,8 @@
-/* pool.c - the thread pool and the barrier by themselves: csrc/ops/threads.h, and what the processor can do. */
+/* pool.c - the thread pool and the barrier by themselves: csrc/runtime/threads.h, and what the processor can do. */
 #define _GNU_SOURCE
 
 #include "../../csrc/isa/cpu.h"
-#include "../../csrc/ops/threads.h"
+#include "../../csrc/runtime/threads.h"
 #include "check.h"
 
 #include <fenv.h>

@@ -1,4 +1,4 @@
-/* part.c - what flows back through concatenate: to each of the arrays that were joined, its part of the gradient.
+/* concatenate.c - the backward pass of concatenate: to each of the arrays that were joined, its part of the gradient.
  *
  * It is a slice, which autodiff/vjps.py could take; but to find out in Python where it begins takes longer than the
  * slice itself, for each of the arrays. */

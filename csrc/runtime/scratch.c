@@ -1,7 +1,8 @@
 /* scratch.c - a few pieces of memory that are lent to operations and kept in between. */
-#include "ops.h"
+#include "scratch.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 enum {
@@ -18,11 +19,11 @@ typedef union piece {
 
 static _Atomic(piece *) kept[KEPT];
 
-void *nnc_scratch_take(size_t bytes) {
+void *nnc_scratch_alloc(size_t bytes) {
     for (int i = 0; i < KEPT; i++) {
         piece *p = atomic_exchange(&kept[i], NULL);
         if (p != NULL && p->bytes >= bytes) return p + 1;
-        if (p != NULL) nnc_scratch_give(p + 1);
+        if (p != NULL) nnc_scratch_free(p + 1);
     }
     if (bytes > (size_t)PTRDIFF_MAX - 2 * ALIGNMENT) return NULL;
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -32,7 +33,7 @@ void *nnc_scratch_take(size_t bytes) {
     return p + 1;
 }
 
-void nnc_scratch_give(void *memory) {
+void nnc_scratch_free(void *memory) {
     if (memory == NULL) return;
     piece *p = (piece *)memory - 1;
     for (int i = 0; i < KEPT && p->bytes <= KEEP_AT_MOST; i++) {

@@ -1,4 +1,4 @@
-/* linear.c - the scores of a layer (eq. 3.9) and the sums of its bias gradient (eq. 11.7), for any shape and stride.
+/* matmul.c - the scores of a layer (eq. 3.9) and the sums of its bias gradient (eq. 11.7), for any shape and stride.
  *
  * The kernel wants the rows of B and of C side by side in memory. Here everything else is brought into that form: a C
  * that lies column by column is computed as its transpose, C^T = B^T A^T. A B that does not have its rows side by side,
@@ -21,7 +21,7 @@ enum {
     CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
 };
 
-#define OP_FILE "linear.c"
+#define OP_FILE "matmul.c"
 #include "each_dtype.inc"
 #else
 
@@ -227,7 +227,7 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
         job.panel_size = (job.shared || g.k < NNC_PANEL_ROWS ? g.k : NNC_PANEL_ROWS) * job.width;
         FN(cut_into_blocks)(&job);
         const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads * job.slab;
-        job.panels = nnc_scratch_take((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
+        job.panels = nnc_scratch_alloc((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
         if (job.panels == NULL) return NNC_ERR_MEMORY;
     }
     nnc_barrier_init(&job.barrier);
@@ -235,7 +235,7 @@ static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
         FN(product_task)(&job, 0, 1);
     else
         nnc_parallel(FN(product_task), &job, threads, job.shared || work >= WORK_TO_WAKE);
-    nnc_scratch_give(job.panels);
+    nnc_scratch_free(job.panels);
     return NNC_OK;
 }
 
@@ -257,7 +257,7 @@ static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_
                                  ptrdiff_t a_rs, ptrdiff_t x_s) {
     REAL *copy = NULL;
     if (x_s != 1 && k > 1) {
-        copy = nnc_scratch_take((size_t)k * sizeof(REAL));
+        copy = nnc_scratch_alloc((size_t)k * sizeof(REAL));
         if (copy == NULL) return NNC_ERR_MEMORY;
         for (ptrdiff_t i = 0; i < k; i++)
             copy[i] = x[i * x_s];
@@ -268,7 +268,7 @@ static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_
         FN(by_vector_task)(&job, 0, 1);
     else
         nnc_parallel(FN(by_vector_task), &job, nnc_get_num_threads(), bytes >= BYTES_TO_WAKE);
-    nnc_scratch_give(copy);
+    nnc_scratch_free(copy);
     return NNC_OK;
 }
 
@@ -288,13 +288,13 @@ nnc_status PUBLIC(matmul_forward)(REAL *C, const REAL *A, const REAL *B, ptrdiff
     if (n == 1 || p == 1) C_cs = p == 1 ? 1 : C_cs;
     if (C_cs == 1) return FN(run_product)(g, B_cs);
 
-    REAL *whole = nnc_scratch_take((size_t)n * (size_t)p * sizeof(REAL));
+    REAL *whole = nnc_scratch_alloc((size_t)n * (size_t)p * sizeof(REAL));
     if (whole == NULL) return NNC_ERR_MEMORY;
     const nnc_status status = PUBLIC(matmul_forward)(whole, A, B, n, m, p, p, 1, A_rs, A_cs, B_rs, B_cs);
     for (ptrdiff_t i = 0; status == NNC_OK && i < n; i++)
         for (ptrdiff_t j = 0; j < p; j++)
             C[i * C_rs + j * C_cs] = whole[i * p + j];
-    nnc_scratch_give(whole);
+    nnc_scratch_free(whole);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* activation.c - the elementwise operations (eqs. 12.2 - 12.4, 6.3), forward and backward: any strides, any size. */
+/* elementwise.c - the elementwise operations (eqs. 12.2 - 12.4, 6.3), forward and backward: any strides, any size. */
 #ifndef OP_FILE
 #include "ops.h"
 
@@ -9,7 +9,7 @@ enum {
     BLOCK = 512
 };
 
-#define OP_FILE "activation.c"
+#define OP_FILE "elementwise.c"
 #include "each_dtype.inc"
 #else
 

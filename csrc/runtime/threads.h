@@ -2,8 +2,8 @@
  *
  * nnc_get_num_threads, nnc_set_num_threads, nnc_max_threads and nnc_nanoseconds belong here too; they are public and
  * stand in nnc.h. */
-#ifndef NNC_OPS_THREADS_H
-#define NNC_OPS_THREADS_H
+#ifndef NNC_RUNTIME_THREADS_H
+#define NNC_RUNTIME_THREADS_H
 
 #include "../nnc.h"
 
