@@ -1,10 +1,12 @@
 """Files and copies of a net: kept whole or not at all, and a foreign or damaged file is told from a model."""
 
 import copy
+import io
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -113,13 +115,13 @@ def test_what_the_next_test_changes_loads(tmp_path):
         ("activation 'rulu'", dict(activations=np.array(["rulu"]))),
         ("sizes", dict(sizes=np.array([5, 4.5, 3]))),
         ("sizes", dict(sizes=np.array(7))),
-        ("dtype", dict(sizes=np.array([5]))),
+        ("sizes", dict(sizes=np.array([5]))),
         ("missing", dict(sizes=np.array([10**12, 10**12, 10**12, 3]))),
         ("W1 is", dict(sizes=np.array([10**12, 10**12, 3]))),
         ("std must be above 0", dict(std=np.zeros((1, 1), "f"))),
         ("slope", dict(slope=np.array([1.0, 2.0]))),
         ("slope", dict(slope=np.array("steep"))),
-        ("allow_pickle", dict(W1=np.array([[object()]]))),
+        ("W1 has dtype object", dict(W1=np.array([[object()]]))),
     ],
 )
 def test_a_changed_file_says_what_is_wrong(tmp_path, match, change):
@@ -186,3 +188,50 @@ def test_unpickled_in_another_process(tmp_path):
     code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).weights[1].tobytes().hex())"
     out = subprocess.run([sys.executable, "-c", code, tmp_path / "net"], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == net.weights[1].tobytes().hex()
+
+
+# ---- what a file claims ----------------------------------------------------------------------------------------------
+
+
+def claims(tmp_path, **members):
+    """A model whose members are these bytes; the rest is right."""
+    np.savez(tmp_path / "right.npz", **stored())
+    path = tmp_path / "m.npz"
+    with zipfile.ZipFile(tmp_path / "right.npz") as right, zipfile.ZipFile(path, "w") as archive:
+        for name in right.namelist():
+            archive.writestr(name, members.get(name.removesuffix(".npy"), right.read(name)))
+    return path
+
+
+def npy(shape, descr="<f4", content=b""):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": descr})
+    return file.getvalue() + content
+
+
+@pytest.mark.parametrize("shape", [(10**5, 10**5), (10**12, 10**12), (0, 10**40), (-4, -5)])
+def test_a_shape_is_a_claim(tmp_path, shape):
+    path = claims(tmp_path, W1=npy(shape, content=bytes(80)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="load: .* is no model"):
+        nnc.MLP.load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_a_compressed_file_is_refused_before_it_is_read(tmp_path):
+    np.savez_compressed(tmp_path / "m.npz", **stored() | dict(W1=np.zeros((4, 10**7), "f")))
+    assert (tmp_path / "m.npz").stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="compressed"):
+        nnc.MLP.load(tmp_path / "m.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_an_npz_file_takes_no_options(tmp_path):
+    make_net().save(tmp_path / "m")
+    with pytest.raises(TypeError, match="activation given"):
+        nnc.MLP.load(tmp_path / "m", activation="relu")

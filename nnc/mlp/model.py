@@ -391,14 +391,21 @@ class MLP:
     # ---- to keep -----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the net to `path`, an .npz file, whole or not at all; the path is taken as given, no ending is added.
+        """Write the net to `path`, whole or not at all; the path is taken as given, no ending is added.
+
+        A path that ends with ``.safetensors`` becomes such a file, which a PyTorch ``Sequential`` of ``Linear`` layers
+        loads: module 0, 2, 4, ... are the layers, those between them the activations. It needs the extra
+        ``safetensors``. Every other path becomes an .npz file.
 
         What is kept: sizes, activations, slope, mean, std, weights and biases; not the state of the random generator.
+        In a .safetensors file mean and std are metadata: PyTorch has to normalise X itself.
 
         Raises
         ------
         OSError
             If the file cannot be written; one that was there before is then as it was.
+        ImportError
+            If the library safetensors is needed and not installed.
 
         Examples
         --------
@@ -414,8 +421,16 @@ class MLP:
         storage.save(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> MLP:
-        """The net that `save` wrote to `path`.
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> MLP:
+        """The net that `save` wrote to `path`, or PyTorch's ``Sequential`` of ``Linear`` layers in a .safetensors file.
+
+        Parameters
+        ----------
+        path : path
+        **options
+            ``activation``, ``slope``, ``mean``, ``std`` of the net, for a .safetensors file of PyTorch's: it holds the
+            weights and does not say what stands between them. Without ``activation`` that is taken as 'relu', with a
+            warning; as 'identity' where the numbers of two layers leave no room for anything.
 
         Raises
         ------
@@ -423,8 +438,19 @@ class MLP:
             If the file is not a whole model; the message says what is missing or wrong in it.
         OSError
             If it cannot be read.
+        ImportError
+            If the library safetensors is needed and not installed.
+
+        Warns
+        -----
+        UserWarning
+            If the activations are a guess.
+
+        Notes
+        -----
+        A file is data, never code, and nothing is allocated beyond its own size.
         """
-        return storage.load(cls, path)
+        return storage.load(cls, path, options)
 
     # ---- to see ------------------------------------------------------------------------------------------------------
 
