@@ -10,7 +10,7 @@ C_FILES := $(shell find csrc -name '*.[ch]') $(wildcard tests/c/*.[ch] bench/*.c
 
 PEER_TESTS := $(shell grep -lE 'importorskip\("?(autograd|dask|jax|onnx|polars|safetensors|sklearn|torch)' tests/test_*.py)
 
-.PHONY: demo test test-browser test-peers bench notebooks asan lint fmt clean
+.PHONY: demo test test-browser test-peers bench notebooks docs asan lint fmt clean
 
 demo: $(VENV)/has-nothing-else
 	$(BIN)/python -m nnc train
@@ -21,6 +21,11 @@ test: $(VENV)/has-test
 # Executes all notebooks and stores them with their outputs.
 notebooks: $(VENV)/has-notebooks
 	$(BIN)/python notebooks/run.py
+
+# The documentation, into docs/_build/html; a warning is an error.
+docs: $(VENV)/has-docs
+	rm -rf docs/_build docs/generated
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # The tests beside other libraries, slow ones too, with those libraries installed; `make test` skips them.
 test-peers: $(VENV)/has-test $(VENV)/has-peers
@@ -58,7 +63,7 @@ asan: $(VENV)/has-test
 	    $(abspath $(BIN))/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
 
 clean:
-	rm -rf build dist nnc/*.so *.egg-info .venv .venv-*
+	rm -rf build dist docs/_build docs/generated nnc/*.so *.egg-info .venv .venv-*
 
 # A stamp for each extra of pyproject.toml: the package in editable form, built again when the engine's sources change.
 $(VENV)/has-%: setup.py pyproject.toml $(ENGINE)

@@ -1,0 +1,67 @@
+"""Sphinx settings of the documentation: `make docs` builds it into docs/_build/html."""
+
+import re
+from pathlib import Path
+
+project = "nnc"
+copyright = "the nnc authors"
+pyproject = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+version = release = re.search(r'^version = "(.+)"', pyproject, flags=re.M).group(1)
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "notebooks/README.md"]
+templates_path = ["_templates"]
+
+# Pages are written in MyST, a Markdown with Sphinx's roles; notebooks are shown with the outputs stored in them.
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+# The interface comes from the docstrings.
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc's Parameters section has them, with shapes
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "furo"
+html_title = "nnc"
+html_static_path = ["_static"]
+html_css_files = ["nnc.css"]
+html_theme_options = {"navigation_with_keys": True}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+
+# ---- what Sphinx cannot know -----------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parent.parent
+
+
+def signature_of_a_ufunc(app, what, name, obj, options, signature, returns):
+    """A ufunc's docstring begins with NumPy's own signature, which numpydoc cannot take apart."""
+    if getattr(obj, "nin", None):
+        return f"({', '.join('xyz'[: obj.nin])}, /, out=None, *, where=True, dtype=None, ...)", ""
+    return None
+
+
+def unlink_source_files(app, document):
+    """Pages that are read in the repository, too, link to its files; here the file's name stands by itself."""
+    folders = (ROOT, *(ROOT / folder for folder in ("bench", "csrc", "nnc")))
+    for reference in list(document.findall(lambda node: node.get("reftype") == "myst" if hasattr(node, "get") else False)):
+        target = reference["reftarget"]
+        if Path(target).is_absolute():
+            target = Path(target).relative_to(ROOT)
+        if any((folder / target).exists() or (folder / f"{target}.md").exists() for folder in folders):
+            reference.replace_self(reference.children)
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", signature_of_a_ufunc, priority=400)
+    app.connect("doctree-read", unlink_source_files)
