@@ -57,7 +57,10 @@ def unlink_source_files(app, document):
     for reference in list(document.findall(lambda node: node.get("reftype") == "myst" if hasattr(node, "get") else False)):
         target = reference["reftarget"]
         if Path(target).is_absolute():
-            target = Path(target).relative_to(ROOT)
+            target = Path(target).relative_to(ROOT)  # docs/notebooks is a symbolic link to notebooks, and was resolved
+            if target.parts[0] == "notebooks" and reference["refdomain"] == "doc":
+                reference["reftarget"] = target.as_posix()
+                continue
         if any((folder / target).exists() or (folder / f"{target}.md").exists() for folder in folders):
             reference.replace_self(reference.children)
 
