@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from sphinx.addnodes import pending_xref
+from sphinx.ext import autosummary
+
 project = "nnc"
 copyright = "the nnc authors"
 pyproject = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
@@ -13,7 +16,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # the formulas need no network
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "notebooks/README.md"]
@@ -26,6 +29,7 @@ nb_execution_mode = "off"
 
 # The interface comes from the docstrings.
 autosummary_generate = True
+autosummary.WELL_KNOWN_ABBREVIATIONS += (" eq.", " eqs.")  # not the end of a sentence
 autodoc_typehints = "none"  # numpydoc's Parameters section has them, with shapes
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -54,7 +58,9 @@ def signature_of_a_ufunc(app, what, name, obj, options, signature, returns):
 def unlink_source_files(app, document):
     """Pages that are read in the repository, too, link to its files; here the file's name stands by itself."""
     folders = (ROOT, *(ROOT / folder for folder in ("bench", "csrc", "nnc")))
-    for reference in list(document.findall(lambda node: node.get("reftype") == "myst" if hasattr(node, "get") else False)):
+    for reference in list(document.findall(pending_xref)):
+        if reference["reftype"] != "myst":
+            continue
         target = reference["reftarget"]
         if Path(target).is_absolute():
             target = Path(target).relative_to(ROOT)  # docs/notebooks is a symbolic link to notebooks, and was resolved
