@@ -1,8 +1,9 @@
 """Builds nnc._engine, the C engine with its Python glue; everything else about the package is in pyproject.toml.
 
-csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own, so that the rest of the
-engine runs on the oldest machine. One that the compiler does not know is left out; csrc/isa/dispatch.c is told
-(NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors, NNC_SANITIZE=address,undefined adds sanitizers.
+csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own (csrc/isa/flags.txt), so
+that the rest of the engine runs on the oldest machine. One that the compiler does not know is left out;
+csrc/isa/dispatch.c is told (NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors,
+NNC_SANITIZE=address,undefined adds sanitizers.
 """
 
 import os
@@ -17,11 +18,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-AVX2 = ["-mavx2", "-mfma"]
-AVX512 = [*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512"]
-X86 = {"base": [], "avx2": AVX2, "avx512": AVX512, "amx": [*AVX512, "-mamx-tile", "-mamx-bf16"]}
-ARM = {"base": [], "neon": []}
-ISAS = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}.get(get_platform().split("-")[-1], {"base": []})
+MACHINE = get_platform().split("-")[-1]
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(MACHINE, MACHINE)
+ROWS = [line.split() for line in open("csrc/isa/flags.txt") if not line.startswith("#")]
+ISAS = {name: flags for machine, name, *flags in ROWS if machine in ("any", MACHINE)}
 
 # -std=c11 keeps gcc from fusing and from needless exception flags, -g0 from 12 MB for debuggers; see also IF_KNOWN.
 FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
@@ -55,6 +55,6 @@ class BuildEngine(build_ext):
 
 SOURCES = [path for folder in ("python", "ops", "runtime", "isa") for path in glob(f"csrc/{folder}/*.c")]
 SOURCES = [path for path in SOURCES if not os.path.basename(path).startswith("isa_")]
-DEPENDS = ["setup.py", *(path for path in glob("csrc/**/*", recursive=True) if path.endswith((".c", ".h", ".inc")))]
+DEPENDS = ["setup.py", *(path for path in glob("csrc/*/*") + glob("csrc/*.*") if not path.endswith(".md"))]
 engine = Extension("nnc._engine", [], depends=DEPENDS, extra_link_args=LINK)
 setup(ext_modules=[engine], cmdclass={"build_ext": BuildEngine})

@@ -1,8 +1,10 @@
-/* pool.c - the thread pool and the barrier by themselves: csrc/runtime/threads.h, and what the processor can do. */
+/* threads.c - the thread pool and the barrier by themselves: csrc/runtime, and what the processor can do. */
 #define _GNU_SOURCE
 
 #include "../../csrc/isa/cpu.h"
-#include "../../csrc/runtime/threads.h"
+#include "../../csrc/nnc.h"
+#include "../../csrc/runtime/barrier.h"
+#include "../../csrc/runtime/pool.h"
 #include "check.h"
 
 #include <fenv.h>

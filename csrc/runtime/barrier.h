@@ -1,0 +1,18 @@
+/* barrier.h - where the threads of a task meet, as often as they like. */
+#ifndef NNC_RUNTIME_BARRIER_H
+#define NNC_RUNTIME_BARRIER_H
+
+#include "event.h"
+
+/* What any of the `threads` threads wrote before, all of them see after. One that waits for long, because the cores are
+ * busy, goes to sleep. A barrier of 1 thread does nothing. */
+typedef struct nnc_barrier {
+    nnc_event phase;    /* counts the meetings */
+    atomic_int arrived; /* at the meeting to come */
+} nnc_barrier;
+
+/* Needs no counterpart: a barrier holds nothing but its own memory. */
+void nnc_barrier_init(nnc_barrier *barrier);
+void nnc_barrier_wait(nnc_barrier *barrier, int threads);
+
+#endif

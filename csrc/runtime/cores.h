@@ -1,0 +1,18 @@
+/* cores.h - the cores that this process may use. nnc_get_num_threads and its like stand in nnc.h. */
+#ifndef NNC_RUNTIME_CORES_H
+#define NNC_RUNTIME_CORES_H
+
+/* Threads that the pool has room for */
+enum {
+    NNC_MOST_THREADS = 256
+};
+
+int nnc_num_cores(void);
+/* The core that the calling thread runs on; -1 where the system does not say. */
+int nnc_this_core(void);
+/* Move the calling thread to another core if it runs on this one; -1 for none. */
+void nnc_leave_core(int core);
+/* How long one of `threads` threads spins: with more of them than cores it would keep the others from running. */
+int nnc_spins(int threads);
+
+#endif
