@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_rules import CONSTANT, EXAMPLES, functions_of, split
+from test_rules import CONSTANT, EXAMPLES, functions_of, skipped, split
 
 import nnc
 from nnc import functional as F
@@ -226,8 +226,7 @@ def graphs_of(name):
     for function in functions_of(name):
         for example in EXAMPLES[name]:
             operands, params = split(example)
-            targets = name in ("cross_entropy", "softmax_cross_entropy") and np.ndim(operands[1]) == 2
-            if targets == (not function.__name__.endswith("targets")) and "entropy" in name:
+            if skipped(name, function, operands, params):
                 continue
             nodes = [x if i in CONSTANT.get(name, ()) else nnc.Node(x) for i, x in enumerate(operands)]
             y = function(*nodes, **params)
@@ -303,6 +302,10 @@ def test_the_latex_of_a_row_says_what_it_computes(name):
         np.testing.assert_allclose(said, value, rtol=1e-14, err_msg=f"{latex} is {python}")
 
 
+def times(s, c):
+    return None if c is None else s * c
+
+
 @pytest.mark.parametrize("name", [name for name in RULES if name != "sign"])
 def test_a_wrong_rule_has_a_large_residual_from_its_line_on(name):
     for J, y, nodes in graphs_of(name):
@@ -310,7 +313,7 @@ def test_a_wrong_rule_has_a_large_residual_from_its_line_on(name):
             continue
         place = next(i for i, x in enumerate(y.inputs) if x is nodes[0])
         vjps = [vjp for vjp, _ in zip(y._rule.vjps, y.inputs, strict=False)]
-        vjps[place] = lambda g, *rest, right=vjps[place], **params: 1.001 * right(g, *rest, **params)
+        vjps[place] = lambda g, *rest, right=vjps[place], **params: times(1.001, right(g, *rest, **params))
         y._rule = replace(y._rule, vjps=tuple(vjps))
         derivation = derive(J, wrt=nodes[0])
         if not derivation.value.any():

@@ -77,8 +77,10 @@ typedef struct flow {
     PyObject *nodes;     /* a tuple: those that get a gradient, in the order in which they pass it on */
     flowing *places;     /* for each of them */
     long long walk;      /* its number */
+    flowing *here;       /* whose turn it is */
     PyObject *lead;      /* the shape of the axes that gradients have in front of their nodes' own */
-    PyObject *fit, *add; /* fit(c, value, lead): c as the gradient of value; add(a, b, may it write into a, into b) */
+    PyObject *fit; /* fit(c, value, lead): c as the gradient of value; zeros if c is None */
+    PyObject *add; /* add(a, b, may it write into a, into b) */
 } flow;
 
 /* Where the node stands among the nodes, or NULL. */
@@ -102,6 +104,8 @@ static int fits(PyObject *c, PyObject *value) {
 
 /* An input gets c, from a node whose own gradient is g. */
 static int give(const flow *f, flowing *to, PyObject *c, PyObject *g) {
+    if (to <= f->here)
+        return PyErr_Format(PyExc_ValueError, "backward: a node comes before all that it went into"), -1;
     if (to->gradient == NULL) {
         to->gradient = Py_NewRef(c);
         to->is_shared = c == g;
@@ -126,7 +130,9 @@ static PyObject *product(PyObject *vjps, Py_ssize_t i, PyObject *arguments, PyOb
     return c;
 }
 
+/* A product may be None: nothing flows. */
 static int pass_to(const flow *f, const node_object *x, PyObject *c, PyObject *g) {
+    if (c == Py_None) return Py_DECREF(c), 0;
     if (c && !fits(c, x->value)) Py_SETREF(c, PyObject_CallFunctionObjArgs(f->fit, c, x->value, f->lead, NULL));
     const int result = c ? give(f, place_of(f, x), c, g) : -1;
     Py_XDECREF(c);
@@ -181,11 +187,13 @@ static int own(flowing *leaf) {
     return 0;
 }
 
-static int visit(const flow *f, Py_ssize_t i) {
+static int visit(flow *f, Py_ssize_t i) {
     const node_object *node = (const node_object *)PyTuple_GET_ITEM(f->nodes, i);
-    flowing *here = &f->places[i];
-    if (here->gradient == NULL)
-        return PyErr_Format(PyExc_ValueError, "backward: a node comes before all that it went into"), -1;
+    flowing *here = f->here = &f->places[i];
+    if (here->gradient == NULL) { /* nothing flows to it */
+        here->gradient = PyObject_CallFunctionObjArgs(f->fit, Py_None, node->value, f->lead, NULL);
+        return here->gradient ? 0 : -1;
+    }
     return PyTuple_GET_SIZE(node->inputs) ? visit_inputs(f, node, here->gradient) : own(here);
 }
 

@@ -6,7 +6,7 @@ arguments are NumPy's; those that are missing (dtype, out, where ...) do not wor
 
 import numpy as np
 
-from .operations import FUNCTIONS
+from .dispatch import FUNCTIONS
 
 
 def stands_for(*functions):

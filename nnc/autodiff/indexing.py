@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from .. import _engine
+from .dispatch import operation
 
 
 def axes_of(axis, A):
@@ -152,6 +153,30 @@ def picked_back(pick):
     return lambda g, C, A, **params: _put(g, C, A, pick(np.arange(A.size).reshape(A.shape), **params))
 
 
+@operation
+def scatter(g, places, shape):
+    """Zeros of this shape, to which the numbers of g are added at these places of them, flat."""
+    lead, size = g.shape[: g.ndim - places.ndim], math.prod(shape)
+    out = np.zeros((*lead, size), g.dtype)
+    np.add.at(out, (..., places.ravel()), g.reshape((*lead, places.size)))
+    return out.reshape((*lead, *shape))
+
+
+def gather(g, C, A, places, shape):
+    """What flows back through `scatter`: the numbers at these places."""
+    return g.reshape((*g.shape[: g.ndim - len(shape)], math.prod(shape)))[..., places]
+
+
+def scattered(pick):
+    """The vjp, for Nodes, of a function that picks numbers, moves or repeats them."""
+
+    def vjp(g, C, A, **params):
+        places = pick(np.arange(A.size).reshape(A.shape), **params)
+        return scatter(g, places=np.asarray(places), shape=A.shape)
+
+    return vjp
+
+
 def getitem(A, index):
     return A[index]
 
@@ -173,6 +198,15 @@ def getitem_back(g, C, A, index):
 
 def concatenate_back(i):
     return partial(_engine.part, i)
+
+
+def concatenate_back_of_nodes(i):
+    def vjp(g, C, *arrays, axis=0):
+        axis, sizes = from_end(axis, C), [A.shape[axis] for A in arrays]
+        start = sum(sizes[:i])
+        return g[(..., slice(start, start + sizes[i]), *[slice(None)] * (-1 - axis))]
+
+    return vjp
 
 
 def stack(*arrays, axis=0):

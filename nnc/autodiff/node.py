@@ -19,11 +19,13 @@ import numpy as np
 
 from .. import _engine, _explain
 from . import composed as _composed  # noqa: F401  (enters its functions)
-from .operations import FUNCTIONS, PLAIN, RULES, UFUNCS, Rule
+from .create_graph import flow as flow_of_nodes
+from .dispatch import FUNCTIONS
+from .operations import PLAIN, RULES, UFUNCS, Rule
 from .vjps import MANY
 
 _ONE = {real: real(1) for real in (np.float32, np.float64)}
-_LEAF = Rule("leaf", None, None, "", (), (), (), None, ())
+_LEAF = Rule("leaf", None, None, "", (), (), (), (), None, ())
 _apply = _engine.apply  # apply(rule, operands, params): the Node that results from Nodes, arrays and numbers
 _call = _engine.call  # call(rule, args, kwargs): the same of a NumPy function's arguments; or a function of its own
 
@@ -139,6 +141,10 @@ class Node(_engine.Node):
         axes = axes[0] if len(axes) == 1 else axes
         return _apply(RULES["transpose"], (self,), {"axes": axes} if axes else {})
 
+    def astype(self, dtype):
+        """As an array's: float32 or float64."""
+        return _apply(RULES["astype"], (self,), {"dtype": np.dtype(dtype)})
+
     def relu(self):
         """max(0, z), eq. 12.3."""
         return _apply(RULES["relu"], (self,))
@@ -193,7 +199,7 @@ class Node(_engine.Node):
 
     # ---- backward -------------------------------------------------------------------------------------------------
 
-    def backward(self, seed=None):
+    def backward(self, seed=None, create_graph=False):
         """Set ``.grad``, of this node and of every node before it, to the gradient of this node.
 
         Gradients are set afresh, so that running it twice doubles nothing. The graph may be of any depth.
@@ -202,11 +208,23 @@ class Node(_engine.Node):
         ----------
         seed : array_like, of the shape of this node, or a number, optional
             What this node's own gradient is: 1 for a scalar. ``L.backward(1 / r)`` is the mean of eq. 5.3.
+        create_graph : bool
+            The gradients are Nodes, computed in a graph of their own, so that they can be differentiated again.
 
         Raises
         ------
         ValueError
             Without a seed if this node is no scalar, and if the seed has another shape.
+        TypeError
+            With `create_graph`, if an operation is not differentiable twice.
+
+        Examples
+        --------
+        >>> x = nnc.Node(2.0)
+        >>> (x**3).backward(create_graph=True)
+        >>> x.grad.backward()
+        >>> x.grad  # 6 x
+        np.float64(12.0)
         """
         if seed is None:
             if self.value.ndim:
@@ -214,15 +232,30 @@ class Node(_engine.Node):
                                  "J.mean(), or give a seed of the node's shape")  # fmt: skip
             seed = _ONE[self.value.dtype.type]
         else:
-            seed = np.asarray(seed)
+            if not (create_graph and isinstance(seed, Node)):
+                seed = np.asarray(seed)
             if seed.dtype.kind not in "biuf":
                 raise TypeError(f"backward: the seed is {seed.dtype}, but must be real numbers")
             if seed.ndim and seed.shape != self.shape:
                 raise ValueError(f"backward: the seed is {seed.shape}, but must be of the node's shape {self.shape}")
-            full = np.empty(self.shape, self.dtype)  # what np.full does, in a third of the time
-            full[...] = seed
-            seed = full
+            if isinstance(seed, Node):
+                seed = np.broadcast_to(seed, self.shape).astype(self.dtype)
+            else:
+                full = np.empty(self.shape, self.dtype)  # what np.full does, in a third of the time
+                full[...] = seed
+                seed = full
+        if create_graph:
+            return self._backward_graph(seed)
         _flow(ancestors(self), seed, keep=True)
+
+    def _backward_graph(self, seed):
+        nodes = ancestors(self)
+        gradients = flow_of_nodes(nodes, {self: seed})
+        for node in nodes:
+            g = gradients.get(node)
+            if g is None:
+                g = np.zeros(node.shape, node.dtype)
+            node.grad = g if isinstance(g, Node) else Node(g)
 
     def graph(self, **options):
         """The graph as a picture, a `nnc.display.drawing.Drawing`."""
@@ -270,17 +303,18 @@ def ancestors(y):
     return _engine.ancestors(y)
 
 
-def pullback(y, seed, wrt=None):
+def pullback(y, seed, wrt=None, create_graph=False):
     """{node: gradient} for y and the nodes before it, when y's own gradient is `seed`.
 
-    The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node, only the nodes between
-    y and it are visited.
+    The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node or several, only the
+    nodes between y and them are visited. With `create_graph` the gradients are Nodes, or arrays where they are
+    constant, and one to which nothing flows is missing.
     """
     nodes = ancestors(y)
-    if wrt is None:
-        return _flow(nodes, seed)
-    between = _between(nodes, wrt)
-    return _flow(tuple(node for node in nodes if node in between), seed)
+    if wrt is not None:
+        between = _between(nodes, (wrt,) if isinstance(wrt, Node) else wrt)
+        nodes = tuple(node for node in nodes if node in between)
+    return flow_of_nodes(nodes, {y: seed}) if create_graph else _flow(nodes, seed)
 
 
 def _flow(nodes, seed, keep=False):
@@ -298,7 +332,9 @@ def _flow(nodes, seed, keep=False):
 
 
 def _fit(c, value, lead):
-    """c in the dtype and, behind the axes `lead`, the shape of the value whose gradient it is."""
+    """c in the dtype and, behind the axes `lead`, the shape of the value whose gradient it is; 0 if c is None."""
+    if c is None:
+        return np.zeros(lead + value.shape, value.dtype)
     if c.shape != value.shape:
         c = _unbroadcast(c, lead + value.shape, len(lead))
     return c if c.dtype is value.dtype else c.astype(value.dtype, copy=False)
@@ -317,8 +353,8 @@ def _sum(a, b, is_a_free, is_b_free):
 
 
 def _between(nodes, wrt):
-    """Those of the nodes that were computed from wrt, and wrt."""
-    found = {wrt}
+    """Those of the nodes that were computed from one of wrt, and wrt."""
+    found = set(wrt)
     for node in reversed(nodes):
         if any(x in found for x in node.inputs if isinstance(x, Node)):
             found.add(node)

@@ -5,13 +5,30 @@ row of the table (and a row of examples in tests/test_rules.py, where every row 
 what takes more than a line stands in `nnc.autodiff.vjps` and `nnc.autodiff.indexing`.
 
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
-in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. Four rules hold:
+in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. These rules hold:
 
 - g may have further axes **in front** of C's own, one entry for each of many gradients that flow back at once (so that
   `nnc.jacobian` needs one pass and not one for each row). So axes are counted from the end.
 - Broadcasting is undone by the caller: the vjps of A + b are g and g.
-- A vjp returns a new array, or g or a view of it, never A, B or C themselves.
-- What the way forward has kept for the way back, as some losses do, follows B, and may be missing.
+- A vjp returns a new array, or g or a view of it, never A, B or C themselves; or None where the derivative is 0
+  wherever it exists (`flat`), so that nothing flows.
+- What the forward pass has saved for backward, as some losses do, follows B, and may be missing.
+
+Derivatives of any order. With ``create_graph=True``, and in ``grad`` of ``grad``, the backward pass builds a graph of
+its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may be a plain array or number, too. So:
+
+- Write a vjp with what Nodes go through: operators, indexing, NumPy functions that have a row, `functional` and the
+  engine's ufuncs. ``np.exp(A)``, ``np.sum(g, axis)``, ``g.reshape(...)``, ``_engine.matmul(g, B)`` are right. Ufunc
+  methods (``np.add.reduce``), ``out=``, ``np.asarray(g)``, ``out[...] = g`` are not.
+- It must be differentiable where the operation is: no value of A, B or C may be taken as a constant but in what is
+  piecewise constant, masks and numbers of elements. Comparisons of Nodes are plain arrays; `value_of(A)` is the plain
+  value of any operand, ``value_of(A) == 0`` a test that a Node B does not turn into a special case without gradient.
+- Where arrays have a faster way, which Nodes cannot go, the tuple has a third entry, the vjp for Nodes:
+  ``(spread, latex, spread_of_nodes)``. The first one is called with plain arrays only, and so costs what it costs.
+- What is no composition of such functions is an operation with a row of its own: `scatter` is that of getitem's vjp
+  (``scattered(forward)`` is the vjp for Nodes of any operation that only picks numbers), `relu_backward` that of
+  relu's. Its vjps are a row's like any other, and that for the operand whose derivative is 0 is `flat`.
+- A row with ``once=True`` is not differentiable twice: a TypeError says so. No row is silently 0.
 
 In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
 one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp
@@ -28,29 +45,42 @@ import numpy as np
 
 from .. import _direct, _engine, _explain, functional
 from . import indexing as shapes
+from .dispatch import FUNCTIONS, value_of
 from .vjps import (
     MANY,
     chosen,
     cross_entropy_back,
+    cross_entropy_backward_loss,
+    cross_entropy_backward_probabilities,
     cumsum_back,
+    cumsum_back_of_nodes,
     einsum,
     einsum_arguments,
     einsum_back,
+    flat,
     log_softmax_back,
+    log_softmax_back_of_nodes,
+    loss_gradient_loss,
     matmul_left,
     matmul_right,
     mean,
     mean_back,
+    mean_back_of_nodes,
     plus,
     power,
     power_base,
     power_exponent,
     prod_back,
+    prod_back_of_nodes,
     reduction,
     share_among,
+    share_among_of_nodes,
     softmax_back,
+    softmax_backward_probabilities,
     softmax_cross_entropy_back,
+    softmax_cross_entropy_back_of_nodes,
     spread,
+    sum_back_of_nodes,
     times,
 )
 
@@ -64,6 +94,7 @@ class Rule:
     for_many: object  # the same, if there is another that uses all cores, for more than MANY numbers
     latex: str
     vjps: object  # vjps[i] is that of the i-th array that goes in
+    vjps_of_nodes: object  # the same where a graph of the backward pass is built; None if that cannot be
     vjps_latex: tuple
     params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
@@ -87,7 +118,6 @@ LN2, LN10 = math.log(2), math.log(10)
 
 RULES = {}  # name -> Rule
 UFUNCS = _direct.UFUNCS  # NumPy's or nnc's ufunc -> Rule
-FUNCTIONS = {}  # NumPy's other functions -> Rule, or a function made of other operations
 PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
     np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
     np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_not,
@@ -96,16 +126,19 @@ PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
 }  # fmt: skip
 
 
-def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None, kinks=None, batch=None):
+def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None, kinks=None, batch=None,
+        once=False):
     """Enter an operation. It stands for each of `functions`, which compute it themselves unless `forward` is given."""
     functions = functions if isinstance(functions, tuple) else (functions,)
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
+    of_nodes = tuple(vjp and vjp[2 if len(vjp) > 2 else 0] for vjp in vjps)
     constants = tuple(i for i, call in enumerate(calls) if call is None)
-    calls = calls[0] if takes else calls  # of any number of arrays one entry tells all
+    if takes:  # of any number of arrays one entry tells all
+        calls, of_nodes = calls[0], of_nodes[0]
     forwards = [forward or _direct.OF.get(function) or getattr(function, "__wrapped__", function)
                 for function in functions]  # __wrapped__: NumPy's without the search for Nodes among the arguments
-    RULES[name] = Rule(name, forwards[0], for_many, latex, calls, texts, tuple(params.split()), takes, constants,
-                       kinks, batch)  # fmt: skip
+    RULES[name] = Rule(name, forwards[0] if forwards else forward, for_many, latex, calls, None if once else of_nodes,
+                       texts, tuple(params.split()), takes, constants, kinks, batch)  # fmt: skip
     for function, forward in zip(functions, forwards, strict=True):
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
         table[function] = replace(RULES[name], forward=forward)
@@ -173,6 +206,8 @@ row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=functional.matmul)
+row("add_bias_backward", _engine.add_bias_backward, r"\sum_{j=1}^{{r}} {0}",
+    (lambda g, C, dZ: np.broadcast_to(g, g.shape[: g.ndim - C.ndim] + dZ.shape), r"{g}\,{ones0}"))
 row("add_bias", _engine.add_bias, "{0} + {1}",
     (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
@@ -192,22 +227,48 @@ row("sigmoid", _engine.sigmoid, r"\sigma({0})",
     (lambda g, A, Z: _direct.sigmoid_backward(g, A), r"{g} \circ {out} \circ (1 - {out})"))
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _direct.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh)
+row("relu_backward", _engine.relu_backward, r"{0} \circ \delta_{{1} > 0}",
+    (lambda g, C, dA, A: _direct.relu_backward(g, A), r"{g} \circ \delta_{{1} > 0}"), (flat, "0"))
+row("leaky_relu_backward", _engine.leaky_relu_backward, r"{0} \circ \mathrm{leaky}'({1})",
+    (lambda g, C, dA, A, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({1})"),
+    (flat, "0"), None)
+row("sigmoid_backward", _engine.sigmoid_backward, r"{0} \circ {1} \circ (1 - {1})",
+    (lambda g, C, dA, A: _direct.sigmoid_backward(g, A), r"{g} \circ {1} \circ (1 - {1})"),
+    (lambda g, C, dA, A: g * (dA * (1 - 2 * A)), r"{g} \circ {0} \circ (1 - 2\,{1})"))
+row("tanh_backward", _engine.tanh_backward, r"{0} \circ (1 - {1}^2)",
+    (lambda g, C, dA, A: _direct.tanh_backward(g, A), r"{g} \circ (1 - {1}^2)"),
+    (lambda g, C, dA, A: g * (dA * (-2 * A)), r"-{g} \circ {0} \circ 2\,{1}"))
 row("softmax", (_engine.softmax, _engine.softmax_columns), r"\mathrm{softmax}({0})",
     (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
 row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\mathrm{softmax}({0})",
-    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}"), params="axis", forward=functional.log_softmax)
+    (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}", log_softmax_back_of_nodes), params="axis",
+    forward=functional.log_softmax)
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
     (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None, forward=functional.cross_entropy)
+row("cross_entropy_backward", (_engine.cross_entropy_backward, _engine.cross_entropy_targets_backward),
+    r"-{0} \circ \frac{Y_{{shape1}}}{{1}}",
+    (cross_entropy_backward_loss, r"-\sum_k {g} \circ \frac{Y_{{shape1}}}{{1}}"),
+    (cross_entropy_backward_probabilities, r"-{g} \circ \frac{{out}}{{1}}"), None)
 row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),
     r"-\sum_k Y \circ \ln\,\mathrm{softmax}({0})",
-    (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}"), None,
-    forward=functional.softmax_cross_entropy)
+    (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}",
+     softmax_cross_entropy_back_of_nodes), None, forward=functional.softmax_cross_entropy)
+row("softmax_backward", (_engine.softmax_backward, _engine.softmax_backward_columns),
+    r"{1} \circ ({0} - \sum_k {1} \circ {0})",
+    (lambda g, C, dP, P, axis=-2: _engine.softmax_backward(g, P, axis=shapes.from_end(axis, C)),
+     r"{1} \circ ({g} - \sum_k {1} \circ {g})"),
+    (softmax_backward_probabilities, r"{g} \circ ({0} - \sum_k {1} \circ {0}) - {0} \circ \sum_k {1} \circ {g}"),
+    params="axis")
+row("softmax_cross_entropy_backward", (_engine.loss_gradient, _engine.loss_gradient_targets),
+    r"({1} - Y_{{shape1}}) \circ {0}",
+    (loss_gradient_loss, r"\sum_k {g} \circ ({1} - Y_{{shape1}})"),
+    (lambda g, C, dL, P, y: g * dL[..., None, :], r"{g} \circ {0}"), None)
 
 # ---- number by number
 
 row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"), forward=_direct.exp)
 row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
-row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * (C + 1), r"{g} \circ e^{{0}}"))
+row("expm1", np.expm1, "e^{{0}} - 1", (lambda g, C, A: g * np.exp(A), r"{g} \circ e^{{0}}"))
 row("log", (np.log, _engine.log), r"\ln {0}", (lambda g, C, A: g / A, r"\frac{{g}}{{0}}"))
 row("log2", np.log2, r"\log_2 {0}", (lambda g, C, A: g / (A * LN2), r"\frac{{g}}{{0}\,\ln 2}"))
 row("log10", np.log10, r"\log_{10} {0}", (lambda g, C, A: g / (A * LN10), r"\frac{{g}}{{0}\,\ln 10}"))
@@ -219,7 +280,8 @@ row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2
 row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
 row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
 row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"))
-row("absolute", (np.absolute, np.fabs), "|{0}|", (lambda g, C, A: g * np.sign(A), r"{g} \circ \mathrm{sign}({0})"))
+row("absolute", (np.absolute, np.fabs), "|{0}|",
+    (lambda g, C, A: g * np.sign(value_of(A)), r"{g} \circ \mathrm{sign}({0})"))
 row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"))
 row("hypot", np.hypot, r"\sqrt{{0}^2 + {1}^2}",
     (lambda g, C, A, B: g * (A / C), r"{g} \circ \frac{{0}}{{out}}"),
@@ -238,6 +300,9 @@ row("arctan2", np.arctan2, r"\arctan \frac{{0}}{{1}}",
 row("maximum", np.maximum, r"\max({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{0} > {1}}"),
     (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{1} > {0}}"))
+row("maximum_backward", _engine.maximum_backward, r"{0} \circ \delta_{{1} > {2}}",
+    (lambda g, C, dC, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} > {2}}"),
+    (flat, "0"), (flat, "0"))
 row("minimum", np.minimum, r"\min({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
     (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
@@ -248,18 +313,18 @@ row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
 # ---- sums
 
 row("sum", np.sum, r"\sum {0}",
-    (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,{ones0}"),
+    (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,{ones0}", sum_back_of_nodes),
     params="axis - - keepdims", forward=reduction(np.add))
-row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,{ones0}"),
+row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,{ones0}", mean_back_of_nodes),
     params="axis - - keepdims", forward=mean)
-row("prod", np.prod, r"\prod {0}", (prod_back, r"{g} \circ \prod_{j \neq i} {0}_j"),
+row("prod", np.prod, r"\prod {0}", (prod_back, r"{g} \circ \prod_{j \neq i} {0}_j", prod_back_of_nodes),
     params="axis - - keepdims", forward=reduction(np.multiply))
-row("max", (np.max, np.amax), r"\max {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}"),
+row("max", (np.max, np.amax), r"\max {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}", share_among_of_nodes),
     params="axis - keepdims", forward=reduction(np.maximum))
-row("min", (np.min, np.amin), r"\min {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}"),
+row("min", (np.min, np.amin), r"\min {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}", share_among_of_nodes),
     params="axis - keepdims", forward=reduction(np.minimum))
-row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j"), params="axis",
-    forward=lambda A, axis=None: A.cumsum(axis))
+row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j", cumsum_back_of_nodes),
+    params="axis", forward=lambda A, axis=None: A.cumsum(axis))
 
 # ---- shapes
 
@@ -274,7 +339,10 @@ row("transpose", np.transpose, "{0}^T", (shapes.transpose_back, "{g}^T"),
 row("swapaxes", np.swapaxes, "{0}^T", (shapes.swapaxes_back, "{g}^T"),
     params="axis1 axis2", forward=lambda A, axis1, axis2: A.swapaxes(axis1, axis2))
 row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="source destination")
-row("getitem", shapes.getitem, "{0}[i]", (shapes.getitem_back, r"\mathrm{scatter}({g})"), params="index")
+row("getitem", shapes.getitem, "{0}[i]",
+    (shapes.getitem_back, r"\mathrm{scatter}({g})", shapes.scattered(shapes.getitem)), params="index")
+row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="places shape")
+row("astype", (), "{0}", (lambda g, C, A, dtype: g, "{g}"), params="dtype", forward=lambda A, dtype: A.astype(dtype))
 for name, params, forward in (
     ("take", "indices axis", lambda A, indices, axis=None: A.take(indices, axis)),
     ("take_along_axis", "indices axis", None),
@@ -283,8 +351,10 @@ for name, params, forward in (
     ("repeat", "repeats axis", lambda A, repeats, axis=None: A.repeat(repeats, axis)),
 ):
     row(name, getattr(np, name), r"\mathrm{" + name.replace("_", r"\_") + "}({0})",
-        (getattr(shapes, name + "_back"), r"\mathrm{scatter}({g})"), params=params, forward=forward)
-row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(shapes.concatenate_back), "{g}[i]"),
+        (getattr(shapes, name + "_back"), r"\mathrm{scatter}({g})",
+         shapes.scattered(forward or getattr(np, name).__wrapped__)), params=params, forward=forward)
+row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(shapes.concatenate_back), "{g}[i]",
+    EachOperand(shapes.concatenate_back_of_nodes)),
     takes=lambda xs, axis=0: (xs, {"axis": axis} if axis else {}) if axis is not None else (map(np.ravel, xs), {}),
     forward=lambda *arrays, axis=0: np.concatenate(arrays, axis))
 row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(shapes.stack_back), "{g}[i]"),

@@ -2,13 +2,16 @@
 
 ``something_back(g, C, A, ...)`` is dJ/dA for C = something(A, ...) and g = dJ/dC; `operations` says what g may be,
 and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the vjp of the i-th.
+``something_back_of_nodes`` is the same where a graph of the backward pass is built, if the first is for arrays only.
 """
 
 from functools import lru_cache
+from string import ascii_letters
 
 import numpy as np
 
-from .. import _direct, _engine
+from .. import _direct, _engine, functional
+from .dispatch import is_node, value_of
 from .indexing import axes_of, from_end, reshape_back
 
 MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
@@ -16,7 +19,7 @@ MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use a
 
 def times(g, A, s=1):
     """s g A, s a number. What a sum or a mean passes back is the same number everywhere, and is taken as that one."""
-    if g.size < MANY or type(A) is not np.ndarray or g.shape != A.shape or g.dtype != A.dtype:
+    if g.size < MANY or not type(A) is type(g) is np.ndarray or g.shape != A.shape or g.dtype != A.dtype:
         return g * A if s == 1 else g * (s * A)
     if not any(g.strides):
         return _engine.scale(A, s * g.flat[0])
@@ -36,9 +39,14 @@ def power(A, B):
     return times(A, A) if isinstance(B, (int, float)) and B == 2 else A**B
 
 
+def flat(g, C, *operands, **params):
+    """The vjp of an operand by which the derivative is 0 wherever it exists: nothing flows."""
+
+
 def chosen(g, mask):
     """g where the mask is true, else 0. np.where is many times slower if true and false change in no regular way."""
-    return _engine.relu_backward(np.asarray(g, order="C"), np.asarray(mask, g.dtype))
+    g = g if is_node(g) else np.asarray(g, order="C")
+    return _engine.relu_backward(g, np.asarray(mask, g.dtype))
 
 
 def kept(g, A, axis=None, keepdims=False):
@@ -67,6 +75,10 @@ def spread(g, A, axis=None, keepdims=False):
     return out
 
 
+def sum_back_of_nodes(g, C, A, axis=None, keepdims=False):
+    return np.broadcast_to(kept(g, A, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
+
+
 def share_among(g, C, A, axis=None, keepdims=False):
     """g goes to the greatest (least) numbers of A, in equal parts where there are several."""
     top = A == kept(C, A, axis, keepdims)
@@ -76,6 +88,12 @@ def share_among(g, C, A, axis=None, keepdims=False):
         return out
     number = np.maximum(np.add.reduce(top, axis, A.dtype, None, True), 1)
     return chosen(kept(g, A, axis, keepdims) / number, top)
+
+
+def share_among_of_nodes(g, C, A, axis=None, keepdims=False):
+    top = value_of(A) == kept(value_of(C), A, axis, keepdims)
+    number = np.maximum(np.sum(top, axis, dtype=A.dtype, keepdims=True), 1)
+    return chosen(sum_back_of_nodes(g, C, A, axis, keepdims) / number, top)
 
 
 def reduction(ufunc):
@@ -95,6 +113,10 @@ def mean_back(g, C, A, axis=None, keepdims=False):
     return spread(g / (A.size / (C.size or 1)), A, axis, keepdims)
 
 
+def mean_back_of_nodes(g, C, A, axis=None, keepdims=False):
+    return sum_back_of_nodes(g / (A.size / (C.size or 1)), C, A, axis, keepdims)
+
+
 def prod_back(g, C, A, axis=None, keepdims=False):
     """Each number gets the product of all others, without a division where that or the number may be 0."""
     if C.ndim == 0 and 1e-30 < abs(C) < np.inf:
@@ -110,11 +132,31 @@ def prod_back(g, C, A, axis=None, keepdims=False):
     return spread(g, A, axis, keepdims) * others
 
 
+def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
+    """Where a number is 0, by products of all but one, which takes n^2 of them."""
+    g, whole, numbers = kept(g, A, axis, keepdims), kept(C, A, axis, keepdims), np.abs(value_of(A))
+    if 1e-30 < numbers.min(initial=1) and 1e-30 < np.abs(C.value).min(initial=1) and np.isfinite(C.value).all():
+        return g * (whole / A)
+    axes = axes_of(axis, A)
+    order = [i for i in range(A.ndim) if i not in axes] + axes
+    line = A.transpose(order)
+    flat = line.reshape(line.shape[: A.ndim - len(axes)] + (-1,))
+    n = flat.shape[-1]
+    others = np.prod(flat[..., np.array([[j for j in range(n) if j != i] for i in range(n)], np.intp)], -1)
+    return g * others.reshape(line.shape).transpose(sorted(range(A.ndim), key=order.__getitem__))
+
+
 def cumsum_back(g, C, A, axis=None):
     """Each number went into every sum from its own place on."""
     axis = -1 if axis is None else from_end(axis, A)
     backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
     return reshape_back(np.add.accumulate(g[backwards], axis)[backwards], C, A)
+
+
+def cumsum_back_of_nodes(g, C, A, axis=None):
+    axis = -1 if axis is None else from_end(axis, A)
+    backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
+    return reshape_back(np.cumsum(g[backwards], axis)[backwards], C, A)
 
 
 _einsum = np.einsum.__wrapped__  # without the search for Nodes among the arguments, which takes a microsecond
@@ -140,7 +182,7 @@ def einsum(subscripts, *arrays):
         A, B = A.T if is_left_turned else A, B.T if is_right_turned else B
         if A.shape[1] == B.shape[0]:  # else np.einsum says what is wrong, or repeats what is of length 1
             return _direct.matmul(A, B)
-    return _einsum(subscripts, *arrays)
+    return (np.einsum if is_node(*arrays) else _einsum)(subscripts, *arrays)
 
 
 def einsum_arguments(subscripts, *arrays):
@@ -159,24 +201,26 @@ def _spelled_out(subscripts):
 
 
 @lru_cache
-def _einsum_of(i, subscripts):
-    """The subscripts of the i-th operand's gradient, those for several at once, and the axes that it alone sums."""
+def _einsum_of(i, subscripts, lead):
+    """The subscripts of the i-th operand's gradient, `lead` axes in front, and the axes that it alone sums."""
+    front = "".join([letter for letter in ascii_letters if letter not in subscripts][:lead])
     terms, _, out = subscripts.partition("->")
     terms = terms.split(",")
     mine = terms.pop(i)
     alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
     terms += ["".join(mine[k] for k in alone)] if alone else []
-    return (f"{','.join([out, *terms])}->{mine}", f"{','.join(['...' + out, *terms])}->...{mine}"), tuple(alone)
+    return f"{','.join([front + out, *terms])}->{front}{mine}", tuple(alone)
 
 
 def einsum_back(i):
     """The same sum with g in the place of the i-th operand; along a letter that is only there, g is repeated."""
 
     def vjp(g, C, *arrays, subscripts):
-        subscripts, alone = _einsum_of(i, subscripts)
+        lead = g.ndim - C.ndim
+        subscripts, alone = _einsum_of(i, subscripts, lead)
         ones = [np.ones([arrays[i].shape[k] for k in alone], g.dtype)] if alone else ()
-        c = einsum(subscripts[g.ndim > C.ndim], g, *(arrays[:i] + arrays[i + 1 :]), *ones)
-        shape, lead = arrays[i].shape, g.ndim - C.ndim
+        c = einsum(subscripts, g, *(arrays[:i] + arrays[i + 1 :]), *ones)
+        shape = arrays[i].shape
         if c.shape[lead:] != shape:  # np.einsum repeats what is of length 1, as elsewhere
             c = np.broadcast_to(c, c.shape[:lead] + tuple(map(max, c.shape[lead:], shape)))
         return c
@@ -213,6 +257,8 @@ def matmul_right(g, C, A, B, b=None):
 
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
+    if is_node(B):  # also the derivative by B is to be right where B = 0
+        return g * (B * A ** np.where((value_of(A) == 0) & (value_of(B) == 0), 1, B - 1))
     if getattr(B, "ndim", 0) == 0:
         if B == 2:
             return times(g, A, 2)
@@ -222,7 +268,7 @@ def power_base(g, C, A, B):
 
 def power_exponent(g, C, A, B):
     """g A^B ln A, and 0 where A = 0."""
-    return g * (C * np.log(np.where(A == 0, 1, A)))
+    return g * (C * np.log(np.where(value_of(A) == 0, 1, A)))
 
 
 def softmax_back(g, P, Z, axis=0):
@@ -236,6 +282,16 @@ def log_softmax_back(g, C, Z, axis=0):
     return g - np.exp(C) * np.add.reduce(g, from_end(axis, Z), keepdims=True)
 
 
+def log_softmax_back_of_nodes(g, C, Z, axis=0):
+    return g - np.exp(C) * np.sum(g, from_end(axis, Z), keepdims=True)
+
+
+def softmax_backward_probabilities(g, C, dP, P, axis=-2):
+    """d/dP of P (dP - sum dP P)."""
+    axis = from_end(axis, C)
+    return g * (dP - np.sum(dP * P, axis, keepdims=True)) - dP * np.sum(g * P, axis, keepdims=True)
+
+
 def cross_entropy_back(g, L, P, y):
     return (_direct.cross_entropy_backward if y.ndim == 1 else _direct.cross_entropy_targets_backward)(g, P, y)
 
@@ -247,3 +303,26 @@ def softmax_cross_entropy_back(g, L, Z, y, P=None):
     if y.ndim == 1:
         return _direct.softmax_cross_entropy_backward(g, Z, y)
     return _direct.softmax_cross_entropy_targets_backward(g, Z, y)
+
+
+def softmax_cross_entropy_back_of_nodes(g, L, Z, y, P=None):
+    """dZ = (P - Y) dL, with the softmax in sight."""
+    return (_engine.loss_gradient if y.ndim == 1 else _engine.loss_gradient_targets)(g, functional.softmax(Z), y)
+
+
+def loss_gradient_loss(g, C, dL, P, y):
+    """d/d(dL) of (P - Y) dL."""
+    ones = np.ones(P.shape[-1], P.dtype)
+    D = (_engine.loss_gradient if y.ndim == 1 else _engine.loss_gradient_targets)(ones, P, y)
+    return np.sum(g * D, -2)
+
+
+def cross_entropy_backward_loss(g, C, dL, P, y):
+    """d/d(dL) of -Y/P dL."""
+    ones = np.ones(P.shape[-1], P.dtype)
+    return np.sum(g * cross_entropy_back(ones, None, P, y), -2)
+
+
+def cross_entropy_backward_probabilities(g, C, dL, P, y):
+    """d/dP of -Y/P dL: where Y is 0, that is 0, whatever P is."""
+    return -(g * (C / np.where(value_of(C) == 0, 1, P)))

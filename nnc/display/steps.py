@@ -75,6 +75,7 @@ def pass_back(node, place, g, out, args):
     lead = g.ndim - np.ndim(out)
     c = node._rule.vjps[place](g, out, *args, **node.params)
     shape = g.shape[:lead] + np.shape(args[place])
+    c = np.zeros(shape, g.dtype) if c is None else c
     return (c if c.shape == shape else _unbroadcast(c, shape, lead)), c.shape[lead:]
 
 

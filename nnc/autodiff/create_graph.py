@@ -1,0 +1,56 @@
+"""The backward pass as a graph of its own, from which derivatives of higher order come.
+
+`node` has the fast pass, on plain arrays in the engine; this one calls the same vector-Jacobian products with Nodes.
+What they return remembers how it was computed, and so can be differentiated again.
+"""
+
+import numpy as np
+
+from .. import _engine
+from .dispatch import is_node
+
+
+def flow(nodes, seeds):
+    """{node: gradient} of the Nodes `nodes`, each before what went into it; a gradient is a Node, an array or a number.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+        Those that get a gradient. One to which nothing flows has none.
+    seeds : dict
+        {node: its own gradient}, a Node or an array; it may have further axes in front of the node's, the same ones
+        for all.
+
+    Raises
+    ------
+    TypeError
+        If a graph of the backward pass cannot be built at an operation.
+    """
+    gradients, wanted = dict(seeds), set(nodes)
+    for node in nodes:
+        if node not in gradients or not node.inputs:
+            continue
+        g, vjps = gradients[node], node._rule.vjps_of_nodes
+        for i, x in enumerate(node.inputs):
+            if not isinstance(x, _engine.Node) or x not in wanted:
+                continue
+            if vjps is None:
+                raise TypeError(f"{node.op} is not differentiable twice: its gradient has no graph")
+            c = vjps[i](g, node, *node.inputs, **node.params)
+            if c is not None:
+                c = _fit(c, x, g.ndim - node.ndim)
+                gradients[x] = gradients[x] + c if x in gradients else c
+    return gradients
+
+
+def _fit(c, x, lead):
+    """c in the dtype and, behind its first `lead` axes, the shape of the node x: broadcasting undone."""
+    added = c.ndim - lead - x.ndim
+    if added:
+        c = np.sum(c, tuple(range(lead, lead + added)))
+    stretched = tuple(lead + i for i, n in enumerate(x.shape) if c.shape[lead + i] != n)
+    if stretched:
+        c = np.sum(c, stretched, keepdims=True)
+    if c.dtype == x.dtype:
+        return c
+    return c.astype(x.dtype) if is_node(c) else c.astype(x.dtype, copy=False)

@@ -1,0 +1,76 @@
+"""Derivatives of derivatives: every row of the table twice, against differences of its first order."""
+
+import numpy as np
+import pytest
+from test_rules import COMPOSED, CONSTANT, EXAMPLES, functions_of, skipped, split
+
+from nnc.autodiff.node import Node, pullback
+from nnc.autodiff.operations import RULES
+
+rng = np.random.default_rng(11)
+
+
+def gradients(f, operands, free, seed, create_graph=False):
+    """The gradients of sum(seed * f) by the free operands, and the Nodes for these."""
+    nodes = [Node(x) if i in free else x for i, x in enumerate(operands)]
+    y = f(*nodes)
+    found = pullback(y, seed, create_graph=create_graph)
+    lead = seed.shape[: seed.ndim - y.ndim]
+    return [found.get(nodes[i], np.zeros(lead + np.shape(operands[i]))) for i in free], [nodes[i] for i in free]
+
+
+def hold_twice(f, *operands, constant=()):
+    """The gradient as a graph is the gradient; its own gradient, also by g, is that of its differences."""
+    free = [i for i in range(len(operands)) if i not in constant]
+    operands = [np.array(x, float) + 0.0037 * i if i in free else x for i, x in enumerate(operands)]  # no ties
+    y = f(*[Node(x) if i in free else x for i, x in enumerate(operands)])
+    seed = 0.5 + rng.random(y.shape)
+    right, _ = gradients(f, operands, free, seed)
+    u = Node(seed)
+    mine, nodes = gradients(f, operands, free, u, create_graph=True)
+    weights = [0.5 + rng.random(x.shape) for x in right]
+    for one, other, x in zip(mine, right, nodes, strict=True):
+        assert one.shape == x.shape and one.dtype == x.dtype
+        np.testing.assert_allclose(one.value if isinstance(one, Node) else one, other, rtol=1e-12, atol=1e-13)
+    again, _ = gradients(f, operands, free, np.stack([seed, 2 * seed]), create_graph=True)  # several at once
+    for one, other in zip(again, right, strict=True):
+        one = one.value if isinstance(one, Node) else one
+        np.testing.assert_allclose(one, np.multiply.outer([1, 2], other), rtol=1e-12, atol=1e-13)
+    s = sum((np.sum(g * w) for g, w in zip(mine, weights, strict=True)), Node(0.0))
+    s.backward()
+
+    def slope(by, step):
+        """The sum of weights times gradients when `by` is moved."""
+        moved = [x + step if x is by else x for x in operands]
+        found, _ = gradients(f, moved, free, seed + step if by is seed else seed)
+        return sum(np.sum(g * w) for g, w in zip(found, weights, strict=True))
+
+    for x, own in [(operands[i], node.grad) for i, node in zip(free, nodes, strict=True)] + [(seed, u.grad)]:
+        own = np.zeros(x.shape) if own is None else own
+        for i in np.ndindex(x.shape):
+            step = np.zeros(x.shape)
+            step[i] = 1e-5
+            difference = (slope(x, step) - slope(x, -step)) / 2e-5
+            # h² f''' / 6 and eps / h: below 1e-8 for these sizes
+            np.testing.assert_allclose(own[i], difference, rtol=1e-6, atol=2e-7)
+    seeds = 0.5 + rng.random((2, *np.shape(s)))  # several gradients of the second order at once
+    together = pullback(s, seeds)
+    for node in nodes:
+        if node.grad is not None:
+            np.testing.assert_allclose(together[node], np.multiply.outer(seeds, node.grad), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
+def test_row_twice(name):
+    for function in functions_of(name):
+        for example in EXAMPLES[name]:
+            operands, params = split(example)
+            if skipped(name, function, operands, params):
+                continue
+            hold_twice(lambda *xs, f=function, p=params: f(*xs, **p), *operands, constant=CONSTANT.get(name, ()))
+
+
+@pytest.mark.parametrize("function", COMPOSED, ids=lambda f: f.__name__)
+def test_composed_twice(function):
+    for call, *operands in COMPOSED[function]:
+        hold_twice(call, *operands)
