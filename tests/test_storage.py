@@ -220,6 +220,11 @@ def test_a_shape_is_a_claim(tmp_path, shape):
     assert peak < 1 << 20
 
 
+def test_bytes_after_the_last_number_are_seen(tmp_path):
+    with pytest.raises(ValueError, match="its W1 is not float32 .4, 5., as it says"):
+        nnc.MLP.load(claims(tmp_path, W1=npy((4, 5), content=bytes(84))))
+
+
 def test_a_compressed_file_is_refused_before_it_is_read(tmp_path):
     np.savez_compressed(tmp_path / "m.npz", **stored() | dict(W1=np.zeros((4, 10**7), "f")))
     assert (tmp_path / "m.npz").stat().st_size < 1 << 20

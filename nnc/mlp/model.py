@@ -452,6 +452,54 @@ class MLP:
         """
         return storage.load(cls, path, options)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the net to `path` as an ONNX graph, whole or not at all; needs the extra ``onnx``.
+
+        The graph's input ``X`` (batch, m) holds an example in each row, as ONNX's users have them, of the net's dtype
+        and not normalised; the output ``P`` (batch, n) is ``predict_proba(X.T).T``.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; one that was there before is then as it was.
+        ImportError
+            If the library onnx is not installed.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnc
+        >>> net = nnc.MLP([3, 4, 2], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "net.onnx")
+        ...     net.to_onnx(path)
+        ...     nnc.MLP.from_onnx(path)
+        MLP([3, 4, 2], activation='relu', dtype='float32'): 26 parameters
+        """
+        from . import to_onnx
+
+        self._parameters("to_onnx")
+        to_onnx.write(self, path)
+
+    @classmethod
+    def from_onnx(cls, path: str | os.PathLike[str]) -> MLP:
+        """The net of an ONNX graph of dense layers, as `to_onnx`, PyTorch, Keras and skl2onnx write them.
+
+        What such a graph may consist of: a normalisation of X, dense layers (Gemm, or MatMul and Add), the activations
+        of a net, and a Softmax at the end. Of its outputs one is taken, the probabilities; labels are not looked at.
+
+        Raises
+        ------
+        ValueError
+            If the file is no ONNX graph, or not of this kind; the message names what is not supported.
+        OSError
+            If it cannot be read.
+        ImportError
+            If the library onnx is not installed.
+        """
+        from . import from_onnx
+
+        return from_onnx.read(cls, path)
+
     # ---- to see ------------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:

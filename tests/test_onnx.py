@@ -1,0 +1,338 @@
+"""Nets as ONNX graphs, against onnx's checker and ONNX Runtime; graphs that PyTorch, Keras and scikit-learn export."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nnc
+
+onnx = pytest.importorskip("onnx")
+runtime = pytest.importorskip("onnxruntime")
+helper, numpy_helper = onnx.helper, onnx.numpy_helper
+
+
+def run(path, X):
+    """What ONNX Runtime makes of X (r, m): the outputs, by name."""
+    session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return dict(zip((o.name for o in session.get_outputs()), session.run(None, {given.name: X}), strict=True))
+
+
+def make_net(sizes=(20, 9, 8, 5), activation="relu", dtype=np.float32, **options):
+    net = nnc.MLP(sizes, activation, "xavier", dtype, seed=1, slope=0.2, **options)
+    rng = np.random.default_rng(2)
+    for b in net.biases:
+        b[...] = rng.standard_normal(b.shape)
+    return net
+
+
+def examples(m, r, dtype=np.float32):
+    return (np.random.default_rng(3).standard_normal((r, m)) * 3).astype(dtype)
+
+
+SCALES = [{}, dict(mean=0.3, std=2.0), dict(mean=np.arange(20.0), std=np.linspace(1, 3, 20))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", SCALES, ids=["as it is", "one", "each"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "leaky_relu", "sigmoid", "tanh", "identity", ("tanh", "leaky_relu"), None]
+)
+def test_onnx_runtime_agrees_and_the_net_comes_back(tmp_path, dtype, scale, activation):
+    sizes, activation = ((20, 5), ()) if activation is None else ((20, 9, 8, 5), activation)
+    net = make_net(sizes, activation, dtype, **scale)
+    net.to_onnx(tmp_path / "net.onnx")
+    onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
+    for r in (1, 64, 0):
+        X = examples(20, r, dtype)
+        (P,) = run(tmp_path / "net.onnx", X).values()
+        mine = net.predict_proba(X.T)
+        assert P.dtype == dtype and P.shape == (r, 5)
+        assert np.abs(P.T - mine).max(initial=0) < (2e-6 if dtype == np.float32 else 1e-13)
+        assert np.array_equal(P.argmax(axis=1), net.predict(X.T))
+    back = nnc.MLP.from_onnx(tmp_path / "net.onnx")
+    assert (back.sizes, back.activations, back.dtype) == (net.sizes, net.activations, net.dtype)
+    if "leaky_relu" in net.activations:
+        assert back.slope == net.slope
+    for a, b in zip([*net.weights, *net.biases], [*back.weights, *back.biases], strict=True):
+        assert np.array_equal(a, b)
+    assert np.array_equal(back.mean + 0 * net.mean, net.mean) and np.array_equal(back.std + 0 * net.std, net.std)
+
+
+def test_a_trained_net_on_images(tmp_path):
+    (X, y), (X_val, _) = nnc.data.digits()
+    net = nnc.MLP([784, 50, 10], mean=X.mean(), std=X.std(), seed=0)
+    net.fit(X.T, y, epochs=2, progress=False)
+    net.to_onnx(tmp_path / "net.onnx")
+    (P,) = run(tmp_path / "net.onnx", X_val.astype(np.float32)).values()
+    assert np.abs(P.T - net.predict_proba(X_val.T)).max() < 2e-6
+    assert np.array_equal(P.argmax(axis=1), net.predict(X_val.T))
+
+
+def test_names_and_metadata(tmp_path):
+    make_net().to_onnx(tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    (X,), (P,) = model.graph.input, model.graph.output
+    assert [X.name, *(d.dim_param or d.dim_value for d in X.type.tensor_type.shape.dim)] == ["X", "batch", 20]
+    assert [P.name, *(d.dim_param or d.dim_value for d in P.type.tensor_type.shape.dim)] == ["P", "batch", 5]
+    assert model.producer_name == "nnc"
+    assert json.loads({p.key: p.value for p in model.metadata_props}["sizes"]) == [20, 9, 8, 5]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    net = make_net()
+    net.to_onnx(tmp_path / "net.onnx")
+    before = (tmp_path / "net.onnx").read_bytes()
+    net.weights[0] = net.weights[0][:, :3]
+    with pytest.raises(ValueError, match=r"to_onnx: net.weights\[0\]"):
+        net.to_onnx(tmp_path / "net.onnx")
+    assert (tmp_path / "net.onnx").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(FileNotFoundError):
+        make_net().to_onnx(tmp_path / "nowhere" / "net.onnx")
+
+
+def test_without_the_library_the_extra_is_named(tmp_path):
+    code = """
+import sys, nnc
+sys.modules["onnx"] = None
+for attempt in (nnc.MLP([2, 2]).to_onnx, nnc.MLP.from_onnx):
+    try: attempt(sys.argv[1])
+    except ImportError as error: print(error)
+"""
+    path = tmp_path / "net.onnx"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout.count("nnc[onnx]") == 2 and not path.exists()
+
+
+# ---- graphs of other programs ----------------------------------------------------------------------------------------
+
+
+def assert_same_result(path, X, tolerance=2e-6):
+    """from_onnx computes what ONNX Runtime does, X (r, ...) flattened; the net, to look at."""
+    net = nnc.MLP.from_onnx(path)
+    results = run(path, X)
+    P = next(value for value in results.values() if isinstance(value, list) or value.dtype == X.dtype)
+    if isinstance(P, list):  # of dicts, from skl2onnx's ZipMap
+        P = np.array([list(p.values()) for p in P])
+    mine = net.predict_proba(X.reshape(len(X), -1).T)
+    assert P.shape == mine.T.shape and np.abs(P.T - mine).max() < tolerance
+    assert np.array_equal(P.argmax(axis=1), net.predict(X.reshape(len(X), -1).T))
+    return net
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_graphs_of_pytorch(tmp_path, dynamo):
+    torch = pytest.importorskip("torch")
+    if dynamo:
+        pytest.importorskip("onnxscript")
+    nn = torch.nn
+    torch.manual_seed(0)
+
+    class Scaled(nn.Module):
+        def forward(self, x):
+            return (torch.flatten(x, 1) / 255.0 - 0.3) * 2.0
+
+    linear = nn.Linear(6, 3)
+    models = [
+        (nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Dropout(), nn.Linear(4, 6), nn.LeakyReLU(0.2), linear), (5,)),
+        (nn.Sequential(Scaled(), nn.Linear(64, 4, bias=False), nn.Tanh(), nn.Linear(4, 3)), (1, 8, 8)),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Linear(4, 2)), (4, 4)),
+    ]  # fmt: skip
+    activations = [("relu", "leaky_relu"), ("tanh",), ("sigmoid",)]
+    for (model, shape), wanted in zip(models, activations, strict=True):
+        model = nn.Sequential(model, nn.Softmax(dim=1))
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean[:], module.running_var[:] = torch.randn(4), torch.rand(4) + 0.5
+                module.weight.data[:] = torch.randn(4)
+        path = tmp_path / "torch.onnx"
+        X = torch.randn(6, *shape) * 3
+        dynamic = (dict(dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False) if dynamo
+                   else dict(input_names=["x"], dynamic_axes={"x": {0: "batch"}}))  # fmt: skip
+        torch.onnx.export(model.eval(), (X,), path, dynamo=dynamo, verbose=False, **dynamic)
+        assert assert_same_result(path, X.numpy()).activations == wanted
+
+
+KERAS = """
+import sys, numpy as np, keras
+from keras import layers
+models = [
+    [layers.Dense(4, activation="relu"), layers.Dropout(0.2), layers.Dense(3, activation="softmax")],
+    [layers.Normalization(mean=[1.0, 2, 3, 4, 5], variance=[4.0, 1, 4, 9, 4]), layers.Dense(4), layers.LeakyReLU(0.1),
+     layers.Dense(6, activation="sigmoid"), layers.Dense(3), layers.Softmax()],
+]
+for i, parts in enumerate(models):
+    model = keras.Sequential([keras.Input((5,)), *parts])
+    model(np.zeros((2, 5), np.float32))
+    model.export(f"{sys.argv[1]}/{i}.onnx", format="onnx", verbose=False)
+"""
+
+
+def test_graphs_of_keras(tmp_path):
+    if importlib.util.find_spec("keras") is None:  # without the variable below its import fails
+        pytest.skip("could not import 'keras'")
+    pytest.importorskip("torch")
+    subprocess.run([sys.executable, "-c", KERAS, tmp_path], env=os.environ | {"KERAS_BACKEND": "torch"}, check=True,
+                   capture_output=True, timeout=300)  # fmt: skip
+    assert assert_same_result(tmp_path / "0.onnx", examples(5, 7)).activations == ("relu",)
+    net = assert_same_result(tmp_path / "1.onnx", examples(5, 7))
+    assert net.activations == ("leaky_relu", "sigmoid") and net.slope == 0.1
+    assert np.allclose(net.mean[:, 0], [1, 2, 3, 4, 5]) and np.allclose(net.std[:, 0], [2, 1, 2, 3, 2])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_graphs_of_scikit_learn(tmp_path, zipmap, classes):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X = examples(5, 100)
+    for y in (np.arange(100) % classes, np.array(["red", "green", "blue"])[np.arange(100) % classes]):
+        model = make_pipeline(StandardScaler(), MLPClassifier((6, 4), activation="logistic", max_iter=3)).fit(X, y)
+        exported = skl2onnx.to_onnx(model, X[:1], options={id(model): {"zipmap": zipmap}})
+        onnx.save(exported, tmp_path / "sklearn.onnx")
+        net = assert_same_result(tmp_path / "sklearn.onnx", X)
+        assert net.activations == ("sigmoid", "sigmoid") and net.sizes == (5, 6, 4, classes)
+        assert np.abs(model.predict_proba(X) - net.predict_proba(X.T).T).max() < 2e-6
+
+
+# ---- graphs made by hand ---------------------------------------------------------------------------------------------
+
+W1, b1, W2, b2 = (np.random.default_rng(i).standard_normal(shape).astype("f")
+                  for i, shape in enumerate([(4, 5), (4,), (3, 4), (3,)]))  # fmt: skip
+
+
+def graph(path, nodes, opset=16, shape=("r", 5), out=("r", 3), output="P", constants=(), kind=None):
+    """A model of (operator, inputs, output, attributes) and the arrays above."""
+    real = onnx.TensorProto.FLOAT
+    arrays = dict(W1=W1, b1=b1, W2=W2, b2=b2, V1=W1.T.copy(), V2=W2.T.copy()) | dict(constants)
+    made = []
+    for operator, inputs, name, *attributes in nodes:
+        domain = "ai.onnx.ml" if operator == "Scaler" else ""
+        made.append(helper.make_node(operator, inputs, [name], domain=domain, **(attributes[0] if attributes else {})))
+    used = {name for node in made for name in node.input}
+    model = helper.make_model(
+        helper.make_graph(
+            made, "g", [helper.make_tensor_value_info("X", kind or real, shape)],
+            [helper.make_tensor_value_info(output, real, out)],
+            [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items() if name in used],
+        ),
+        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 2)], ir_version=8,
+    )  # fmt: skip
+    onnx.save(model, path)
+    return path
+
+
+GEMM = {"transB": 1}
+FIRST, SECOND = ("Gemm", ["X", "W1", "b1"], "Z1", GEMM), ("Gemm", ["A1", "W2", "b2"], "Z2", GEMM)
+RELU, SOFTMAX = ("Relu", ["Z1"], "A1"), ("Softmax", ["Z2"], "P", {"axis": 1})
+ON_x, REST = ("Gemm", ["x", "W1", "b1"], "Z1", GEMM), [RELU, SECOND, SOFTMAX]
+SHORT = [("Gemm", ["x", "W1"], "Z2", GEMM), SOFTMAX]
+ROW = np.array([[1.0, 2, 3, 4, 5]], "f")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [FIRST, RELU, SECOND, SOFTMAX],
+        [("Gemm", ["X", "V1"], "Z1", {"alpha": 0.5}), RELU, ("Gemm", ["A1", "V2", "b2"], "Z2", {"beta": 2.0}), SOFTMAX],
+        [("MatMul", ["X", "V1"], "M"), ("Add", ["b1", "M"], "Z1"), RELU, SECOND, SOFTMAX],
+        [FIRST, ("Identity", ["Z1"], "A1"), SECOND, SOFTMAX],
+        [FIRST, ("Mul", ["Z1", "b1"], "A1"), SECOND, ("Div", ["Z2", "two"], "S"), ("Softmax", ["S"], "P")],
+        [("Sub", ["X", "row"], "y"), ("Mul", ["y", "two"], "x"), ON_x, *REST],
+        [("Mul", ["two", "X"], "y"), ("Add", ["y", "row"], "x"), ON_x, *REST],
+        [("Scaler", ["X"], "x", {"offset": [1.0, 2, 3, 4, 5], "scale": [2.0, 1, 1, 0.5, 3]}), ON_x, *REST],
+        [FIRST, ("PRelu", ["Z1", "two"], "A1"), SECOND, SOFTMAX],
+        [FIRST, ("LeakyRelu", ["Z1"], "A1"), SECOND, SOFTMAX],
+        [("Reshape", ["X", "shape"], "x"), ON_x, *REST],
+        [FIRST, RELU, SECOND, ("Sub", ["Z2", "two"], "S"), ("Softmax", ["S"], "P", {"axis": -1})],
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_ways_to_write_the_same(tmp_path, nodes):
+    constants = dict(two=np.float32(2), row=ROW, shape=np.array([-1, 5]))
+    assert_same_result(graph(tmp_path / "g.onnx", nodes, constants=constants), examples(5, 9))
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 20])
+def test_opsets(tmp_path, opset):
+    nodes = [FIRST, RELU, SECOND, ("Softmax", ["Z2"], "P")]
+    assert_same_result(graph(tmp_path / "g.onnx", nodes, opset=opset), examples(5, 9))
+
+
+def test_half_precision_weights_become_float32(tmp_path):
+    nodes = [("Cast", [name], name[0] + "f" + name[1], {"to": 1}) for name in ("W1", "b1")]
+    nodes += [("Gemm", ["X", "Wf1", "bf1"], "Z2", GEMM), SOFTMAX]
+    half = dict(W1=W1.astype(np.float16), b1=b1.astype(np.float16))
+    net = assert_same_result(graph(tmp_path / "g.onnx", nodes, constants=half, out=("r", 4)), examples(5, 9))
+    assert np.array_equal(net.weights[0], half["W1"])
+
+
+@pytest.mark.parametrize(
+    "match, nodes, options",
+    [
+        ("Elu .* not supported", [FIRST, ("Elu", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
+        ("Clip", [FIRST, ("Clip", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
+        ("2 operands that are computed", [FIRST, RELU, ("Add", ["A1", "Z1"], "x"), *SHORT], {}),
+        ("ends with tanh", [FIRST, ("Tanh", ["Z1"], "P")], dict(out=("r", 4))),
+        ("does not follow a dense layer", [("Relu", ["X"], "x"), *SHORT], {}),
+        ("does not follow a dense layer", [FIRST, ("Relu", ["Z1"], "A"), ("Tanh", ["A"], "A1"), SECOND, SOFTMAX], {}),
+        ("after an activation", [FIRST, ("Relu", ["Z1"], "A"), ("Mul", ["A", "b1"], "A1"), SECOND, SOFTMAX], {}),
+        ("Softmax .* axis 0", [FIRST, RELU, SECOND, ("Softmax", ["Z2"], "P", {"axis": 0})], {}),
+        ("after a softmax", [FIRST, ("Softmax", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
+        ("another slope", [FIRST, ("LeakyRelu", ["Z1"], "A1"), SECOND, ("LeakyRelu", ["Z2"], "P", {"alpha": 0.5})], {}),
+        ("another slope", [FIRST, ("PRelu", ["Z1", "b1"], "A1"), SECOND, SOFTMAX], {}),
+        ("std must be above 0", [("Mul", ["X", "minus"], "x"), *SHORT], {}),
+        ("must have one number", [("Sub", ["X", "b1"], "x"), *SHORT], {}),
+        ("constant as the second", [("Sub", ["minus", "X"], "x"), *SHORT], {}),
+        ("not in the rows", [("MatMul", ["W1", "X"], "Z2"), SOFTMAX], dict(shape=(5, "r"))),
+        ("not in the rows", [("Gemm", ["X", "W1"], "Z2", {"transA": 1, "transB": 1}), SOFTMAX], dict(shape=(5, "r"))),
+        ("examples in rows", [("MatMul", ["X", "V1"], "Z2"), SOFTMAX], dict(shape=("r", 7, 5))),
+        ("takes 5 inputs, but X has 6", [FIRST, RELU, SECOND, SOFTMAX], dict(shape=("r", 6))),
+        ("W3 is .4, 5., but must be", [FIRST, RELU, ("Gemm", ["A1", "W3"], "x", GEMM), *SHORT], {}),
+        ("Reshape .*does not make", [("Reshape", ["X", "shape"], "x"), *SHORT], dict(shape=("r", 10))),
+        ("no dense layer", [("Identity", ["X"], "P")], {}),
+        ("0 operands that are computed", [("Relu", ["W1"], "P")], {}),
+        ("float32 and float64", [("Cast", ["X"], "y", {"to": 7}), ("Cast", ["y"], "x", {"to": 1}), *SHORT], {}),
+        ("ends with a dense layer", [FIRST, RELU, ("Gemm", ["A1", "W2"], "P", GEMM)], {}),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_is_named(tmp_path, match, nodes, options):
+    constants = dict(minus=np.float32(-1), W3=np.ones((7, 4), "f"), shape=np.array([-1, 5]))
+    path = graph(tmp_path / "g.onnx", nodes, constants=constants, **options)
+    with pytest.raises(ValueError, match=f"from_onnx: .*g.onnx is no graph of dense layers: .*({match})"):
+        nnc.MLP.from_onnx(path)
+
+
+def test_foreign_and_damaged_files(tmp_path):
+    path = tmp_path / "net.onnx"
+    for content in (b"", b"just text\n", b"PK\x03\x04" + b"\0" * 50, b"\x08\x08"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="from_onnx: .*net.onnx is no graph"):
+            nnc.MLP.from_onnx(path)
+    make_net().to_onnx(path)
+    content = path.read_bytes()
+    for length in range(0, len(content), 97):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="from_onnx: "):
+            nnc.MLP.from_onnx(path)
+    with pytest.raises(FileNotFoundError):
+        nnc.MLP.from_onnx(tmp_path / "none.onnx")
+
+
+def test_data_in_another_file_is_not_read(tmp_path):
+    graph(tmp_path / "g.onnx", [FIRST, RELU, SECOND, SOFTMAX])
+    model = onnx.load(tmp_path / "g.onnx")
+    onnx.save(model, tmp_path / "g.onnx", save_as_external_data=True, location="data", size_threshold=0)
+    assert (tmp_path / "data").exists()
+    with pytest.raises(ValueError, match="in another file"):
+        nnc.MLP.from_onnx(tmp_path / "g.onnx")
