@@ -500,6 +500,38 @@ class MLP:
 
         return from_onnx.read(cls, path)
 
+    def to_c(self, path: str | os.PathLike[str]) -> None:
+        """Write the net to `path` as one file of C11 with a function ``predict``, whole or not at all.
+
+        The file needs nothing else, no library either, so it runs on a microcontroller or in another program::
+
+            int predict(const float x[784], float p[10]);
+
+        x is one example, not normalised; p gets its probabilities, and the result is the label. With a float64 net the
+        two are double.
+
+        Raises
+        ------
+        ValueError
+            If a weight is not finite.
+        OSError
+            If the file cannot be written; one that was there before is then as it was.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnc
+        >>> net = nnc.MLP([3, 4, 2], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "net.c")
+        ...     net.to_c(path)
+        ...     "int predict(const float x[3], float p[2]);" in open(path).read()
+        True
+        """
+        from . import to_c
+
+        self._parameters("to_c")
+        to_c.write(self, path)
+
     # ---- to see ------------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
