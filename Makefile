@@ -5,10 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
-# The .inc files are templates, which clang-format misreads here and there.
-C_FILES := $(shell find csrc -name '*.[ch]') $(wildcard tests/c/*.[ch] bench/*.c)
-
-PEER_TESTS := $(shell grep -lE 'importorskip\("?(autograd|dask|jax|onnx|polars|safetensors|sklearn|torch)' tests/test_*.py)
+C_FILES := $(ENGINE) $(wildcard tests/c/*.[ch] tests/c/*.inc bench/*.c)
 
 .PHONY: demo test test-browser test-peers bench notebooks docs asan lint fmt clean
 

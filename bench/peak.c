@@ -71,16 +71,16 @@ WIDE static inline void *tiles(long steps, const int depth) {
     for (long s = 0; s < steps; s++) {
         __asm__ volatile("" : "+m"(A), "+m"(B)); /* or they would not be read again */
         for (int k = 0; k < depth; k++) {
-    UNROLL
+            UNROLL
             for (int i = 0; i < ROWS; i++)
-UNROLL
-                for (int j = 0; j < VECTORS; j++) c[i][j] = A[k][i] * B[k][j] + c[i][j];
+                UNROLL
+            for (int j = 0; j < VECTORS; j++) c[i][j] = A[k][i] * B[k][j] + c[i][j];
         }
     }
-UNROLL
+    UNROLL
     for (int i = 0; i < ROWS; i++)
-UNROLL
-        for (int j = 0; j < VECTORS; j++) sum += c[i][j];
+        UNROLL
+    for (int j = 0; j < VECTORS; j++) sum += c[i][j];
     sink = sum[0];
     return 0;
 }

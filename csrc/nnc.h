@@ -121,17 +121,8 @@ typedef struct nnc_fit_options {
 
 /* ---- the maths, once for each dtype ----------------------------------------------------------------------------- */
 
-#define NNC_REAL float
-#define NNC_FN(name) nnc_##name##_f32
-#include "nnc_typed.inc"
-#undef NNC_FN
-#undef NNC_REAL
-
-#define NNC_REAL double
-#define NNC_FN(name) nnc_##name##_f64
-#include "nnc_typed.inc"
-#undef NNC_FN
-#undef NNC_REAL
+#define NNC_TEMPLATE "nnc_typed.inc"
+#include "each_dtype.inc"
 
 #ifdef __cplusplus
 }

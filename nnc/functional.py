@@ -266,8 +266,49 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
 # The backwards take the output A of the forward: f' of each of these can be written as a function of it.
 
 relu: np.ufunc = _direct.relu
+relu.__doc__ = """relu(Z): max(0, z), eq. 12.3.
+
+Parameters
+----------
+Z : array_like, any shape
+
+Returns
+-------
+ndarray, of the shape of Z
+
+>>> nnc.relu([-1.0, 2.0])
+array([0., 2.])
+"""
+
 sigmoid: np.ufunc = _direct.sigmoid
+sigmoid.__doc__ = """sigmoid(Z): 1 / (1 + e^{-z}), eq. 12.2; no z overflows.
+
+Parameters
+----------
+Z : array_like, any shape
+
+Returns
+-------
+ndarray, of the shape of Z
+
+>>> nnc.sigmoid([0.0, -1000.0])
+array([0.5, 0. ])
+"""
+
 tanh: np.ufunc = _direct.tanh
+tanh.__doc__ = """tanh(Z): the hyperbolic tangent of each element.
+
+Parameters
+----------
+Z : array_like, any shape
+
+Returns
+-------
+ndarray, of the shape of Z
+
+>>> nnc.tanh([0.0, 100.0])
+array([0., 1.])
+"""
 
 
 def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype = None) -> Any:

@@ -75,7 +75,7 @@ def test_bare_ufuncs(name):
     called, ufunc = getattr(nnc, name), getattr(_engine, name)
     assert isinstance(called, np.ufunc) and repr(called) == repr(ufunc) == f"<ufunc '{name}'>"
     assert called == ufunc and ufunc == called and called != np.sin and {called: 1}[ufunc] == {ufunc: 1}[called]
-    assert called.__doc__ == ufunc.__doc__ and called.__name__ == name and "array_like" in called.__doc__
+    assert called.__name__ == name and "array_like" in called.__doc__ and ufunc.__doc__.startswith(name)
     assert (called.nin, called.nout, called.types, called.signature) == (1, 1, ufunc.types, None)
     assert copy.copy(called) is copy.deepcopy(called) is pickle.loads(pickle.dumps(called)) is called
     Z = np.array([-1.0, 2.0])

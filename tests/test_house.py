@@ -18,7 +18,10 @@ BELOW = {
     "kernels": {"simd"},
     "simd": set(),
 }
-PUBLIC = {"nnc.h", "nnc_typed.inc", "elementwise.inc"}
+PUBLIC = {"nnc.h", "nnc_typed.inc", "elementwise.inc", "each_dtype.inc"}
+
+# A template is included by each_dtype.inc.
+INCLUDE = r'^\s*#\s*(?:include|define NNC_TEMPLATE)\s+(?:"([^"]+)"|<([^>]+)>)'
 
 # Put together here, so that this file does not contain them itself.
 OPEN_ENDS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
@@ -41,7 +44,7 @@ def files(*folders, suffixes):
 def wrong_includes(room, name, text):
     """What the file csrc/<room>/<name> includes although it must not, as sentences."""
     found = []
-    for quoted, bracketed in re.findall(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', text, flags=re.M):
+    for quoted, bracketed in re.findall(INCLUDE, text, flags=re.M):
         if bracketed:
             if room != "python" and re.match(r"Python\.h|numpy/|py\w+\.h", bracketed):
                 found.append(f"{room}/{name} sees {bracketed}, but only python/ may")
@@ -78,6 +81,7 @@ def test_the_public_header_stands_alone():
         ("kernels", '#include "../isa/cpu.h"'),
         ("simd", '#include "kernels/table.h"'),
         ("ops", '#include "../python/module.h"'),
+        ("ops", '#define NNC_TEMPLATE "python/loops.inc"'),
         ("python", '#include "../kernels/table.h"'),
     ],
 )

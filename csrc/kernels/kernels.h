@@ -1,7 +1,7 @@
 /* kernels.h - the table of kernels: an instruction set is one `nnc_isa`, filled by one file of ../isa. */
 #ifndef NNC_KERNELS_H
 #define NNC_KERNELS_H
-#include "../nnc.h"
+#include "../typed.h"
 
 /* Memory that will be read soon after a product: the tiles ask for it line by line while they compute, and so hide the
  * way from main memory. `count` pieces of `bytes` bytes, of which as many are asked for as B has rows; count 0 for
@@ -16,17 +16,8 @@ enum {
     NNC_PANEL_ROWS = 1024
 };
 
-#define REAL float
-#define FN(name) name##_f32
-#include "kernels_typed.inc"
-#undef FN
-#undef REAL
-
-#define REAL double
-#define FN(name) name##_f64
-#include "kernels_typed.inc"
-#undef FN
-#undef REAL
+#define NNC_TEMPLATE "kernels/kernels_typed.inc"
+#include "../each_dtype.inc"
 
 typedef struct nnc_isa {
     const char *name;

@@ -1,6 +1,6 @@
 /* cross_entropy.c - the loss of probabilities (eq. 5.1), L_i = - sum_k y_ki ln P_ki, when the softmax stands by itself.
  * */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "ops.h"
 
 enum {
@@ -9,8 +9,8 @@ enum {
     WORK_TO_WAKE = 1 << 20
 };
 
-#define OP_FILE "cross_entropy.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/cross_entropy.c"
+#include "../each_dtype.inc"
 #else
 
 nnc_status PUBLIC(cross_entropy_forward)(REAL *L, const REAL *P, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,

@@ -1,5 +1,5 @@
 /* elementwise.c - the elementwise operations (eqs. 12.2 - 12.4, 6.3), forward and backward: any strides, any size. */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "ops.h"
 
 /* Relu's worth of elements from which a second thread pays, and from which one does that must be woken */
@@ -9,8 +9,8 @@ enum {
     BLOCK = 512
 };
 
-#define OP_FILE "elementwise.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/elementwise.c"
+#include "../each_dtype.inc"
 #else
 
 typedef struct FN(map) {
@@ -64,33 +64,20 @@ static nnc_status FN(run_map)(FN(map) m, int work) {
     return NNC_OK;
 }
 
-/* clang-format off */
-#define ARRAY REAL *out, const REAL *x
-#define ARRAYS ARRAY, const REAL *y
-#define SIZES_1 ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s
-#define SIZES_2 SIZES_1, ptrdiff_t y_s
-#define RUN(op, work, ...) { return FN(run_map)((FN(map)){KERNELS->op, out, x, __VA_ARGS__}, work); }
-#define NNC_UNARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, SIZES_1) \
-    RUN(op, work, NULL, NULL, 0, count, out_s, x_s, 0, 0)
-#define NNC_UNARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAY, REAL s, SIZES_1) \
-    RUN(op, work, NULL, NULL, s, count, out_s, x_s, 0, 0)
-#define NNC_BINARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, SIZES_2) \
-    RUN(op, work, y, NULL, 0, count, out_s, x_s, y_s, 0)
-#define NNC_BINARY_SCALAR(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, REAL s, SIZES_2) \
-    RUN(op, work, y, NULL, s, count, out_s, x_s, y_s, 0)
-#define NNC_TERNARY(op, name, work, doc) nnc_status PUBLIC(op)(ARRAYS, const REAL *z, SIZES_2, ptrdiff_t z_s) \
-    RUN(op, work, y, z, 0, count, out_s, x_s, y_s, z_s)
+#define IN const REAL *
+#define PARAMS_unary REAL *out, IN x, ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s
+#define PARAMS_unary_scalar REAL *out, IN x, REAL s, ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s
+#define SIZES_Y ptrdiff_t count, ptrdiff_t out_s, ptrdiff_t x_s, ptrdiff_t y_s
+#define PARAMS_binary REAL *out, IN x, IN y, SIZES_Y
+#define PARAMS_binary_scalar REAL *out, IN x, IN y, REAL s, SIZES_Y
+#define PARAMS_ternary REAL *out, IN x, IN y, IN z, SIZES_Y, ptrdiff_t z_s
+#define OPERANDS_unary out, x, NULL, NULL, 0, count, out_s, x_s, 0, 0
+#define OPERANDS_unary_scalar out, x, NULL, NULL, s, count, out_s, x_s, 0, 0
+#define OPERANDS_binary out, x, y, NULL, 0, count, out_s, x_s, y_s, 0
+#define OPERANDS_binary_scalar out, x, y, NULL, s, count, out_s, x_s, y_s, 0
+#define OPERANDS_ternary out, x, y, z, 0, count, out_s, x_s, y_s, z_s
+#define NNC_ELEMENTWISE(kind, op, name, work, doc) \
+    nnc_status PUBLIC(op)(PARAMS_##kind) { return FN(run_map)((FN(map)){KERNELS->op, OPERANDS_##kind}, work); }
 #include "../elementwise.inc"
-#undef SIZES_1
-#undef SIZES_2
-#undef RUN
-#undef ARRAY
-#undef ARRAYS
-#undef NNC_UNARY
-#undef NNC_UNARY_SCALAR
-#undef NNC_BINARY
-#undef NNC_BINARY_SCALAR
-#undef NNC_TERNARY
-/* clang-format on */
 
 #endif

@@ -3,7 +3,7 @@
  * A batch goes through in chunks of at most CHUNK examples, so that its panels stay in the cache whatever its size, and
  * so that a wish to stop is heard soon. While the products of one chunk run, the examples of the next come from main
  * memory into the cache; they are read at the end of the step, into a buffer that nobody uses any more. */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "mlp.h"
 #include "subnormals.h"
 
@@ -36,8 +36,8 @@ static void shuffle(uint32_t *order, ptrdiff_t count, uint64_t *state) {
     }
 }
 
-#define OP_FILE "fit.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/fit.c"
+#include "../each_dtype.inc"
 #else
 
 /* Examples are shared in whole lines, so that no two threads write to one line of a panel. */

@@ -4,7 +4,7 @@
  * that lies column by column is computed as its transpose, C^T = B^T A^T. A B that does not have its rows side by side,
  * or has them so far apart that they would push each other out of the cache, or beginning in the middle of a register,
  * is packed into panels one tile wide. */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "ops.h"
 
 enum {
@@ -21,8 +21,8 @@ enum {
     CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
 };
 
-#define OP_FILE "matmul.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/matmul.c"
+#include "../each_dtype.inc"
 #else
 
 typedef struct FN(product) {

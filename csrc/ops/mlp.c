@@ -11,11 +11,11 @@
  * where one needs all units of a layer: after a hidden layer on the way up, before one on the way down. Between them,
  * at the top, they own examples, where there are enough. Every number is computed by one thread in one order, so the
  * weights do not depend on how many there are. */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "mlp.h"
 
-#define OP_FILE "mlp.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/mlp.c"
+#include "../each_dtype.inc"
 #else
 
 nnc_status FN(nnc_pass_check)(const PUBLIC(mlp) *net, const nnc_examples *X) {

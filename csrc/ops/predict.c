@@ -1,5 +1,5 @@
 /* predict.c - the probabilities of many examples: forward in chunks, each thread with chunks and panels of its own. */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "mlp.h"
 
 #include <stdatomic.h>
@@ -12,8 +12,8 @@ enum {
     FLOP_TO_WAKE = 1 << 24
 };
 
-#define OP_FILE "predict.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/predict.c"
+#include "../each_dtype.inc"
 #else
 
 typedef struct FN(prediction) {

@@ -4,7 +4,7 @@
  * differ in what they make of them. Examples are taken a block at a time, as many as leave their scores in the cache
  * for the second pass; a block that does not lie in columns (or as rows) is copied into columns first. Exponentials
  * that are divided by their sums on the way to memory wait in a block of their own. */
-#ifndef OP_FILE
+#ifndef NNC_TEMPLATE
 #include "ops.h"
 
 enum {
@@ -24,8 +24,8 @@ typedef enum finish {
     NOTHING /* but the losses, which PROBABILITY can have besides */
 } finish;
 
-#define OP_FILE "softmax.c"
-#include "each_dtype.inc"
+#define NNC_TEMPLATE "ops/softmax.c"
+#include "../each_dtype.inc"
 #else
 
 /* A matrix with its strides */

@@ -21,6 +21,7 @@ typedef struct direct_object {
     PyObject *rules;        /* a dict */
     PyObject *otherwise;    /* a function */
     PyUFuncObject *keeping; /* the one for Nodes, or NULL */
+    PyObject *doc;          /* or NULL: the ufunc's */
 } direct_object;
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
@@ -135,6 +136,7 @@ static int traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(direct->rules);
     Py_VISIT(direct->otherwise);
     Py_VISIT(direct->keeping);
+    Py_VISIT(direct->doc);
     return 0;
 }
 
@@ -145,6 +147,7 @@ static void dealloc(PyObject *self) {
     Py_DECREF(direct->rules);
     Py_DECREF(direct->otherwise);
     Py_XDECREF(direct->keeping);
+    Py_XDECREF(direct->doc);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -158,8 +161,15 @@ static PyObject *get_attribute(PyObject *self, PyObject *name) {
 }
 
 static PyObject *get_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(none)) { return Py_NewRef(&PyUFunc_Type); }
+
 static PyObject *get_doc(PyObject *self, void *Py_UNUSED(none)) {
-    return PyObject_GetAttrString(ufunc_of(self), "__doc__");
+    PyObject *doc = ((direct_object *)self)->doc;
+    return doc ? Py_NewRef(doc) : PyObject_GetAttrString(ufunc_of(self), "__doc__");
+}
+
+static int set_doc(PyObject *self, PyObject *doc, void *Py_UNUSED(none)) {
+    Py_XSETREF(((direct_object *)self)->doc, Py_XNewRef(doc));
+    return 0;
 }
 
 /* Pickled and copied by its name, as functions are. */
@@ -179,7 +189,7 @@ static PyObject *compare(PyObject *self, PyObject *other, int op) {
 
 static PyGetSetDef attributes[] = {
     {"__class__", get_class, NULL, NULL, NULL}, /* isinstance(nnc.relu, np.ufunc) */
-    {"__doc__", get_doc, NULL, NULL, NULL},
+    {"__doc__", get_doc, set_doc, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -8,21 +8,8 @@ enum {
     AT_ONCE = 64 /* epochs of a call, at most */
 };
 
-#define REAL float
-#define FIELD f32
-#define FN(name) name##_f32
-#include "training.inc"
-#undef REAL
-#undef FIELD
-#undef FN
-
-#define REAL double
-#define FIELD f64
-#define FN(name) name##_f64
-#include "training.inc"
-#undef REAL
-#undef FIELD
-#undef FN
+#define NNC_TEMPLATE "python/training.inc"
+#include "../each_dtype.inc"
 
 typedef struct Fit {
     PyObject_HEAD

@@ -18,7 +18,7 @@
 #include <numpy/dtype_api.h>
 #include <numpy/ufuncobject.h>
 
-#include "../nnc.h"
+#include "../typed.h"
 
 /* How a row of the table of ufuncs begins; each ufunc's `data` points to its row. */
 typedef struct ufunc_head {

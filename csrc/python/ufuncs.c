@@ -8,17 +8,8 @@ static inline nnc_status note_label(nnc_status *noted, nnc_status status) {
     return NNC_OK;
 }
 
-#define REAL float
-#define FN(name) name##_f32
-#include "loops.inc"
-#undef REAL
-#undef FN
-
-#define REAL double
-#define FN(name) name##_f64
-#include "loops.inc"
-#undef REAL
-#undef FN
+#define NNC_TEMPLATE "python/loops.inc"
+#include "../each_dtype.inc"
 
 typedef struct ufunc_row {
     ufunc_head head;
@@ -31,9 +22,9 @@ typedef struct ufunc_row {
 /* The signature and the roles (see ufunc_head) of each kind. Its loop, and the type of the function that the loop
  * calls, have the same name in loops.inc. */
 #define SIGNATURE_unary NULL, "rR"
-#define SIGNATURE_unary_setting NULL, "rsR"
+#define SIGNATURE_unary_scalar NULL, "rsR"
 #define SIGNATURE_binary NULL, "rrR"
-#define SIGNATURE_binary_setting NULL, "rrsR"
+#define SIGNATURE_binary_scalar NULL, "rrsR"
 #define SIGNATURE_ternary NULL, "rrrR"
 #define SIGNATURE_product "(n?,k),(k,p?)->(n?,p?)", "rrR"
 #define SIGNATURE_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrR"
