@@ -17,19 +17,24 @@ __all__ = [
     "Node",
     "check_gradient",
     "cpu_info",
+    "custom",
     "data",
     "derive",
     "get_num_threads",
     "grad",
     "gradcheck",
+    "hessian",
+    "hvp",
     "init",
     "jacobian",
+    "jvp",
     "normalize",
     "numerical_gradient",
     "plot",
     "reference",
     "set_num_threads",
     "value_and_grad",
+    "vjp",
 ]
 
 # The larger modules are imported when somebody first asks for one of their names: `import nnc` takes a moment only.
@@ -37,20 +42,27 @@ _WHERE = {
     "MLP": "mlp.model",
     "Node": "autodiff.node",
     "check_gradient": "checking.check_gradient",
+    "custom": "autodiff.custom",
     "data": "data",
     "derive": "display.derive",
-    "grad": "autodiff.derivatives",
+    "grad": "autodiff.transforms",
     "gradcheck": "checking.gradcheck",
+    "hessian": "autodiff.transforms",
+    "hvp": "autodiff.transforms",
     "jacobian": "autodiff.derivatives",
+    "jvp": "autodiff.transforms",
     "numerical_gradient": "checking.gradcheck",
     "plot": "plot",
-    "value_and_grad": "autodiff.derivatives",
+    "value_and_grad": "autodiff.transforms",
+    "vjp": "autodiff.transforms",
 }
 
 if TYPE_CHECKING:
     from . import data, plot
-    from .autodiff.derivatives import grad, jacobian, value_and_grad
+    from .autodiff.custom import custom
+    from .autodiff.derivatives import jacobian
     from .autodiff.node import Node
+    from .autodiff.transforms import grad, hessian, hvp, jvp, value_and_grad, vjp
     from .checking.check_gradient import check_gradient
     from .checking.gradcheck import gradcheck, numerical_gradient
     from .display.derive import derive

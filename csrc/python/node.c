@@ -110,6 +110,7 @@ static PyMemberDef members[] = {
     {"params", T_OBJECT, offsetof(node_object, params), READONLY, NULL},
     {"_args", T_OBJECT, offsetof(node_object, args), READONLY, NULL},
     {"_rule", T_OBJECT, offsetof(node_object, rule), 0, NULL},
+    {"_serial", T_LONGLONG, offsetof(node_object, serial), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -1,4 +1,4 @@
-"""Derivatives beyond `Node.backward`: of functions of arrays, and Jacobian matrices (pages 15 and 16 of the notes).
+"""Jacobian matrices (pages 15 and 16 of the notes).
 
 A Jacobian sums nothing, not even over the examples. All its rows flow backward together: the seed of
 `node.pullback` is the identity, with one entry in front for each number of y, and every vector-Jacobian product of
@@ -12,83 +12,23 @@ import numpy as np
 from .node import Node, ancestors, pullback
 
 
-def value_and_grad(f, argnums=0):
-    """The function that returns f's value and its gradient.
-
-    Parameters
-    ----------
-    f : callable
-        Of arrays, numbers, or lists, tuples and dicts of them; it returns a scalar.
-    argnums : int or tuple of int
-        Which arguments to take the gradient by.
-
-    Returns
-    -------
-    callable
-        With f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and a list where the
-        argument is a list.
-
-    Examples
-    --------
-    >>> f = lambda W, x: np.sum((W @ x) ** 2)
-    >>> nnc.value_and_grad(f)(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
-    (np.float64(121.0), array([[66., 88.]]))
-    """
-
-    def value_and_gradient(*args, **kwargs):
-        args = list(args)
-        wanted = argnums if isinstance(argnums, tuple) else (argnums,)
-        for i in wanted:
-            args[i] = _over(Node, args[i])
-        y = f(*args, **kwargs)
-        y = y if isinstance(y, Node) else Node(y)  # a constant
-        y.backward()
-        gradients = tuple([_over(_gradient, args[i]) for i in wanted])
-        return y.value, gradients if isinstance(argnums, tuple) else gradients[0]
-
-    return value_and_gradient
-
-
-def grad(f, argnums=0):
-    """The function that returns the gradient of f, with the arguments of `value_and_grad`.
-
-    Examples
-    --------
-    >>> nnc.grad(np.tanh)(1.0)
-    np.float64(0.41997434161402614)
-    """
-    function = value_and_grad(f, argnums)
-    return lambda *args, **kwargs: function(*args, **kwargs)[1]
-
-
-def _gradient(leaf):
-    return np.zeros_like(leaf.value) if leaf.grad is None else leaf.grad
-
-
-def _over(f, tree):
-    """f of every array in lists, tuples and dicts of arrays."""
-    if isinstance(tree, dict):
-        return {key: _over(f, branch) for key, branch in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(_over(f, branch) for branch in tree)
-    return f(tree)
-
-
-def jacobian(y, x, per_example=False):
-    """The derivative of every number of y by every number of x.
+def jacobian(y, x=None, per_example=False, argnums=0):
+    """The derivative of every number of y by every number of x; or the function that is it, if y is a function.
 
     Parameters
     ----------
     y, x : Node
-        y was computed from x.
+        y was computed from x. Or y is a function of arrays, and x is not given.
     per_example : bool
         Pair the examples, which are y's last axis: the rows of the result are examples, as in the notes. Where x has
         the examples on its last axis, too (Z, A, X), row i is only about the i-th of them: that of the others is 0.
         Whether it has is found along the graph, from y to x, and not by its size; a W (n, r) does not.
+    argnums : int or tuple of int
+        Of a function: by which arguments. May be given in the place of x, as in ``nnc.jacobian(f, 1)``.
 
     Returns
     -------
-    ndarray
+    ndarray, or a function of the same arguments that returns it (a tuple, if argnums is one)
         (\\*y.shape, \\*x.shape). With per_example, for L (r,): (r, n) by Z (n, r), (r, n, m) by W (n, m), (r, n, 1) by
         b (n, 1); if y has axes in front of the examples they stand after r.
 
@@ -105,13 +45,24 @@ def jacobian(y, x, per_example=False):
     ((5, 2, 3), (5, 3, 5))
     >>> [nnc.jacobian(L, x, per_example=True).shape for x in (W, X, b)]  # page 16
     [(5, 2, 3), (5, 3), (5, 2, 1)]
+    >>> nnc.jacobian(lambda W: W @ np.ones(3))(np.ones((2, 3))).shape
+    (2, 2, 3)
     """
+    if callable(y) and not isinstance(y, Node):
+        from .transforms import jacobian_of_function
+
+        return jacobian_of_function(y, argnums if x is None else x, per_example)
     for name, node in (("y", y), ("x", x)):
         if not isinstance(node, Node):
             raise TypeError(f"jacobian: {name} is a {type(node).__name__}, but must be a Node; nnc.Node wraps an array")
-    path = ancestors(y)
-    if x not in set(path):
+    if x not in set(ancestors(y)):
         raise ValueError("jacobian: y was not computed from x, as far as the graph knows")
+    return pull(y, x, per_example)
+
+
+def pull(y, x, per_example):
+    """The Jacobian of y by x, which it was computed from."""
+    path = ancestors(y)
     if not per_example:
         return _pull(y, x, np.eye(y.size, dtype=y.dtype).reshape(y.shape * 2), y.ndim)
     if not y.ndim:
@@ -121,7 +72,7 @@ def jacobian(y, x, per_example=False):
     if _paired(path, x):  # all examples at once: what one adds to the others' columns is 0
         seeds = np.eye(math.prod(front), dtype=y.dtype).reshape(front * 2 + (1,))
         return np.moveaxis(_pull(y, x, np.broadcast_to(seeds, front + y.shape), len(front)), -1, 0)
-    return np.moveaxis(jacobian(y, x), len(front), 0)
+    return np.moveaxis(pull(y, x, False), len(front), 0)
 
 
 def _pull(y, x, seeds, lead):

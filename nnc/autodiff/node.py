@@ -178,6 +178,9 @@ class Node(_engine.Node):
 
     def __reduce__(self):
         state = self.value, self.grad, self.name
+        known = RULES.get(self.op)
+        if self.inputs and (known is None or known.vjps is not self._rule.vjps):  # of nnc.custom
+            return _restore, (type(self), self._rule, self.inputs, self.params, *state)
         return _restore, (type(self), self.op, self.inputs, self.params, *state)
 
     # ---- NumPy's protocols ----------------------------------------------------------------------------------------
@@ -271,8 +274,8 @@ class Node(_engine.Node):
 
 
 def _restore(cls, op, inputs, params, value, grad, name):
-    """A copy, or what comes out of a pickle; the operation is known by its name."""
-    node = _apply(RULES[op], inputs, params) if inputs else cls.__new__(cls)
+    """A copy, or what comes out of a pickle; an operation of the table is known by its name."""
+    node = _apply(op if isinstance(op, Rule) else RULES[op], inputs, params) if inputs else cls.__new__(cls)
     node.value, node.grad, node.name = value, grad, name
     if not inputs:
         node._rule = _LEAF
@@ -314,6 +317,8 @@ def pullback(y, seed, wrt=None, create_graph=False):
     if wrt is not None:
         between = _between(nodes, (wrt,) if isinstance(wrt, Node) else wrt)
         nodes = tuple(node for node in nodes if node in between)
+    if not nodes:
+        return {}
     return flow_of_nodes(nodes, {y: seed}) if create_graph else _flow(nodes, seed)
 
 

@@ -1,0 +1,344 @@
+"""Functions of functions: gradients, Jacobians, Hessians and products with them, of functions of arrays.
+
+They compose, as in ``nnc.grad(nnc.grad(f))``: where f's result depends on Nodes that are not f's own arguments, those
+of an outer `grad` for instance, the backward pass builds a graph and the results are Nodes, and else plain arrays.
+
+Arguments, and the results of `jvp`, `vjp` and `jacobian`, may be dicts, lists and tuples of arrays.
+"""
+
+import numpy as np
+
+from .. import _engine
+from .derivatives import pull
+from .node import Node, ancestors, pullback
+from .operations import EachOperand, Rule
+from .trees import leaves, leaves_like, over
+
+ONE = np.float64(1)
+
+
+def value_and_grad(f, argnums=0):
+    """The function that returns f's value and its gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Of arrays, numbers, or lists, tuples and dicts of them; it returns a scalar.
+    argnums : int or tuple of int
+        Which arguments to take the gradient by.
+
+    Returns
+    -------
+    callable
+        With f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and has the structure
+        of the argument where that is a dict, a list or a tuple. By what f does not use it is 0.
+
+    Raises
+    ------
+    ValueError
+        If f does not return a scalar.
+
+    Examples
+    --------
+    >>> f = lambda W, x: np.sum((W @ x) ** 2)
+    >>> nnc.value_and_grad(f)(np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
+    (np.float64(121.0), array([[66., 88.]]))
+    >>> nnc.grad(lambda p: np.sum(p["w"] * 3.0) + p["b"][0])({"w": np.ones(2), "b": [1.0]})
+    {'w': array([3., 3.]), 'b': [np.float64(1.0)]}
+    """
+
+    def value_and_gradient(*args, **kwargs):
+        y, variables = _call("grad", f, args, kwargs, argnums)
+        if not isinstance(y, Node):  # a constant
+            y = Node(y)
+        if y.ndim:
+            raise ValueError(f"grad: f returns {y.shape}, but must return a scalar, such as J.mean()")
+        if _is_outer(y, variables):
+            found = pullback(y, y.dtype.type(1), leaves(variables), create_graph=True)
+            return y, _of_argnums(over(lambda x: _node_of(found, x), variables), argnums)
+        y.backward()
+        return y.value, _of_argnums(over(lambda x: _zeros(x) if x.grad is None else x.grad, variables), argnums)
+
+    return value_and_gradient
+
+
+def grad(f, argnums=0):
+    """The function that returns the gradient of f, with the arguments of `value_and_grad`.
+
+    Examples
+    --------
+    >>> nnc.grad(np.tanh)(1.0)
+    np.float64(0.41997434161402614)
+    >>> nnc.grad(nnc.grad(lambda x: x**3))(2.0)
+    np.float64(12.0)
+    """
+    function = value_and_grad(f, argnums)
+    return lambda *args, **kwargs: function(*args, **kwargs)[1]
+
+
+def jacobian_of_function(f, argnums=0, per_example=False):
+    """`jacobian` of a function of arrays: the function that returns it."""
+
+    def jacobian(*args, **kwargs):
+        y, variables = _call("jacobian", f, args, kwargs, argnums)
+        return over(lambda y: _of_argnums(_rows(y, variables, per_example), argnums), y)
+
+    return jacobian
+
+
+def hessian(f, argnums=0):
+    """The function that returns the matrix of second derivatives of f.
+
+    Parameters
+    ----------
+    f : callable
+        As in `value_and_grad`.
+    argnums : int or tuple of int
+
+    Returns
+    -------
+    callable
+        With f's arguments; the result has the shape ``x.shape + x.shape``. If argnums is a tuple, or the argument a
+        structure, it is a structure of structures: ``H["W"]["b"]`` is of the shape of W, followed by that of b.
+
+    Raises
+    ------
+    TypeError
+        If an operation of f is not differentiable twice.
+
+    Examples
+    --------
+    >>> nnc.hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
+    array([[10.,  6.],
+           [ 6.,  0.]])
+    """
+    return jacobian_of_function(grad(f, argnums), argnums)
+
+
+def hvp(f, argnums=0):
+    """The function that returns the product of the Hessian of f with a vector, without the Hessian.
+
+    It costs a gradient and the gradient of that: a small number of evaluations of f, whatever the number of parameters.
+
+    Parameters
+    ----------
+    f : callable
+        As in `value_and_grad`.
+    argnums : int or tuple of int
+
+    Returns
+    -------
+    callable
+        With f's arguments and, behind them, the vector v, of the shape or structure of the argument (a tuple if argnums
+        is one); returns H v, which is like v.
+
+    Examples
+    --------
+    >>> x, v = np.array([3.0, 5.0]), np.array([1.0, 0.0])
+    >>> nnc.hvp(lambda x: x[0] ** 2 * x[1])(x, v)
+    array([10.,  6.])
+    """
+
+    def product(*args, **kwargs):
+        *args, v = args
+        y, variables = _call("hvp", f, args, kwargs, argnums)
+        y = y if isinstance(y, Node) else Node(y)
+        if y.ndim:
+            raise ValueError(f"hvp: f returns {y.shape}, but must return a scalar, such as J.mean()")
+        xs = leaves(variables)
+        vs = _vectors("hvp: v", v if isinstance(argnums, tuple) else (v,), variables, xs)
+        is_outer = _is_outer(y, variables) or any(isinstance(u, Node) for u in vs)
+        first = pullback(y, y.dtype.type(1), xs, create_graph=True)
+        found = _pull_together([first.get(x) for x in xs], vs, xs, is_outer)
+        return _of_argnums(over(found, variables), argnums)
+
+    return product
+
+
+def jvp(f, primals, tangents):
+    """f's value, and its derivative along a direction: the product of the Jacobian with a vector.
+
+    Parameters
+    ----------
+    f : callable
+        It returns an array, or a structure of arrays.
+    primals : tuple
+        f's arguments.
+    tangents : tuple
+        For each of them a direction, of the same shape or structure.
+
+    Returns
+    -------
+    (value, tangent)
+        Of one structure.
+
+    Notes
+    -----
+    The gradient is linear in the seed u that it starts from, and its derivative by u is what is wanted; so this costs
+    a backward pass and one through that.
+
+    Examples
+    --------
+    >>> nnc.jvp(np.sin, (0.0,), (2.0,))
+    (np.float64(0.0), np.float64(2.0))
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise TypeError("jvp: primals and tangents are tuples, one entry for each argument of f: "
+                        "nnc.jvp(f, (x,), (v,))")  # fmt: skip
+    y, variables = _call("jvp", f, primals, {}, tuple(range(len(primals))))
+    xs = leaves(variables)
+    vs = _vectors("jvp: tangents", tuple(tangents), variables, xs)
+    ys = [out for out in leaves(y) if isinstance(out, Node)]
+    us = [Node(np.zeros(out.shape, out.dtype)) for out in ys]
+    is_outer = any(_is_outer(out, variables) for out in ys) or any(isinstance(v, Node) for v in vs)
+    first = pullback(_together(ys, us), ONE, xs, create_graph=True) if ys else {}
+    found = _pull_together([first.get(x) for x in xs], vs, us, is_outer)
+    tangent = dict(zip(map(id, ys), us, strict=True))
+    return (
+        over(lambda out: _out(out, is_outer), y),
+        over(lambda out: found(tangent[id(out)]) if isinstance(out, Node) else _zeros(out), y),
+    )
+
+
+def vjp(f, *primals):
+    """f's value, and the function that multiplies a vector by the Jacobian: the backward pass.
+
+    Parameters
+    ----------
+    f : callable
+        It returns an array, or a structure of arrays.
+    *primals : array_like, or structures of arrays
+        f's arguments.
+
+    Returns
+    -------
+    (value, function)
+        The function takes g, of the shape or structure of the value, and returns a tuple: for each argument the
+        gradient of ``sum(g * value)``.
+
+    Examples
+    --------
+    >>> value, back = nnc.vjp(lambda W, x: W @ x, np.array([[1.0, 2.0]]), np.array([3.0, 4.0]))
+    >>> value, back(np.array([1.0]))
+    (array([11.]), (array([[3., 4.]]), array([1., 2.])))
+    """
+    y, variables = _call("vjp", f, primals, {}, tuple(range(len(primals))))
+    outs, xs = leaves(y), leaves(variables)
+    is_outer = any(_is_outer(out, variables) for out in outs if isinstance(out, Node))
+
+    def function(g):
+        gs = _vectors("vjp: g", g, y, outs)
+        nodes = [out if isinstance(out, Node) else None for out in outs]
+        return over(_pull_together(nodes, gs, xs, is_outer or any(isinstance(u, Node) for u in gs)), variables)
+
+    return over(lambda out: _out(out, is_outer), y), function
+
+
+# ---- the calls -------------------------------------------------------------------------------------------------------
+
+
+def _call(caller, f, args, kwargs, argnums):
+    """f's result, and a tuple of the arguments with these numbers, as Nodes."""
+    args = list(args)
+    wanted = argnums if isinstance(argnums, tuple) else (argnums,)
+    for i in wanted:
+        if not -len(args) <= i < len(args):
+            raise TypeError(f"{caller}: argnums is {argnums}, but f is called with {len(args)} positional arguments")
+        args[i] = over(_variable, args[i])
+    return f(*args, **kwargs), tuple([args[i] for i in wanted])
+
+
+def _variable(x):
+    """A Node of its own, also of a Node: what else depends on that one is not to be mistaken for f."""
+    return +x if isinstance(x, Node) else Node(x)
+
+
+def _is_outer(y, variables):
+    """Whether y depends on Nodes that were there before the call of f. The oldest of them would be the last."""
+    first = next(iter(leaves(variables)), None)
+    return first is not None and ancestors(y)[-1]._serial < first._serial
+
+
+def _of_argnums(results, argnums):
+    return results if isinstance(argnums, tuple) else results[0]
+
+
+def _vectors(what, tree, other, xs):
+    """The arrays of a structure like `other`, in which xs are the arrays: each with the shape and dtype of its x."""
+    try:
+        vectors = leaves_like(tree, other)
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}") from None
+    vectors = [v if isinstance(v, Node) else np.asarray(v) for v in vectors]
+    for v, x in zip(vectors, xs, strict=True):
+        if v.dtype.kind not in "biuf":
+            raise TypeError(f"{what} is {v.dtype}, but must be real numbers")
+        if v.shape != np.shape(x):
+            raise ValueError(f"{what} is {v.shape}, but must be of the shape {np.shape(x)}")
+    return vectors
+
+
+# ---- several at once -------------------------------------------------------------------------------------------------
+
+
+def _seed_of(i):
+    return lambda g, C, *ys, seeds: seeds[i]
+
+
+_SEEDS = Rule("seeds", lambda *ys, seeds: np.float64(0), None, r"\sum {0}", EachOperand(_seed_of),
+              EachOperand(_seed_of), (r"{g}",), ("seeds",), None, ())  # fmt: skip
+
+
+def _together(ys, seeds):
+    """A Node to start from, so that each of ys gets its seed. Its value is nobody's concern."""
+    return _engine.apply(_SEEDS, tuple(ys), {"seeds": seeds})
+
+
+def _pull_together(ys, seeds, xs, create_graph):
+    """The function of x, one of xs, that is its gradient of sum(seed * y) over all ys; a y may be no Node."""
+    pairs = [(y, _like(v, y)) for y, v in zip(ys, seeds, strict=True) if isinstance(y, Node)]
+    found = pullback(_together(*zip(*pairs, strict=True)), ONE, xs, create_graph) if pairs else {}
+    if create_graph:
+        return lambda x: _node_of(found, x)
+    return lambda x: found[x] if x in found else _zeros(x)
+
+
+def _like(v, y):
+    """v in the dtype of y, a view, so that no gradient is the very array of the caller."""
+    return v.astype(y.dtype) if isinstance(v, Node) else v.astype(y.dtype, copy=False)[...]
+
+
+def _node_of(found, x):
+    """x's gradient as a Node."""
+    g = found.get(x)
+    return g if isinstance(g, Node) else Node(_zeros(x) if g is None else g)
+
+
+def _zeros(x):
+    return np.zeros(np.shape(x), getattr(x, "dtype", np.float64))[()]
+
+
+def _out(y, is_outer):
+    return y if is_outer or not isinstance(y, Node) else y.value
+
+
+def _rows(y, variables, per_example):
+    """The Jacobian of y by each of the variables, in their structure."""
+    if not isinstance(y, Node):
+        y = Node(y)
+    xs, depends = leaves(variables), set(ancestors(y))
+    if _is_outer(y, variables):
+        if per_example:
+            raise TypeError("jacobian: with per_example it cannot be differentiated again")
+        seeds = np.eye(y.size, dtype=y.dtype).reshape((y.size, *y.shape))
+        found = pullback(y, seeds, xs, create_graph=True)
+        return over(lambda x: Node(_no_rows(y, x)) if x not in found else _row_shape(found[x], y, x), variables)
+    return over(lambda x: pull(y, x, per_example) if x in depends else _no_rows(y, x), variables)
+
+
+def _row_shape(rows, y, x):
+    return (rows if isinstance(rows, Node) else Node(rows)).reshape(y.shape + x.shape)
+
+
+def _no_rows(y, x):
+    return np.zeros(y.shape + x.shape, x.dtype)[()]

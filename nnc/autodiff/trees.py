@@ -1,0 +1,37 @@
+"""Structures of arrays, as people keep their parameters: dicts, lists and tuples, nested in any way.
+
+>>> over(lambda x: 2 * x, {"W": [1.0, 2.0], "b": (3.0,)})
+{'W': [2.0, 4.0], 'b': (6.0,)}
+>>> leaves({"W": [1.0, 2.0], "b": (3.0,)})
+[1.0, 2.0, 3.0]
+"""
+
+
+def over(f, tree):
+    """The same structure, with f of every array in the place of the array."""
+    if isinstance(tree, dict):
+        return {key: over(f, branch) for key, branch in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_make"):  # a namedtuple
+        return tree._make([over(f, branch) for branch in tree])
+    if isinstance(tree, (list, tuple)):
+        return type(tree)([over(f, branch) for branch in tree])
+    return f(tree)
+
+
+def leaves(tree):
+    """All arrays, one after another."""
+    found = []
+    over(found.append, tree)
+    return found
+
+
+def leaves_like(tree, other):
+    """The arrays of `tree`, which is to be of the structure of `other`; a TypeError if it is not."""
+    first, second = over(lambda x: None, tree), over(lambda x: None, other)
+    if first != second:
+        raise TypeError(f"the structure is {_shown(first)}, but must be {_shown(second)}")
+    return leaves(tree)
+
+
+def _shown(structure):
+    return str(structure).replace("None", "*")
