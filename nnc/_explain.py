@@ -212,13 +212,15 @@ def dtype_of(x):
 # ---- functions of Nodes ----------------------------------------------------------------------------------------------
 
 
-def function_of_nodes(function, known):
-    """For a function that is none of those `known`."""
+def function_of_nodes(function, known, reason=None):
+    """For a function that is none of those `known`, and why it is none."""
     import difflib
 
-    near = difflib.get_close_matches(function.__name__, sorted({f.__name__ for f in known}), 3, 0)
-    return TypeError(f"{_full_name(function)} does not work on Nodes; the nearest that do are {', '.join(near)}. "
-                     "For its number without a gradient take node.value")  # fmt: skip
+    if reason is None:
+        near = difflib.get_close_matches(function.__name__, sorted({f.__name__ for f in known}), 3)
+        reason = f"the nearest that do are {', '.join(near)}" if near else "it has no row in the table of operations"
+    return TypeError(f"{_full_name(function)} does not work on Nodes: {reason}. For its number without a gradient take "
+                     "node.value")  # fmt: skip
 
 
 def operation(name, error, operands):

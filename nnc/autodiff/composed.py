@@ -1,7 +1,8 @@
 """NumPy functions of Nodes that need no row in the table of `operations`, since other functions make them up.
 
 Each is written as one would write it by hand, and so its graph shows the steps. The names and the order of the
-arguments are NumPy's; those that are missing (dtype, out, where ...) do not work on Nodes.
+arguments are NumPy's; those that are missing (dtype, out, where ...) do not work on Nodes. Here are those that reduce
+an array; `joining`, `ordering`, `products`, `calculus` and `linalg` have more of them.
 """
 
 import numpy as np
@@ -10,11 +11,11 @@ from .dispatch import FUNCTIONS
 
 
 def stands_for(*functions):
-    """Enter a function below as the one to call for these of NumPy."""
+    """Enter a function below as the one to call for these of NumPy; by its name for one that older NumPys lack."""
+    functions = [getattr(np, f, None) if isinstance(f, str) else f for f in functions]
 
     def enter(composed):
-        for function in functions:
-            FUNCTIONS[function] = composed
+        FUNCTIONS.update(dict.fromkeys(filter(None, functions), composed))
         return composed
 
     return enter
@@ -39,101 +40,101 @@ def clip(a, a_min=None, a_max=None, *, min=None, max=None):
     return a if greatest is None else np.minimum(a, greatest)
 
 
-@stands_for(np.linalg.norm)
-def norm(x, *, axis=None, keepdims=False):
-    return np.sqrt(np.sum(x * x, axis, keepdims=keepdims))
+@stands_for(np.average)
+def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
+    if weights is None:
+        mean = np.mean(a, axis, keepdims=keepdims)
+        return (mean, np.full(mean.shape, np.size(a) / np.size(mean))) if returned else mean
+    if np.shape(weights) != np.shape(a):  # they are those of the places along the axes
+        axes = [d % np.ndim(a) for d in np.atleast_1d(axis)] if axis is not None else []
+        if np.shape(weights) != tuple(np.shape(a)[d] for d in axes):
+            raise ValueError(f"np.average: a is {np.shape(a)} and weights is {np.shape(weights)}; they must be of one "
+                             "shape, or weights must have one for each place along the axis")  # fmt: skip
+        order = np.argsort(axes)
+        weights = np.transpose(weights, order)
+        weights = np.reshape(weights, [n if d in axes else 1 for d, n in enumerate(np.shape(a))])
+    total = np.sum(np.broadcast_to(weights, np.shape(a)), axis, keepdims=keepdims)
+    if np.any(np.equal(total, 0)):
+        raise ZeroDivisionError("np.average: the weights sum to zero")
+    mean = np.sum(a * weights, axis, keepdims=keepdims) / total
+    return (mean, np.broadcast_to(total, mean.shape)) if returned else mean
 
 
-@stands_for(np.dot)
-def dot(a, b):
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return np.multiply(a, b)
-    if np.ndim(a) > 2 or np.ndim(b) > 2:
-        raise TypeError("np.dot does not take Nodes of more than two dimensions; np.matmul and np.einsum do")
-    return np.matmul(a, b)
+# ---- sums that leave out what is no number ---------------------------------------------------------------------------
 
 
-@stands_for(np.vdot)
-def vdot(a, b):
-    return np.matmul(np.ravel(a), np.ravel(b))
+@stands_for(np.nan_to_num)
+def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+    """What replaces a NaN or an infinity is a constant."""
+    limits = np.finfo(x.dtype)
+    x = np.where(np.isnan(x), nan, x)
+    x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
+    return np.where(np.isneginf(x), limits.min if neginf is None else neginf, x)
 
 
-@stands_for(np.inner)
-def inner(a, b):
-    return np.dot(a, np.transpose(b))
+@stands_for(np.nansum)
+def nansum(a, axis=None, *, keepdims=False):
+    return np.sum(np.where(np.isnan(a), 0, a), axis, keepdims=keepdims)
 
 
-@stands_for(np.outer)
-def outer(a, b):
-    return np.multiply(np.reshape(a, (-1, 1)), np.ravel(b))
+@stands_for(np.nanprod)
+def nanprod(a, axis=None, *, keepdims=False):
+    return np.prod(np.where(np.isnan(a), 1, a), axis, keepdims=keepdims)
 
 
-@stands_for(np.trace)
-def trace(a, offset=0, axis1=0, axis2=1):
-    return np.sum(np.diagonal(a, offset, axis1, axis2), -1)
+@stands_for(np.nanmean)
+def nanmean(a, axis=None, *, keepdims=False):
+    return np.nansum(a, axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis, keepdims=keepdims)
 
 
-@stands_for(np.tril)
-def tril(m, k=0):
-    return np.where(np.tri(*m.shape[-2:], k, dtype=bool), m, 0)
+@stands_for(np.nanvar)
+def nanvar(a, axis=None, *, ddof=0, keepdims=False):
+    deviation = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
+    total = np.sum(deviation * deviation, axis, keepdims=keepdims)
+    return total / (np.sum(~np.isnan(a), axis, keepdims=keepdims) - ddof)
 
 
-@stands_for(np.triu)
-def triu(m, k=0):
-    return np.where(np.tri(*m.shape[-2:], k - 1, dtype=bool), 0, m)
+@stands_for(np.nanstd)
+def nanstd(a, axis=None, *, ddof=0, keepdims=False):
+    return np.sqrt(np.nanvar(a, axis, ddof=ddof, keepdims=keepdims))
 
 
-@stands_for(np.diff)
-def diff(a, n=1, axis=-1):
-    for _ in range(n):
-        a = np.moveaxis(a, axis, 0)
-        a = np.moveaxis(a[1:] - a[:-1], 0, axis)
-    return a
+@stands_for(np.nanmax)
+def nanmax(a, axis=None, *, keepdims=False):
+    left_out = np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True)
+    return np.max(np.where(left_out, -np.inf, a), axis, keepdims=keepdims)
 
 
-@stands_for(np.fliplr)
-def fliplr(m):
-    return np.flip(m, 1)
+@stands_for(np.nanmin)
+def nanmin(a, axis=None, *, keepdims=False):
+    return -np.nanmax(-a, axis, keepdims=keepdims)
 
 
-@stands_for(np.flipud)
-def flipud(m):
-    return np.flip(m, 0)
+# ---- what is the number itself, for real numbers ---------------------------------------------------------------------
 
 
-@stands_for(np.atleast_1d)
-def atleast_1d(a):
-    return a if np.ndim(a) else np.reshape(a, (1,))
+@stands_for(np.real, np.real_if_close, np.conjugate, np.copy)
+def itself(a, *options, **more):
+    """A new node of the same numbers."""
+    return np.positive(a)
 
 
-@stands_for(np.atleast_2d)
-def atleast_2d(a):
-    return a if np.ndim(a) > 1 else np.reshape(a, (1, -1))
+@stands_for("astype")
+def astype(x, dtype, /, *, copy=True, device=None):
+    return x.astype(dtype)
 
 
-@stands_for(np.vstack)
-def vstack(tup):
-    return np.concatenate([np.atleast_2d(a) for a in tup], 0)
+@stands_for(np.heaviside)
+def heaviside(x1, x2):
+    return np.where(np.equal(x1, 0), x2, np.where(np.isnan(x1), x1, np.greater(x1, 0)))
 
 
-@stands_for(np.hstack)
-def hstack(tup):
-    arrays = [np.atleast_1d(a) for a in tup]
-    return np.concatenate(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+@stands_for(np.divmod)
+def divmod(x1, x2):
+    return np.floor_divide(x1, x2), np.remainder(x1, x2)
 
 
-@stands_for(np.column_stack)
-def column_stack(tup):
-    return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)) for a in tup], 1)
-
-
-@stands_for(np.array_split)
-def array_split(ary, indices_or_sections, axis=0):
-    parts = np.array_split(np.arange(np.shape(ary)[axis]), indices_or_sections)
-    return [np.take(ary, part, axis) for part in parts]
-
-
-@stands_for(np.split)
-def split(ary, indices_or_sections, axis=0):
-    np.split(np.empty(np.shape(ary)[axis]), indices_or_sections)  # refuses parts that are not equal
-    return np.array_split(ary, indices_or_sections, axis)
+@stands_for(np.modf)
+def modf(x):
+    whole = np.trunc(x)
+    return np.where(np.isinf(x), 0, x - whole), whole

@@ -5,6 +5,7 @@ from functools import wraps
 from .. import _engine
 
 FUNCTIONS = {}  # functions that are no ufuncs -> Rule, or a function made of other operations
+REFUSED = {}  # functions that do not take Nodes -> why
 
 
 def value_of(x):
@@ -27,3 +28,8 @@ def operation(forward):
         return forward(*operands, **params)
 
     return call
+
+
+def refuse(reason, *functions):
+    """Enter why these do not take Nodes."""
+    REFUSED.update(dict.fromkeys(functions, reason))

@@ -18,9 +18,9 @@ from operator import attrgetter
 import numpy as np
 
 from .. import _engine, _explain
-from . import composed as _composed  # noqa: F401  (enters its functions)
+from . import calculus, composed, elementwise, joining, linalg, ordering, products  # noqa: F401  (enter functions)
 from .create_graph import flow as flow_of_nodes
-from .dispatch import FUNCTIONS
+from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule
 from .vjps import MANY
 
@@ -112,6 +112,10 @@ class Node(_engine.Node):
         method.__doc__ = f"As ``np.{function.__name__}``."
         return method
 
+    def _plain(function):
+        """The method for a function whose result is plain numbers."""
+        return lambda self, *args, **kwargs: function(self, *args, **kwargs)
+
     def _comparison(compare):
         return lambda self, other: compare(self.value, _raw(other))
 
@@ -120,13 +124,19 @@ class Node(_engine.Node):
     __mul__, __rmul__ = _binary("multiply")
     __truediv__, __rtruediv__ = _binary("divide")
     __pow__, __rpow__ = _binary("power")
+    __mod__, __rmod__ = _binary("remainder")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide")
     __matmul__, __rmatmul__ = _binary("matmul")
     __neg__, __pos__, __abs__ = map(_method, (np.negative, np.positive, np.absolute))
     sum, mean, max, min, prod = map(_method, (np.sum, np.mean, np.max, np.min, np.prod))
     var, std, cumsum, trace = map(_method, (np.var, np.std, np.cumsum, np.trace))
+    cumprod, ptp, round, __round__ = map(_method, (np.cumprod, np.ptp, np.round, np.round))
     ravel, squeeze, swapaxes, diagonal = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.diagonal))
     dot, clip, take, repeat = map(_method, (np.dot, np.clip, np.take, np.repeat))
-    argmax, argmin = map(_method, (np.argmax, np.argmin))
+    copy, flatten, conj, conjugate = map(_method, (np.copy, np.ravel, np.conjugate, np.conjugate))
+    real, imag, mT = map(property, map(_method, (np.real, np.imag, np.matrix_transpose)))
+    argmax, argmin, argsort, argpartition = map(_plain, (np.argmax, np.argmin, np.argsort, np.argpartition))
+    nonzero, searchsorted, any, all = map(_plain, (np.nonzero, np.searchsorted, np.any, np.all))
     __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
     __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
     __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
@@ -141,9 +151,25 @@ class Node(_engine.Node):
         axes = axes[0] if len(axes) == 1 else axes
         return _apply(RULES["transpose"], (self,), {"axes": axes} if axes else {})
 
-    def astype(self, dtype):
-        """As an array's: float32 or float64."""
-        return _apply(RULES["astype"], (self,), {"dtype": np.dtype(dtype)})
+    def compress(self, condition, axis=None):
+        """As ``np.compress``."""
+        return np.compress(condition, self, axis)
+
+    def choose(self, choices):
+        """As ``np.choose``."""
+        return np.choose(self, choices)
+
+    def astype(self, dtype, **options):
+        """In float32 or float64; whole numbers are plain ones, and come from ``node.value.astype(int)``."""
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise TypeError(f"Node.astype: a Node is float32 or float64, and {dtype} is neither; see node.value.astype")
+        return _apply(RULES["astype"], (self,), {"dtype": dtype})
+
+    def sort(self, *args, **kwargs):
+        """An array's sorts in place, which a Node's value is not; ``np.sort`` gives a sorted one."""
+        raise TypeError("Node.sort: an array is sorted in place, but a Node's value may be what the graph needs; "
+                        "np.sort(node) gives a sorted one")  # fmt: skip
 
     def relu(self):
         """max(0, z), eq. 12.3."""
@@ -159,6 +185,12 @@ class Node(_engine.Node):
         if not self.value.ndim:
             raise TypeError("a Node that is a scalar has no length and cannot be iterated over")
         return len(self.value)
+
+    def __divmod__(self, other):
+        return np.divmod(self, other)
+
+    def __rdivmod__(self, other):
+        return np.divmod(other, self)
 
     def __bool__(self):
         return bool(self.value)
@@ -287,11 +319,12 @@ def _restore(cls, op, inputs, params, value, grad, name):
 
 def _dispatch(table, function, args, kwargs):
     """What NumPy hands over."""
-    if function in table:
-        return _call(table[function], args, kwargs)
+    rule = table.get(function) or FUNCTIONS.get(function)  # a ufunc may be made of other operations, too
+    if rule:
+        return _call(rule, args, kwargs)
     if function in PLAIN:
-        return function(*map(_raw, args), **kwargs)
-    raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS))
+        return function(*map(_raw, args), **{name: _raw(x) for name, x in kwargs.items()})
+    raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS), REFUSED.get(function))
 
 
 def _raw(x):

@@ -122,7 +122,10 @@ PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
     np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
     np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_not,
     np.shape, np.ndim, np.size, np.argmax, np.argmin, np.argsort, np.allclose, np.isclose, np.array_equal,
-    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.count_nonzero,
+    np.zeros_like, np.ones_like, np.empty_like, np.count_nonzero,
+    np.isposinf, np.isneginf, np.isreal, np.iscomplex, np.isrealobj, np.iscomplexobj, np.result_type, np.logical_xor,
+    np.any, np.all, np.nonzero, np.flatnonzero, np.argwhere, np.searchsorted, np.digitize, np.isin, np.argpartition,
+    np.lexsort, np.nanargmax, np.nanargmin, np.array_equiv, np.array_repr, np.array_str, np.array2string,
 }  # fmt: skip
 
 
