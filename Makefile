@@ -54,7 +54,7 @@ asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
 	NNC_SANITIZE=address,undefined $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(ASAN)/dist $(ASAN)
-	$(BIN)/python -m zipfile -e $(ASAN)/dist/nnc-*.whl $(ASAN)
+	$(BIN)/python -m zipfile -e $(ASAN)/dist/nnc_engine-*.whl $(ASAN)
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(ASAN) \
 	    $(abspath $(BIN))/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)

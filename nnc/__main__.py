@@ -1,4 +1,4 @@
-"""The command line: `python -m nnc train`, `python -m nnc predict MODEL IMAGE`, `python -m nnc info`.
+"""The command line, as `nnc` or `python -m nnc`: train, predict, export, info, completion.
 
 Results go to stdout, the progress bar and what went wrong to stderr, the latter in one line that starts with `nnc:`.
 Exit codes: 0 done, 1 an error, 2 a command that makes no sense, 130 Ctrl-C.
@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import sys
+import warnings
 
 import numpy as np
 
@@ -23,9 +24,12 @@ class Failure(Exception):
 
 
 def main(argv=None):
-    options = _parser().parse_args(argv)
+    is_script = os.path.splitext(os.path.basename(sys.argv[0]))[0] == "nnc"
+    options = _parser("nnc" if is_script else "python -m nnc").parse_args(argv)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: _complain(message, 0)
+            options.run(options)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
@@ -132,7 +136,7 @@ def _need(module, package, what):
 
 
 def predict(options):
-    net = nnc.MLP.load(options.model)
+    net = _model(options.model)
     x = _image(options.image, net.sizes[0], options.invert)
     P = net.predict_proba(x[:, None])[:, 0]
     for label, p in enumerate(P):
@@ -164,11 +168,39 @@ def _image(path, m, invert):
     return x.reshape(-1)
 
 
+# ---- export ----------------------------------------------------------------------------------------------------------
+
+_WRITERS = {".onnx": nnc.MLP.to_onnx, ".c": nnc.MLP.to_c, ".safetensors": nnc.MLP.save, ".npz": nnc.MLP.save}
+
+
+def export(options):
+    ending = os.path.splitext(options.out)[1].lower()
+    if ending not in _WRITERS:
+        raise Failure(f"{options.out} must end with {', '.join(_WRITERS)}: the ending says which format is wanted")
+    _check_writable(options.out)
+    _WRITERS[ending](_model(options.model, options.activation), options.out)
+    print(f"wrote {options.out}")
+
+
+def _model(path, activation=None):
+    if path.lower().endswith(".onnx"):
+        return nnc.MLP.from_onnx(path)
+    return nnc.MLP.load(path, **({"activation": activation} if activation else {}))
+
+
+# ---- completion ------------------------------------------------------------------------------------------------------
+
+
+def completion(options):
+    shtab = _need("shtab", "shtab", "completion")
+    print(shtab.complete(_parser("nnc"), options.shell))
+
+
 # ---- info ------------------------------------------------------------------------------------------------------------
 
 
 def info(options):
-    lines = {"nnc": _version("nnc"), "python": f"{platform.python_version()} on {platform.machine()}"}
+    lines = {"nnc": _version("nnc-engine"), "python": f"{platform.python_version()} on {platform.machine()}"}
     lines |= nnc.cpu_info()
     lines |= {package: _version(package) for package in ("numpy", "tqdm", "matplotlib", "pillow")}
     for name, value in lines.items():
@@ -205,13 +237,16 @@ def layers(text):
     return sizes
 
 
-def _parser():
+_ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "identity")
+_MODEL = "a net: what train --out wrote, a .safetensors or an .onnx file"
+_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # how shtab has each shell complete a path
+
+
+def _parser(prog):
     count, positive = _from(int, 0, "count"), _from(int, 1, "number (1 or more)")
     rate = _from(float, 0, "number (0 or more)")
-    parser = argparse.ArgumentParser(
-        prog="python -m nnc", description="A neural network, derived by hand, at full speed."
-    )
-    commands = parser.add_subparsers(required=True, metavar="train | predict | info")
+    parser = argparse.ArgumentParser(prog=prog, description="A neural network, derived by hand, at full speed.")
+    commands = parser.add_subparsers(required=True, metavar="train | predict | export | info | completion")
 
     command = commands.add_parser(
         "train",
@@ -224,7 +259,7 @@ def _parser():
     add = command.add_argument
     add("--data", default="digits", metavar="digits|fashion|DIR", help="DIR holds the four IDX files of MNIST's format")
     add("--layers", type=layers, default="784,200,10", help="pixels, hidden layers, classes")
-    add("--activation", default="relu", choices=("relu", "leaky_relu", "sigmoid", "tanh", "identity"))
+    add("--activation", default="relu", choices=_ACTIVATIONS)
     add("--init", default="kaiming", choices=("kaiming", "xavier", "normal", "uniform"))
     add("--dtype", default="float32", choices=("float32", "float64"))
     add("--epochs", type=count, default=10)
@@ -233,8 +268,8 @@ def _parser():
     add("--momentum", type=rate, default=0.0)
     add("--seed", type=count, default=0, help="of the weights and of the order of the examples")
     add("--threads", type=positive, default=None, metavar="N", help="by default one for each core")
-    add("--out", metavar="model.npz", help="write the net here")
-    add("--plot", metavar="FILE.png", help="draw loss and accuracy per epoch (needs matplotlib)")
+    add("--out", metavar="model.npz", help="write the net here").complete = _FILES
+    add("--plot", metavar="FILE.png", help="draw loss and accuracy per epoch (needs matplotlib)").complete = _FILES
 
     command = commands.add_parser(
         "predict",
@@ -244,12 +279,36 @@ def _parser():
         "proportions. A digit is expected as in MNIST: light on dark, upright, in the middle, with a margin.",
     )
     command.set_defaults(run=predict)
-    command.add_argument("model", metavar="MODEL", help="what train --out wrote")
-    command.add_argument("image", metavar="IMAGE")
+    command.add_argument("model", metavar="MODEL", help=_MODEL).complete = _FILES
+    command.add_argument("image", metavar="IMAGE").complete = _FILES
     command.add_argument("--invert", action="store_true", help="for dark ink on light paper")
+
+    command = commands.add_parser(
+        "export",
+        help="write a net as .onnx, .safetensors, .c or .npz",
+        description="Write a net in the format that the ending of OUT names: .onnx for ONNX Runtime and others, "
+        ".safetensors for PyTorch, .c for a C program, or .npz.",
+    )
+    command.set_defaults(run=export)
+    command.add_argument("model", metavar="MODEL", help=_MODEL).complete = _FILES
+    command.add_argument("out", metavar="OUT").complete = _FILES
+    command.add_argument(
+        "--activation",
+        choices=_ACTIVATIONS,
+        help="of the hidden layers, for PyTorch's .safetensors files: they do not say",
+    )
 
     command = commands.add_parser("info", help="print what this machine offers, and the versions")
     command.set_defaults(run=info)
+
+    command = commands.add_parser(
+        "completion",
+        help="print a script with which the shell completes this command line (needs shtab)",
+        description='Print a script with which the shell completes nnc. For bash: eval "$(nnc completion bash)" in '
+        "~/.bashrc; for zsh: nnc completion zsh > _nnc, in a folder of $fpath.",
+    )
+    command.set_defaults(run=completion)
+    command.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return parser
 
 

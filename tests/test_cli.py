@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from test_data import needs_fashion, write_four
 
 import nnc
 
+ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "nnc"]
 
 
@@ -138,6 +141,8 @@ def test_the_plot_needs_matplotlib(tmp_path):
         ["train", "--no-such-option"],
         ["predict"],
         ["predict", "model.npz"],
+        ["export", "model.npz"],
+        ["completion", "fish"],
     ],
     ids=" ".join,
 )
@@ -147,7 +152,7 @@ def test_usage_errors(arguments):
 
 
 def test_help():
-    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"]):
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"], ["export", "--help"]):
         assert run(*arguments).stdout.startswith("usage: python -m nnc")
 
 
@@ -254,6 +259,66 @@ def test_predict_needs_pillow(trained, tmp_path):
     (tmp_path / "PIL" / "__init__.py").write_text("raise ImportError")
     message = error_of("predict", trained[1], "digit.png", env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert message == "nnc: predict needs Pillow: pip install Pillow"
+
+
+# ---- export ----------------------------------------------------------------------------------------------------------
+
+
+def test_export(trained, tmp_path):
+    _, path = trained
+    net, (_, (X, _)) = nnc.MLP.load(path), nnc.data.digits()
+    wanted = net.predict_proba(X[:50].T)
+    model = path
+    for name in ("a.safetensors", "b.onnx", "c.npz", "d.c"):  # each out of the one before
+        pytest.importorskip({"a": "safetensors", "b": "onnx"}.get(name[0], "numpy"))
+        assert run("export", model, tmp_path / name).stdout == f"wrote {tmp_path / name}\n"
+        if name != "d.c":
+            model = tmp_path / name
+            back = nnc.MLP.from_onnx(model) if name == "b.onnx" else nnc.MLP.load(model)
+            assert np.array_equal(back.predict_proba(X[:50].T), wanted)
+    assert "int predict(const float x[784], float p[10]);" in (tmp_path / "d.c").read_text()
+
+
+def test_export_errors(trained, tmp_path):
+    assert "must end with .onnx, .c, .safetensors, .npz" in error_of("export", trained[1], tmp_path / "net.h5")
+    assert "there is no folder" in error_of("export", trained[1], tmp_path / "nowhere" / "net.c")
+    assert "No such file" in error_of("export", tmp_path / "none.npz", tmp_path / "net.c")
+    (tmp_path / "net.npz").write_bytes(b"no model")
+    assert "is no model" in error_of("export", tmp_path / "net.npz", tmp_path / "net.c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.npz"]
+
+
+def test_a_guess_is_one_line_too(tmp_path):
+    numpy_files = pytest.importorskip("safetensors.numpy")
+    tensors = {f"{i}.weight": np.ones((4, 4), np.float32) for i in (0, 2)}
+    numpy_files.save_file(tensors, tmp_path / "net.safetensors")
+    done = run("export", tmp_path / "net.safetensors", tmp_path / "net.npz")
+    assert done.stderr.startswith("nnc: ") and done.stderr.count("\n") == 1 and "taken as relu" in done.stderr
+    done = run("export", tmp_path / "net.safetensors", tmp_path / "net.npz", "--activation", "tanh")
+    assert done.stderr == "" and nnc.MLP.load(tmp_path / "net.npz").activations == ("tanh",)
+
+
+# ---- completion ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_options_and_choices(tmp_path):
+    pytest.importorskip("shtab")
+    (tmp_path / "script").write_text(run("completion", "bash").stdout)
+    for words, wanted in [(["nnc", "ex"], "export"), (["nnc", "train", "--act"], "--activation"),
+                          (["nnc", "train", "--activation", "ta"], "tanh"), (["nnc", "predict", "scr"], "script")]:
+        line = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}"
+        code = f'source ./script; {line}; _shtab_nnc nnc "{words[-1]}" "{words[-2]}"; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout.split() == [wanted], done.stderr
+
+
+def test_zsh_and_what_is_missing(tmp_path):
+    pytest.importorskip("shtab")
+    assert run("completion", "zsh").stdout.startswith("#compdef nnc")
+    (tmp_path / "shtab.py").write_text("raise ImportError('hidden')")
+    message = error_of("completion", "bash", env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
+    assert message == "nnc: completion needs shtab: pip install shtab"
 
 
 # ---- info ------------------------------------------------------------------------------------------------------------

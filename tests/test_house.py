@@ -137,7 +137,8 @@ def test_the_open_ends_and_places_are_recognised():
 def test_there_is_one_version():
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), flags=re.M).group(1)
     newest = re.search(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.M).group(1)
-    assert newest == version
+    cited = re.search(r"^version: (.+)", (ROOT / "CITATION.cff").read_text(), flags=re.M).group(1)
+    assert newest == version == cited
 
 
 def test_every_public_name_is_in_the_readme():

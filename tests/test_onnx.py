@@ -106,7 +106,7 @@ for attempt in (nnc.MLP([2, 2]).to_onnx, nnc.MLP.from_onnx):
 """
     path = tmp_path / "net.onnx"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert done.stdout.count("nnc[onnx]") == 2 and not path.exists()
+    assert done.stdout.count("nnc-engine[onnx]") == 2 and not path.exists()
 
 
 # ---- graphs of other programs ----------------------------------------------------------------------------------------

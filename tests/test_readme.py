@@ -9,7 +9,10 @@ import pytest
 import nnc
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "bench/README.md", "csrc/README.md", "CHANGELOG.md")]
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "bench/README.md", "csrc/README.md", "CHANGELOG.md", "SECURITY.md")
+]
 README = PAGES[0].read_text(encoding="utf-8")
 
 

@@ -188,4 +188,4 @@ for attempt in (net.save, nnc.MLP.load):
 """
     path = tmp_path / "m.safetensors"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert done.stdout.count("nnc[safetensors]") == 2 and not path.exists()
+    assert done.stdout.count("nnc-engine[safetensors]") == 2 and not path.exists()

@@ -22,7 +22,7 @@ def _library():
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError("nnc: .safetensors files need the library: pip install 'nnc[safetensors]'") from error
+        raise ImportError("nnc: .safetensors files need the library: pip install 'nnc-engine[safetensors]'") from error
     return safetensors
 
 

@@ -19,7 +19,7 @@ def library():
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("nnc: ONNX needs the library: pip install 'nnc[onnx]'") from error
+        raise ImportError("nnc: ONNX needs the library: pip install 'nnc-engine[onnx]'") from error
     return onnx
 
 
