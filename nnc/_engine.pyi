@@ -57,6 +57,8 @@ class Node:
     params: dict[str, Any]
     _args: tuple[Any, ...]
     _rule: Any
+    _value: Any
+    _is_argument: bool
 
 class direct(np.ufunc):  # one by its __class__, which hands all but the call on to the ufunc
     def __init__(
@@ -69,6 +71,7 @@ def flow(
     nodes: tuple[Any, ...], seed: Any, lead: tuple[int, ...], fit: Callable[..., Any], add: Callable[..., Any],
     keep: bool, /
 ) -> dict[Any, Any] | None: ...
+def check_unchanged(nodes: tuple[Any, ...], /) -> None: ...
 def call(rule: Any, args: tuple[Any, ...], keywords: dict[str, Any], /) -> Any: ...
 def part(
     i: int, g: NDArray[Any], joined: NDArray[Any], /, *arrays: NDArray[Any], axis: int = ...

@@ -257,6 +257,28 @@ def _go_together(*shapes):
     return True
 
 
+def number_of_a_node(convert):
+    """For a number that would go on without its gradient."""
+    return TypeError(f"{convert}: a Node cannot become a plain number without leaving its graph. np.exp and the like "
+                     "stay in it, math.exp does not; np.stack and np.concatenate make an array of Nodes. Without a "
+                     "gradient its number is node.item(), its array node.value")  # fmt: skip
+
+
+def array_of_a_node():
+    return TypeError("a Node cannot become an array without leaving its graph. np.stack and np.concatenate make an "
+                     "array of Nodes, @ and np.dot multiply arrays by them. Without a gradient its array is "
+                     "node.value")  # fmt: skip
+
+
+def changed(op, operands):
+    """For `backward`, where one of these operands of `op` is no longer what it was."""
+    names = [getattr(x, "name", None) or f"{'a Node' if hasattr(x, 'inputs') else 'an array'} {np.shape(x)}"
+             for x in operands]  # fmt: skip
+    return RuntimeError(f"backward: {' or '.join(names)} has changed after {op} was computed from it, so that the "
+                        "gradient would be of old and new numbers mixed. Compute the graph again after a change; an "
+                        "array that is written again and again goes in as array.copy()")  # fmt: skip
+
+
 def ufunc_of_nodes(ufunc, method):
     """For a ufunc's other methods, and for out=."""
     if method != "__call__":

@@ -190,10 +190,17 @@ def test_only_kinks_is_no_pass():
     assert not report.ok and report.checked == 0 and "nothing was compared" in str(report)
 
 
+def test_what_f_does_not_use_has_gradient_0():
+    assert nnc.gradcheck(lambda x, y: (x * x).sum(), np.ones(2), 3.0).ok
+    report = nnc.gradcheck(lambda x: 3.0, np.ones(2))  # 0 is right, and differs from 0 by nothing
+    assert report.ok and report.checked == 2
+    assert not nnc.gradcheck(lambda x: np.sum(getattr(x, "value", x) ** 2), np.ones(2)).ok
+
+
 def test_what_gradcheck_refuses():
     with pytest.raises(ValueError, match="scalar"):
         nnc.gradcheck(lambda x: x * 2, np.ones(2))
-    with pytest.raises(TypeError, match="left the graph"):
+    with pytest.raises(TypeError, match="without leaving its graph"):
         nnc.gradcheck(lambda x: float(np.sum(x)), np.ones(2))
     with pytest.raises(TypeError, match="arguments"):
         nnc.gradcheck(lambda: 1.0)

@@ -377,7 +377,7 @@ def test_plain_answers():
     assert (np.shape(x), np.ndim(x), np.size(x), len(x)) == ((2, 3), 2, 6, 2)
     assert isinstance(len(x), int) and np.argmax(x) == np.argmax(x.value) == x.argmax()
     assert np.allclose(x, x.value) and type(np.zeros_like(x)) is np.ndarray
-    assert float(x.sum()) == x.value.sum() and f"{x.sum():.3f}" == f"{x.value.sum():.3f}"
+    assert x.sum().item() == x.value.sum() and f"{x.sum():.3f}" == f"{x.value.sum():.3f}"
     assert bool(x.sum() < 1e9) and bool(Node(1.0)) and not Node(0.0)
     assert [row.op for row in x] == ["getitem"] * 2
     assert len({x, x, Node(1.0)}) == 2
@@ -429,14 +429,14 @@ def test_section_5():
     t = w * x
     z = t + b
     z.backward()
-    assert (float(t), float(z)) == (-10, -7)
+    assert (t.item(), z.item()) == (-10, -7)
     assert [float(n.grad) for n in (z, b, t, x, w)] == [1, 1, 1, -2, 5]  # 7.1, 7.2, 7.3
     h = 0.1
     for node, moved_t, moved_z in ((w, -9.5, -6.5), (x, -10.2, -7.2), (b, -10, -6.9)):
-        moved = {n: float(n) + (h if n is node else 0) for n in (w, x, b)}
+        moved = {n: n.item() + (h if n is node else 0) for n in (w, x, b)}
         t_ = moved[w] * moved[x]
         assert t_ == pytest.approx(moved_t, abs=1e-14) and t_ + moved[b] == pytest.approx(moved_z, abs=1e-14)
-        assert float(z) + h * float(node.grad) == pytest.approx(moved_z, abs=1e-14)
+        assert z.item() + h * float(node.grad) == pytest.approx(moved_z, abs=1e-14)
 
 
 def test_section_6():
@@ -447,9 +447,9 @@ def test_section_6():
     z2 = w2 * a1 + b2
     L = (z2 - 1) ** 2
     L.backward()
-    dz2 = 2 * (float(z2) - 1)
-    dz1 = dz2 * -1.3 * (1 - float(a1) ** 2)
-    expected = {b2: dz2, w2: dz2 * float(a1), z1: dz1, b1: dz1, w1: dz1 * x}
+    dz2 = 2 * (z2.item() - 1)
+    dz1 = dz2 * -1.3 * (1 - a1.item() ** 2)
+    expected = {b2: dz2, w2: dz2 * a1.item(), z1: dz1, b1: dz1, w1: dz1 * x}
     for node, g in expected.items():
         np.testing.assert_allclose(node.grad, g, rtol=1e-14)
 

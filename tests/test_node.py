@@ -26,7 +26,7 @@ def test_the_value_may_be_set():
         setattr(p, name, getattr(p, name) - 0.5 * 1.0)
         p.data -= 0.25
         assert p.value.dtype == np.float64 and p.value is not memory
-    assert float(p) == -0.5
+    assert p.item() == -0.5
     p.data = 3
     assert type(p.value) is np.ndarray and p.value.dtype == np.float64 and (p * p).value == 9
     p.value = np.float16([1, 2])

@@ -122,6 +122,8 @@ static int give(const flow *f, flowing *to, PyObject *c, PyObject *g) {
 
 /* The gradient that goes back to the i-th operand, by the i-th vector-Jacobian product of the node's rule. */
 static PyObject *product(PyObject *vjps, Py_ssize_t i, PyObject *arguments, PyObject *params) {
+    if (PyTuple_CheckExact(vjps) && i < PyTuple_GET_SIZE(vjps)) /* else of any number of arrays */
+        return PyObject_Call(PyTuple_GET_ITEM(vjps, i), arguments, params);
     PyObject *place = PyLong_FromSsize_t(i);
     PyObject *vjp = place ? PyObject_GetItem(vjps, place) : NULL;
     PyObject *c = vjp ? PyObject_Call(vjp, arguments, params) : NULL;
@@ -233,6 +235,7 @@ PyObject *nnc_flow(PyObject *Py_UNUSED(module), PyObject *args) {
     const Py_ssize_t count = PyTuple_GET_SIZE(f.nodes);
     for (Py_ssize_t i = 0; i < count; i++)
         if (!nnc_is_node(PyTuple_GET_ITEM(f.nodes, i))) return PyErr_Format(PyExc_TypeError, "flow: no Node");
+    if (nnc_check_unchanged(f.nodes) < 0) return NULL;
     if ((f.places = PyMem_Calloc((size_t)count, sizeof *f.places)) == NULL) return PyErr_NoMemory();
     if (is_kept) /* first, so that the new gradients find the memory of the old ones */
         for (Py_ssize_t i = 0; i < count; i++) set_grad(PyTuple_GET_ITEM(f.nodes, i), Py_None);

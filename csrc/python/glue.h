@@ -58,6 +58,7 @@ int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 PyObject *nnc_ancestors(PyObject *module, PyObject *last);
 PyObject *nnc_flow(PyObject *module, PyObject *args);
 PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *nnc_check(PyObject *module, PyObject *nodes);
 PyObject *nnc_call(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_part(PyObject *module, PyObject *args, PyObject *keywords);
 PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);

@@ -87,6 +87,8 @@ static PyMethodDef methods[] = {
     {"flow", nnc_flow, METH_VARARGS,
      "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; see "
      "nnc.autodiff.node."},
+    {"check_unchanged", nnc_check, METH_O,
+     "check_unchanged(nodes): RuntimeError if something that one of them was computed from has changed since."},
     {"call", (PyCFunction)(void (*)(void))nnc_call, METH_FASTCALL,
      "call(rule, args, keywords): the same for the arguments of a NumPy function. A function in the place of a rule is "
      "called itself."},

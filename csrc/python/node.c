@@ -9,6 +9,7 @@
 
 static struct {
     PyObject *forward, *for_many, *explained, *constants, *name; /* names of a rule's attributes */
+    PyObject *getitem;                                           /* and of a Node's */
     PyObject *nothing;                                           /* the params of an operation without any */
     long long serial;                                            /* of the latest Node */
 } known;
@@ -89,11 +90,23 @@ static PyObject *get_value(PyObject *object, void *Py_UNUSED(closure)) {
     return Py_NewRef(((node_object *)object)->value);
 }
 
+/* What was computed from a value would no longer be what it says. */
+static int check_settable(const node_object *node) {
+    const char *what = node->is_argument                ? "an argument of a function that is differentiated"
+                       : PyTuple_GET_SIZE(node->inputs) ? "a result; set that of a leaf, and compute this one again"
+                                                        : NULL;
+    if (what) PyErr_Format(PyExc_RuntimeError, "Node: the value cannot be set of %s", what);
+    return what ? -1 : 0;
+}
+
 static int set_value(PyObject *object, PyObject *x, void *Py_UNUSED(closure)) {
+    node_object *node = (node_object *)object;
     if (x == NULL) return PyErr_SetString(PyExc_AttributeError, "Node: the value cannot be deleted"), -1;
+    if (check_settable(node) < 0) return -1;
     PyObject *value = real_numbers(x);
     if (value == NULL) return -1;
-    Py_SETREF(((node_object *)object)->value, value);
+    Py_SETREF(node->value, value);
+    node->set = ++known.serial;
     return 0;
 }
 
@@ -111,8 +124,18 @@ static PyMemberDef members[] = {
     {"_args", T_OBJECT, offsetof(node_object, args), READONLY, NULL},
     {"_rule", T_OBJECT, offsetof(node_object, rule), 0, NULL},
     {"_serial", T_LONGLONG, offsetof(node_object, serial), READONLY, NULL},
+    {"_value", T_OBJECT, offsetof(node_object, value), 0, NULL},
+    {"_is_argument", T_BOOL, offsetof(node_object, is_argument), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
+
+/* node[index] is here and not in Python, where its class would become a sequence to C, too: of array[0] = node NumPy
+ * would then say that a sequence is no number, and not what node.py says. */
+static PyObject *subscript(PyObject *node, PyObject *index) {
+    return PyObject_CallMethodOneArg(node, known.getitem, index);
+}
+
+static PyMappingMethods mapping = {.mp_subscript = subscript};
 
 PyTypeObject nnc_node_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
@@ -124,18 +147,22 @@ PyTypeObject nnc_node_type = {
     .tp_dealloc = node_dealloc,
     .tp_traverse = node_traverse,
     .tp_clear = node_clear,
+    .tp_as_mapping = &mapping,
     .tp_getset = getset,
     .tp_members = members,
 };
 
 int nnc_add_node_type(PyObject *module) {
+    nnc_draw_keys();
     known.forward = PyUnicode_InternFromString("forward");
     known.for_many = PyUnicode_InternFromString("for_many");
     known.constants = PyUnicode_InternFromString("constants");
     known.explained = PyUnicode_InternFromString("explained");
     known.name = PyUnicode_InternFromString("name");
+    known.getitem = PyUnicode_InternFromString("_getitem");
     known.nothing = PyDict_New();
-    if (!known.forward || !known.for_many || !known.constants || !known.explained || !known.name || !known.nothing)
+    if (!known.forward || !known.for_many || !known.constants || !known.explained || !known.name || !known.getitem ||
+        !known.nothing)
         return -1;
     return PyModule_AddType(module, &nnc_node_type);
 }
@@ -170,15 +197,25 @@ static PyTypeObject *type_of_first_node(PyObject *inputs) {
     return NULL;
 }
 
+/* The array that a result holds: nobody else's, and read-only. It may be a view of an operand, but is none itself. */
+static PyObject *read_only(PyObject *value, PyObject *args) {
+    if (!PyArray_Check(value)) return value;
+    for (Py_ssize_t i = 0; value && i < PyTuple_GET_SIZE(args); i++)
+        if (value == PyTuple_GET_ITEM(args, i)) Py_SETREF(value, PyArray_View((PyArrayObject *)value, NULL, NULL));
+    if (value) PyArray_CLEARFLAGS((PyArrayObject *)value, NPY_ARRAY_WRITEABLE);
+    return value;
+}
+
 PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObject *args, PyObject *params) {
     PyTypeObject *type = type_of_first_node(inputs);
     if (type && !is_real(value)) {
         raise_dtype(rule, value);
         type = NULL;
     }
+    if (type && (value = read_only(value, args)) == NULL) type = NULL;
     node_object *node = type ? (node_object *)type->tp_alloc(type, 0) : NULL;
     if (node == NULL) {
-        Py_DECREF(value);
+        Py_XDECREF(value);
         Py_DECREF(args);
         return NULL;
     }
@@ -190,6 +227,7 @@ PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObje
     node->params = Py_NewRef(params ? params : known.nothing);
     node->rule = Py_NewRef(rule);
     node->serial = ++known.serial;
+    node->used = nnc_hash_operands(inputs, args, node->params);
     return (PyObject *)node;
 }
 
@@ -198,10 +236,21 @@ static int is_number(PyObject *x) {
            PyArray_IsScalar(x, Float);
 }
 
-/* What an operand is computed with: a Node's value, an array or a number as it is, anything else as an array. */
+/* Does this kind of array multiply in another way than arrays do, as np.ma's and np.matrix do? */
+static int has_own_arithmetic(PyTypeObject *type) {
+    const PyNumberMethods *mine = type->tp_as_number, *plain = PyArray_Type.tp_as_number;
+    return mine && mine->nb_multiply != plain->nb_multiply;
+}
+
+/* What an operand is computed with: a Node's value, an array or a number as it is, anything else as an array. Of a
+ * masked array that would lose the mask, and of a matrix the meaning of its *. */
 static PyObject *operand(PyObject *x) {
     if (nnc_is_node(x)) return Py_NewRef(((node_object *)x)->value);
     if (PyArray_CheckExact(x) || is_number(x)) return Py_NewRef(x);
+    if (PyArray_Check(x) && has_own_arithmetic(Py_TYPE(x)))
+        return PyErr_Format(PyExc_TypeError, "a %s calculates in another way than the arrays in Nodes do; give "
+                                             "np.asarray of it, or np.where in the place of a mask",
+                            Py_TYPE(x)->tp_name);
     return PyArray_FromAny(x, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
 }
 

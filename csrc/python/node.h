@@ -14,6 +14,9 @@ typedef struct node_object {
     PyObject *params; /* a dict: further arguments */
     PyObject *rule;   /* a row of the table in nnc/autodiff/operations.py; a leaf's has no gradients */
     long long serial; /* greater than that of all inputs */
+    long long set;    /* the serial number at which a leaf's value was last set */
+    npy_uint64 used;  /* a hash of the operands that can change, as they were (unchanged.c) */
+    char is_argument; /* of a function that is differentiated: its value cannot be set */
     long long walk;   /* the last walk that came by (backward.c) ... */
     Py_ssize_t place; /* ... and where this node stood in it */
 } node_object;
@@ -25,5 +28,12 @@ static inline int nnc_is_node(PyObject *x) { return PyObject_TypeCheck(x, &nnc_n
 /* The result of an operation, a Node of the type of the first input that is one. It takes over `value` and `args`, also
  * where it fails; without params, NULL. */
 PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObject *args, PyObject *params);
+
+/* unchanged.c: a hash of the arrays that a result is computed from, as far as anybody can write into them. */
+void nnc_draw_keys(void); /* first */
+npy_uint64 nnc_hash_operands(PyObject *inputs, PyObject *args, PyObject *params);
+
+/* Are the operands of these nodes as they were? 0, or -1 with an exception that names what has changed. */
+int nnc_check_unchanged(PyObject *nodes);
 
 #endif

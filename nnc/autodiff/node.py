@@ -8,7 +8,7 @@ the first and asks the table in `nnc.autodiff.operations`, at each one, how the 
 >>> w, x, b = nnc.Node(-2.0, name="w"), nnc.Node(5.0, name="x"), nnc.Node(3.0, name="b")
 >>> z = w * x + b
 >>> z.backward()
->>> [float(n) for n in (z, w.grad, x.grad, b.grad)]  # eqs. 7.1 to 7.3
+>>> [n.item() for n in (z, w.grad, x.grad, b.grad)]  # eqs. 7.1 to 7.3
 [-7.0, 5.0, -2.0, 1.0]
 """
 
@@ -41,13 +41,14 @@ class Node(_engine.Node):
     ----------
     value : array_like
         An array is not copied, so a parameter that is updated in place stays the same Node. Integers and booleans
-        become float64, float16 becomes float32. May be set later, too.
+        become float64, float16 becomes float32. May be set later, too, between one `backward` and the next forward.
     name : str, optional
         For pictures and formulas: ``"W1"``. May be set later, on results as well.
 
     Attributes
     ----------
     value : ndarray or NumPy scalar
+        That of a result is read-only: ``P = node.value.copy()`` is an array to write into.
     grad : ndarray or NumPy scalar, of the shape and dtype of value; None before `backward`
     shape, dtype, ndim, size, T : as an array's
     name : str or None
@@ -63,12 +64,15 @@ class Node(_engine.Node):
     ------
     TypeError
         For complex numbers, objects, text, long doubles.
+    RuntimeError
+        Where the value of a result is set; see `backward` for that of a leaf.
 
     Notes
     -----
-    Comparisons give plain arrays of bool, ``len`` and ``np.shape`` plain integers, ``float`` the value of a scalar.
-    Nothing else leaves the graph unseen: ``np.asarray(node)``, ``out=``, ``array += node``, ``np.add.reduce(node)`` and
-    functions without a row in the table are TypeErrors.
+    Comparisons give plain arrays of bool, ``len`` and ``np.shape`` plain integers, ``f"{node:.3f}"`` text. No number
+    leaves the graph but by `value` and `item`: ``float(node)``, ``math.exp(node)``, ``array[i] = node``,
+    ``np.asarray(node)``, ``out=``, ``array += node``, ``np.add.reduce(node)`` and functions without a row in the table
+    are TypeErrors.
 
     Examples
     --------
@@ -130,7 +134,7 @@ class Node(_engine.Node):
     __neg__, __pos__, __abs__ = map(_method, (np.negative, np.positive, np.absolute))
     sum, mean, max, min, prod = map(_method, (np.sum, np.mean, np.max, np.min, np.prod))
     var, std, cumsum, trace = map(_method, (np.var, np.std, np.cumsum, np.trace))
-    cumprod, ptp, round, __round__ = map(_method, (np.cumprod, np.ptp, np.round, np.round))
+    cumprod, ptp, round = map(_method, (np.cumprod, np.ptp, np.round))
     ravel, squeeze, swapaxes, diagonal = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.diagonal))
     dot, clip, take, repeat = map(_method, (np.dot, np.clip, np.take, np.repeat))
     copy, flatten, conj, conjugate = map(_method, (np.copy, np.ravel, np.conjugate, np.conjugate))
@@ -175,11 +179,14 @@ class Node(_engine.Node):
         """max(0, z), eq. 12.3."""
         return _apply(RULES["relu"], (self,))
 
-    def __getitem__(self, index):
+    def _getitem(self, index):  # node[index], see csrc/python/node.c
         return _apply(RULES["getitem"], (self,), {"index": index if isinstance(index, tuple) else (index,)})
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
+
+    def __reversed__(self):
+        return iter(self[::-1])
 
     def __len__(self):
         if not self.value.ndim:
@@ -195,13 +202,29 @@ class Node(_engine.Node):
     def __bool__(self):
         return bool(self.value)
 
-    def __float__(self):
-        if self.value.ndim:
-            raise TypeError(f"float: the Node is {self.shape}, and only a scalar is one number; see .value")
-        return float(self.value)
+    def item(self):
+        """The number of a scalar as a Python float, without its gradient; of any Node that holds just one number.
+
+        >>> nnc.Node(2.5).item()
+        2.5
+        """
+        if self.value.size != 1:
+            raise ValueError(f"item: the Node is {self.shape}, and only a scalar is one number; .value is its array")
+        return self.value.item()
+
+    def _refused(convert):
+        """The method by which Python would make a number of the node, and go on without its gradient."""
+
+        def method(self, *args):
+            raise _explain.number_of_a_node(convert)
+
+        return method
+
+    __float__, __int__, __complex__, __index__ = map(_refused, ("float", "int", "complex", "operator.index"))
+    __round__, __trunc__, __floor__, __ceil__ = map(_refused, ("round", "math.trunc", "math.floor", "math.ceil"))
 
     def __format__(self, spec):
-        return format(float(self), spec) if spec else repr(self)
+        return format(self.item(), spec) if spec else repr(self)
 
     def __repr__(self):
         name = f", name={self.name!r}" if self.name else ""
@@ -209,6 +232,10 @@ class Node(_engine.Node):
         return f"Node({value}, op={self.op!r}{name})"
 
     def __reduce__(self):
+        if self._is_argument:
+            raise TypeError("a copy of an argument of grad would be no part of its graph, and get no gradient; a Node "
+                            "need not be copied, since no operation changes it")  # fmt: skip
+        _engine.check_unchanged((self,))
         state = self.value, self.grad, self.name
         known = RULES.get(self.op)
         if self.inputs and (known is None or known.vjps is not self._rule.vjps):  # of nnc.custom
@@ -218,8 +245,7 @@ class Node(_engine.Node):
     # ---- NumPy's protocols ----------------------------------------------------------------------------------------
 
     def __array__(self, *args, **kwargs):
-        raise TypeError("a Node cannot become an array without leaving its graph: node.value is its array, "
-                        "np.stack and np.concatenate join Nodes")  # fmt: skip
+        raise _explain.array_of_a_node()
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or "out" in kwargs:
@@ -252,6 +278,10 @@ class Node(_engine.Node):
             Without a seed if this node is no scalar, and if the seed has another shape.
         TypeError
             With `create_graph`, if an operation is not differentiable twice.
+        RuntimeError
+            If something that the graph was computed from has changed since, such as the value of a leaf or an array of
+            data: the gradient would be of old and new numbers mixed. Setting a value is always seen; where an array was
+            written into, all of it is compared if it is small, and samples of it if it is large.
 
         Examples
         --------
@@ -285,6 +315,7 @@ class Node(_engine.Node):
 
     def _backward_graph(self, seed):
         nodes = ancestors(self)
+        _engine.check_unchanged(nodes)
         gradients = flow_of_nodes(nodes, {self: seed})
         for node in nodes:
             g = gradients.get(node)
@@ -307,10 +338,25 @@ class Node(_engine.Node):
 
 def _restore(cls, op, inputs, params, value, grad, name):
     """A copy, or what comes out of a pickle; an operation of the table is known by its name."""
-    node = _apply(op if isinstance(op, Rule) else RULES[op], inputs, params) if inputs else cls.__new__(cls)
-    node.value, node.grad, node.name = value, grad, name
-    if not inputs:
-        node._rule = _LEAF
+    if inputs:
+        node = _apply(op if isinstance(op, Rule) else RULES[op], inputs, params)
+        node._value = value  # to the last bit
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+    else:
+        node = cls.__new__(cls)
+        node.value, node._rule = value, _LEAF
+    node.grad, node.name = grad, name
+    return node
+
+
+def argument(x):
+    """What stands for an argument of a function that is differentiated: it can be neither set nor copied.
+
+    Of a Node it is another one, since what else depends on that one is not to be mistaken for the function.
+    """
+    node = +x if isinstance(x, Node) else Node(x)
+    node._is_argument = True
     return node
 
 
@@ -347,6 +393,8 @@ def pullback(y, seed, wrt=None, create_graph=False):
     constant, and one to which nothing flows is missing.
     """
     nodes = ancestors(y)
+    if wrt is not None or create_graph:
+        _engine.check_unchanged(nodes)  # which _flow does, of the nodes that it visits
     if wrt is not None:
         between = _between(nodes, (wrt,) if isinstance(wrt, Node) else wrt)
         nodes = tuple(node for node in nodes if node in between)

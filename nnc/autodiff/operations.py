@@ -113,6 +113,10 @@ class Rule:
         """What to raise in the place of an error that `forward` raised."""
         return _explain.operation(self.name, error, operands)
 
+    def changed(self, operands):
+        """What `backward` raises where one of these has changed since they were computed with."""
+        return _explain.changed(self.name, operands)
+
 
 LN2, LN10 = math.log(2), math.log(10)
 

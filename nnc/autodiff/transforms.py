@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _engine
 from .derivatives import pull
-from .node import Node, ancestors, pullback
+from .node import Node, ancestors, argument, pullback
 from .operations import EachOperand, Rule
 from .trees import leaves, leaves_like, over
 
@@ -244,13 +244,8 @@ def _call(caller, f, args, kwargs, argnums):
     for i in wanted:
         if not -len(args) <= i < len(args):
             raise TypeError(f"{caller}: argnums is {argnums}, but f is called with {len(args)} positional arguments")
-        args[i] = over(_variable, args[i])
+        args[i] = over(argument, args[i])
     return f(*args, **kwargs), tuple([args[i] for i in wanted])
-
-
-def _variable(x):
-    """A Node of its own, also of a Node: what else depends on that one is not to be mistaken for f."""
-    return +x if isinstance(x, Node) else Node(x)
 
 
 def _is_outer(y, variables):

@@ -1,0 +1,251 @@
+"""What a graph was computed from cannot change unseen before `backward`: results are read-only, changes are errors."""
+
+import copy
+import math
+import pickle
+import re
+from itertools import product
+
+import numpy as np
+import pytest
+from test_rules import away
+
+import nnc
+from nnc import Node
+from nnc.autodiff.node import ancestors
+
+# ---- results are read-only -------------------------------------------------------------------------------------------
+
+W, X, B = away(3, 4), away(4, 5), away(3, 1)
+RESULTS = {
+    "add": lambda x: x + x, "add an array": lambda x: x + W, "matmul": lambda x: x @ X, "exp": np.exp, "relu": nnc.relu,
+    "linear": lambda x: nnc.linear(x, X, B), "softmax": nnc.softmax, "softmax, axis 1": lambda x: nnc.softmax(x, 1),
+    "losses": lambda x: nnc.softmax_cross_entropy(x, [0, 1, 2, 0]), "sum": lambda x: x.sum(axis=0),
+    "reshape": lambda x: x.reshape(4, 3), "as it is": lambda x: x.reshape(3, 4), "transpose": lambda x: x.T,
+    "ravel": np.ravel, "index": lambda x: x[1:], "picked": lambda x: x[[0, 2]], "all": lambda x: x[...],
+    "squeeze": np.squeeze, "broadcast": lambda x: np.broadcast_to(x, (2, 3, 4)), "positive": lambda x: +x,
+    "stack": lambda x: np.stack([x, x]), "swapaxes": lambda x: x.swapaxes(0, 1), "einsum": lambda x:
+    np.einsum("ij->ji", x), "einsum, as it is": lambda x: np.einsum("ij->ij", x), "diagonal": np.diagonal,
+    "atleast_2d": np.atleast_2d, "clip": lambda x: np.clip(x, -1, 1), "moveaxis": lambda x: np.moveaxis(x, 0, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_are_read_only_and_their_leaf_is_not(name):
+    leaf = Node(W.copy())
+    for result in (RESULTS[name](leaf), RESULTS[name](leaf * 1.0)):
+        for node in (node for node in ancestors(result) if node.inputs and node.ndim):
+            with pytest.raises(ValueError, match="read-only"):
+                node.value[..., 0] = 7
+    np.testing.assert_array_equal(leaf.value, W)
+    leaf.value[0, 0] = 7  # it is writable still, and so is what a primitive returns of it
+    assert leaf.value.flags.writeable and nnc.relu(leaf.value).flags.writeable
+
+
+def test_what_primitives_return_for_arrays_is_writable():
+    A = np.abs(W)
+    P, y = nnc.softmax(W), [0, 1, 2, 0]
+    for array in (nnc.matmul(W, X), nnc.add_bias(W, B), nnc.linear(W, X, B), nnc.relu(W), nnc.leaky_relu(W),
+                  nnc.tanh(W), nnc.sigmoid(W), P, nnc.log_softmax(W), nnc.cross_entropy(P, y),
+                  nnc.softmax_cross_entropy(W, y), *nnc.matmul_backward(W @ X, W, X),
+                  *nnc.linear_backward(W @ X, W, X), *nnc.add_bias_backward(W), nnc.relu_backward(W, A),
+                  nnc.softmax_backward(W, P), nnc.one_hot(y, 3)):  # fmt: skip
+        array[...] = 0
+
+
+def test_the_slip_of_the_notes():
+    """P - Y written into the P that softmax's gradient is made of."""
+    Z = Node(away(3, 4), name="Z")
+    P = nnc.softmax(Z)
+    with pytest.raises(ValueError, match="read-only"):
+        P.value[[0, 1, 2, 0], range(4)] -= 1
+    dZ = P.value.copy()
+    dZ[[0, 1, 2, 0], range(4)] -= 1  # as the documentation says
+    P.sum().backward()
+    np.testing.assert_allclose(Z.grad, 0, atol=1e-15)
+
+
+def test_a_result_cannot_be_set():
+    y = np.exp(Node([1.0, 2.0]))
+    for name in ("value", "data"):
+        with pytest.raises(RuntimeError, match="Node: the value cannot be set of a result; set that of a leaf"):
+            setattr(y, name, np.ones(2))
+
+
+# ---- leaves and arrays change ----------------------------------------------------------------------------------------
+
+
+def test_the_training_loop_of_micrograd():
+    w, b = Node(away(3, 4), name="w"), Node(0.5)
+    costs = []
+    for _ in range(50):
+        J = ((np.tanh(w @ X) + b) ** 2).mean()
+        J.backward()
+        for p in (w, b):
+            p.data -= 0.5 * p.grad
+        costs.append(J.item())
+    assert costs[-1] < 0.1 * costs[0]
+
+
+def set_value(p, values):
+    p.value = values
+
+
+def set_data(p, values):
+    p.data = values
+
+
+def in_place_by_data(p, values):
+    p.data -= p.data - values
+
+
+def in_its_array(p, values):
+    p.value[...] = values
+
+
+def one_entry(p, values):
+    p.value.flat[-1] = values.flat[-1]
+
+
+def sgd(p, values):
+    nnc.sgd(p.value, p.value - values, 1.0)
+
+
+CHANGES = [set_value, set_data, in_place_by_data, in_its_array, one_entry, sgd]
+GRAPHS = {
+    "product": lambda p: (p * p).sum(), "sum": lambda p: p.sum(), "a view": lambda p: (p.T * 2).sum(),
+    "views": lambda p: np.sum(p.reshape(-1)[1:] ** 2), "matmul": lambda p: (p @ np.tri(p.shape[1], 2)).mean(),
+    "deep": lambda p: np.sum(np.exp(np.tanh(p * 0.1)) * 3), "joined": lambda p: np.concatenate([p, p]).sum(),
+    "picked": lambda p: p[[0, 1]].sum(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("shape", [(2, 3), (2, 16)])
+def test_a_leaf_changed_after_use_is_an_error_that_names_it(graph, change, shape):
+    p = Node(away(*shape), name="W1")
+    J = GRAPHS[graph](p)
+    J.backward()
+    change(p, p.value + 1)
+    before = p.grad
+    for use in (J.backward, lambda: nnc.jacobian(J, p), lambda: copy.deepcopy(J), lambda: pickle.dumps(J)):
+        with pytest.raises(RuntimeError, match=r"W1( or an array .*)? has changed after .* Compute the graph again"):
+            use()
+    assert p.grad is before  # nothing is half-done
+    again = GRAPHS[graph](p)
+    again.backward()
+    fresh = Node(p.value.copy())
+    GRAPHS[graph](fresh).backward()
+    np.testing.assert_array_equal(p.grad, fresh.grad)
+
+
+CHANGES_OF_ALL = [lambda a: a - 1, lambda a: 2 * a, lambda a: 16 * a, np.negative, lambda a: a[::-1], np.zeros_like,
+                  lambda a: np.roll(a, 1), lambda a: a.repeat(2, 0)[: len(a)]]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 0), (3, 3), (40, 50), (300, 400), (1024, 1024)])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("layout", ["C", "F", "gaps"])
+def test_an_update_of_the_whole_array_is_seen(shape, dtype, layout):
+    for seed, change in product(range(100 if math.prod(shape) < 10 else 1), CHANGES_OF_ALL):
+        array = np.random.default_rng(seed).standard_normal((*shape, 2)).astype(dtype)[..., 0]
+        array = array if layout == "gaps" else array.copy(layout)
+        p = Node(array)
+        assert p.value is array
+        J = np.tanh(p).sum()
+        old = array.copy()
+        array[...] = new = change(np.atleast_1d(array)).reshape(shape).copy()
+        if np.array_equal(new, old):
+            J.backward()  # the same numbers again are no change
+        else:
+            with pytest.raises(RuntimeError, match="has changed"):
+                J.backward()
+
+
+def test_every_single_entry_of_a_small_array_is_seen():
+    for x in (away(4, 8), away(8, 8).astype("f4"), away(8, 8)[::2], np.arange(20) % 3, np.arange(30) % 2 > 0):
+        for i in np.ndindex(x.shape):
+            J = (Node(2.0) * x).sum()
+            kept = x[i]
+            x[i] = not kept
+            with pytest.raises(RuntimeError, match=re.escape(f"a Node () or an array {x.shape} has changed")):
+                J.backward()
+            x[i] = kept
+            J.backward()
+
+
+def test_data_labels_masks_and_indices_count_too():
+    Z, x, y, mask, rows = Node(away(3, 4)), away(3, 4), np.array([0, 1, 2, 0]), away(3, 4) > 0, [0, 2]
+    place, targets = np.array([1, 2]), np.eye(3)[:, [0, 1, 2, 0]]
+    cases = [
+        (x, lambda: (Z * x).sum()), (y, lambda: nnc.softmax_cross_entropy(Z, y).sum()),
+        (y, lambda: nnc.cross_entropy(nnc.softmax(Z), y).sum()), (mask, lambda: np.where(mask, Z, 0.0).sum()),
+        (rows, lambda: Z[rows].sum()), (place, lambda: Z[place, place].sum()), (rows, lambda: Z[rows, 1].sum()),
+        (place, lambda: np.take(Z, place, 0).sum()), (targets, lambda: nnc.softmax_cross_entropy(Z, targets).sum()),
+        (x, lambda: np.stack([Z, x]).sum()), (x, lambda: nnc.linear(x.T, Z, x.T[:, :1]).sum()),
+    ]  # fmt: skip
+    for array, graph in cases:
+        J = graph()
+        J.backward()
+        kept = copy.copy(array)
+        array[0], array[1] = array[1], array[0] if isinstance(array, list) else kept[0]
+        with pytest.raises(RuntimeError, match="has changed"):
+            J.backward()
+        array[:] = kept
+        J.backward()
+
+
+def test_what_does_not_change():
+    """A gradient, a name, a leaf that is used elsewhere; a new value before the first use, or after the last."""
+    p, q = Node(away(3)), Node(away(3))
+    p.value = away(3) * 2
+    J = (p * p).sum()
+    q.value = away(3) * 3
+    p.name = "p"
+    J.backward()
+    p.grad *= 5
+    J.backward()
+    np.testing.assert_array_equal(p.grad, 2 * p.value)
+    p.value = p.value.copy()
+    (p * q).sum().backward()
+    np.testing.assert_array_equal(p.grad, q.value)
+
+
+def test_a_path_between_two_nodes_sees_what_lies_beside_it():
+    w, x = Node(away(4, 3), name="w"), Node(away(4, 2))
+    Z = w.T @ x
+    w.value[...] += 1  # a view of it is used, and the way from Z to x does not pass the view's node
+    with pytest.raises(RuntimeError, match="w has changed after transpose was computed from it"):
+        nnc.jacobian(Z, x)
+
+
+def test_the_message():
+    w = Node(away(200, 7))
+    x = away(7, 5)
+    J = (w @ x).sum()
+    w.value = w.value * 2
+    with pytest.raises(RuntimeError) as error:
+        J.backward()
+    assert str(error.value) == (
+        "backward: a Node (200, 7) has changed after matmul was computed from it, so that the gradient would be of old "
+        "and new numbers mixed. Compute the graph again after a change; an array that is written again and again goes "
+        "in as array.copy()"
+    )
+
+
+def test_a_rule_that_says_nothing_of_it():
+    from types import SimpleNamespace
+
+    from nnc import _engine
+
+    x = Node(1.0)
+    for changed in (lambda *_: 1 / 0, lambda *_: None, lambda *_: "text"):
+        rule = SimpleNamespace(forward=lambda a: a * 1.0, for_many=None, constants=(), changed=changed)
+        y = _engine.apply(rule, (x,))
+        x.value = 2.0
+        with pytest.raises((RuntimeError, ZeroDivisionError)):
+            _engine.check_unchanged((y,))
+    for wrong in ([y], (1,)):
+        with pytest.raises(TypeError, match="check_unchanged"):
+            _engine.check_unchanged(wrong)
