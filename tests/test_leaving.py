@@ -84,13 +84,11 @@ OTHERS = {  # refused by whoever is asked, in their words
     "* masked": lambda x: x * np.ma.array([1.0], mask=[1]), "matrix *": lambda x: np.matrix([[1.0, 2.0]]) * x,
     "* matrix": lambda x: x * np.matrix([[1.0, 2.0]]), "matrix @": lambda x: np.matrix([[1.0, 2.0]]) @ x,
     "np.add.outer": lambda x: np.add.outer(np.ones(2), x), "np.full(dtype)": lambda x: np.full(3, x, float),
-    "np.full_like": lambda x: np.full_like(np.ones(2), x), "np.full_like of a Node": lambda x: np.full_like(x, x),
+    "np.full_like": lambda x: np.full_like(np.ones(2), x),
     "np.copyto": lambda x: np.copyto(np.ones(3), x), "np.put": lambda x: np.put(np.ones(3), 0, x),
     "np.putmask": lambda x: np.putmask(np.ones(3), [True] * 3, x),
-    "np.select": lambda x: np.select([np.ones(3) > 0], [x]), "np.choose": lambda x: np.choose(0, [x, x]),
     "np.frompyfunc": lambda x: np.frompyfunc(lambda a: a * 2, 1, 1)(x),
-    "np.interp": lambda x: np.interp(x, [0, 1], [0, 1]), "np.linspace": lambda x: np.linspace(0, x, 3),
-    "divmod": lambda x: divmod(x, 2), "a.sum(where)": lambda x: np.ones(3).sum(where=x),
+    "a.sum(where)": lambda x: np.ones(3).sum(where=x),
     "frompyfunc, closed over": lambda x: np.frompyfunc(lambda a: a * x, 1, 1)(np.ones(2)).astype(float),
 }  # fmt: skip
 WAYS = "np.exp|np.stack|item|value"
@@ -124,6 +122,10 @@ INSIDE = {  # what stays in the graph, or gives no number that depends on x
     "polyval": lambda x: np.polynomial.polynomial.polyval(x, [1, 2, 3]),
     "iter": lambda x: [a * a for a in np.stack([x, x])][1], "np.isnan": lambda x: x * np.isnan(x),
     "np.argmax": lambda x: x * np.argmax(np.stack([x, x * x])),
+    "np.select": lambda x: np.select([x > 1], [x * x]), "np.choose": lambda x: np.choose(0, [x * x, x]),
+    "np.interp": lambda x: np.interp(x, [0, 3], [0, 1]), "np.linspace": lambda x: np.linspace(0, x, 3)[1],
+    "divmod": lambda x: sum(divmod(x * x, 3)), "np.full_like of a Node": lambda x: np.full_like(x, x * x),
+    "np.round": lambda x: x * np.round(x * x + 0.1),
     "full_like": lambda x: x * np.full_like(a=x, fill_value=3) * np.ones_like(a=x),
 }  # fmt: skip
 
