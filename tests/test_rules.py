@@ -3,6 +3,7 @@
 The test is driven by the table itself: a row without examples fails, and so does a composed function.
 """
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -325,7 +326,8 @@ def hold(f, *operands, constant=()):
 
 
 def test_every_row_has_examples():
-    assert set(EXAMPLES) == set(RULES)
+    of_scipy = getattr(sys.modules.get("nnc.autodiff.special"), "ROWS", set())  # test_scipy has theirs
+    assert set(EXAMPLES) == RULES.keys() - of_scipy
     assert all(functions_of(name) for name in RULES)
 
 

@@ -55,18 +55,21 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
 
 @stands_for(np.append)
 def append(arr, values, axis=None):
-    return np.concatenate((arr, values), axis)
+    """The lists may have Nodes in them, as those of no other function: NumPy makes arrays of them before it asks."""
+    return np.concatenate([array(x) if isinstance(x, (list, tuple)) else x for x in (arr, values)], axis)
 
 
 @stands_for(np.vstack)
-def vstack(tup):
-    return np.concatenate([np.atleast_2d(a) for a in tup], 0)
+def vstack(tup, *, dtype=None, casting="same_kind"):
+    rows = np.concatenate([np.atleast_2d(a) for a in tup], 0)
+    return rows if dtype is None else rows.astype(dtype)
 
 
 @stands_for(np.hstack)
-def hstack(tup):
+def hstack(tup, *, dtype=None, casting="same_kind"):
     arrays = [np.atleast_1d(a) for a in tup]
-    return np.concatenate(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+    joined = np.concatenate(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+    return joined if dtype is None else joined.astype(dtype)
 
 
 @stands_for(np.dstack)

@@ -13,6 +13,7 @@ the first and asks the table in `nnc.autodiff.operations`, at each one, how the 
 """
 
 import operator
+import sys
 from operator import attrgetter
 
 import numpy as np
@@ -365,6 +366,8 @@ def argument(x):
 
 def _dispatch(table, function, args, kwargs):
     """What NumPy hands over."""
+    if isinstance(function, np.ufunc) and function not in table and "scipy.special" in sys.modules:
+        from . import special  # noqa: F401  (enters its rows)
     rule = table.get(function) or FUNCTIONS.get(function)  # a ufunc may be made of other operations, too
     if rule:
         return _call(rule, args, kwargs)

@@ -46,6 +46,7 @@ import numpy as np
 from .. import _direct, _engine, _explain, functional
 from . import indexing as shapes
 from .dispatch import FUNCTIONS, value_of
+from .einsum import einsum, einsum_arguments, einsum_back
 from .vjps import (
     MANY,
     chosen,
@@ -54,9 +55,6 @@ from .vjps import (
     cross_entropy_backward_probabilities,
     cumsum_back,
     cumsum_back_of_nodes,
-    einsum,
-    einsum_arguments,
-    einsum_back,
     flat,
     log_softmax_back,
     log_softmax_back_of_nodes,
@@ -222,7 +220,7 @@ row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
-    takes=einsum_arguments, forward=lambda *arrays, subscripts: einsum(subscripts, *arrays))
+    takes=einsum_arguments, forward=lambda *arrays, subscripts, **options: einsum(subscripts, *arrays, **options))
 
 # ---- activations, softmax, losses
 

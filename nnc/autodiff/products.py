@@ -25,7 +25,7 @@ def vdot(a, b):
 def inner(a, b):
     if np.ndim(a) > 2 or np.ndim(b) > 2:
         return np.tensordot(a, b, (-1, -1))
-    return np.dot(a, np.transpose(b))
+    return np.dot(a, np.transpose(b)) if np.ndim(a) and np.ndim(b) else np.multiply(a, b)
 
 
 @stands_for(np.outer, np.linalg.outer)

@@ -5,9 +5,6 @@ and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the
 ``something_back_of_nodes`` is the same where a graph of the backward pass is built, if the first is for arrays only.
 """
 
-from functools import lru_cache
-from string import ascii_letters
-
 import numpy as np
 
 from .. import _direct, _engine, functional
@@ -157,75 +154,6 @@ def cumsum_back_of_nodes(g, C, A, axis=None):
     axis = -1 if axis is None else from_end(axis, A)
     backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
     return reshape_back(np.cumsum(g[backwards], axis)[backwards], C, A)
-
-
-_einsum = np.einsum.__wrapped__  # without the search for Nodes among the arguments, which takes a microsecond
-
-
-@lru_cache
-def _product_of(subscripts):
-    """Of a product of two matrices: which of them is the left one, and whether it and the other are transposed."""
-    terms, _, out = subscripts.partition("->")
-    terms = terms.split(",")
-    if len(terms) != 2 or {len(term) for term in (*terms, out)} != {2} or set(terms[0]) ^ set(terms[1]) != set(out):
-        return None
-    left = 0 if out[0] in terms[0] else 1
-    return left, terms[left][0] != out[0], terms[1 - left][1] != out[1]
-
-
-def einsum(subscripts, *arrays):
-    """As np.einsum, but that matrices are multiplied as such, which is many times faster."""
-    product = _product_of(subscripts)
-    if product and arrays[0].ndim == arrays[1].ndim == 2:
-        left, is_left_turned, is_right_turned = product
-        A, B = arrays[left], arrays[1 - left]
-        A, B = A.T if is_left_turned else A, B.T if is_right_turned else B
-        if A.shape[1] == B.shape[0]:  # else np.einsum says what is wrong, or repeats what is of length 1
-            return _direct.matmul(A, B)
-    return (np.einsum if is_node(*arrays) else _einsum)(subscripts, *arrays)
-
-
-def einsum_arguments(subscripts, *arrays):
-    return arrays, {"subscripts": _spelled_out(subscripts)}
-
-
-@lru_cache
-def _spelled_out(subscripts):
-    """Subscripts as np.einsum wants them, with the letters of the result."""
-    terms, arrow, out = subscripts.replace(" ", "").partition("->")
-    if "." in terms or any(len(set(term)) < len(term) for term in terms.split(",")):
-        raise TypeError(f"np.einsum: {subscripts!r} has dots or a letter twice in one operand, which Nodes cannot have")
-    if not arrow:
-        out = "".join(sorted(letter for letter in set(terms) - {","} if terms.count(letter) == 1))
-    return f"{terms}->{out}"
-
-
-@lru_cache
-def _einsum_of(i, subscripts, lead):
-    """The subscripts of the i-th operand's gradient, `lead` axes in front, and the axes that it alone sums."""
-    front = "".join([letter for letter in ascii_letters if letter not in subscripts][:lead])
-    terms, _, out = subscripts.partition("->")
-    terms = terms.split(",")
-    mine = terms.pop(i)
-    alone = [k for k, letter in enumerate(mine) if letter not in out + "".join(terms)]
-    terms += ["".join(mine[k] for k in alone)] if alone else []
-    return f"{','.join([front + out, *terms])}->{front}{mine}", tuple(alone)
-
-
-def einsum_back(i):
-    """The same sum with g in the place of the i-th operand; along a letter that is only there, g is repeated."""
-
-    def vjp(g, C, *arrays, subscripts):
-        lead = g.ndim - C.ndim
-        subscripts, alone = _einsum_of(i, subscripts, lead)
-        ones = [np.ones([arrays[i].shape[k] for k in alone], g.dtype)] if alone else ()
-        c = einsum(subscripts, g, *(arrays[:i] + arrays[i + 1 :]), *ones)
-        shape = arrays[i].shape
-        if c.shape[lead:] != shape:  # np.einsum repeats what is of length 1, as elsewhere
-            c = np.broadcast_to(c, c.shape[:lead] + tuple(map(max, c.shape[lead:], shape)))
-        return c
-
-    return vjp
 
 
 def matrices(g, A, B):

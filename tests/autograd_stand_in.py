@@ -1,0 +1,188 @@
+"""A thin stand-in for autograd over nnc, so that autograd's own tests run on Nodes: a plugin of pytest.
+
+``autograd.numpy`` is NumPy itself but for what NumPy lets nobody take part in: `array`, `r_` and `c_` of lists. Complex
+numbers are left out. NNC_ORDER is the highest order that is checked.
+"""
+
+import itertools
+import os
+import sys
+from types import ModuleType
+
+import numpy as np
+
+import nnc
+from nnc.autodiff.trees import leaves, over
+
+HIGHEST = int(os.environ.get("NNC_ORDER", "2"))
+STEP, TOLERANCE = 1e-6, 1e-6
+rng = np.random.default_rng(3)
+
+
+# ---- autograd.numpy --------------------------------------------------------------------------------------------------
+
+
+def nodes_in(x):
+    if isinstance(x, (list, tuple)):
+        return [node for y in x for node in nodes_in(y)]
+    return [x] if isinstance(x, nnc.Node) else []
+
+
+def array(object, *args, **options):
+    nodes = nodes_in(object)
+    return np.array(object, *args, **options, like=nodes[0]) if nodes else np.array(object, *args, **options)
+
+
+class Joined:
+    """np.r_ and np.c_."""
+
+    def __init__(self, plain, join):
+        self.plain, self.join = plain, join
+
+    def __getitem__(self, items):
+        items = items if isinstance(items, tuple) else (items,)
+        if not nodes_in(items):
+            return self.plain[items]
+        return self.join([np.atleast_1d(self.plain[x] if isinstance(x, slice) else x) for x in items])
+
+
+def make_diagonal(D, offset=0, axis1=-1, axis2=-2):
+    """autograd's own: the last axis becomes the diagonal of the last two."""
+    return np.expand_dims(D, -1) * np.eye(np.shape(D)[-1])
+
+
+class Wrapped(ModuleType):
+    """A module of NumPy with some names of its own."""
+
+    def __init__(self, name, module, **own):
+        super().__init__(name)
+        self.__dict__.update(own)
+        self._module = module
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)
+
+
+linalg = Wrapped("autograd.numpy.linalg", np.linalg, _dot=np.matmul, T=lambda x: np.swapaxes(x, -1, -2))
+anp = Wrapped("autograd.numpy", np, array=array, r_=Joined(np.r_, np.concatenate), c_=Joined(np.c_, np.column_stack),
+              make_diagonal=make_diagonal, linalg=linalg, random=np.random, __path__=[])  # fmt: skip
+
+
+# ---- autograd --------------------------------------------------------------------------------------------------------
+
+
+def of_one_number(f):
+    """autograd takes any result of one number for a scalar."""
+
+    def scalar(*args, **kwargs):
+        y = f(*args, **kwargs)
+        return np.reshape(y, ()) if np.ndim(y) and np.size(y) == 1 else y
+
+    return scalar
+
+
+def grad(f, argnum=0):
+    return nnc.grad(of_one_number(f), argnum)
+
+
+def value_and_grad(f, argnum=0):
+    return nnc.value_and_grad(of_one_number(f), argnum)
+
+
+def jacobian(f, argnum=0):
+    return nnc.jacobian(f, argnum)
+
+
+# ---- autograd.test_util ----------------------------------------------------------------------------------------------
+
+
+def value(tree):
+    return over(lambda x: np.asarray(x.value if isinstance(x, nnc.Node) else x, float), tree)
+
+
+def random_like(tree):
+    return over(lambda x: rng.standard_normal(np.shape(x)), tree)
+
+
+def inner(tree, other):
+    pairs = zip(leaves(value(tree)), leaves(value(other)), strict=True)
+    return sum(float(np.sum(x * y)) for x, y in pairs)
+
+
+def moved(tree, direction, step):
+    directions = iter(leaves(direction))
+    return over(lambda x: x + step * next(directions), tree)
+
+
+def slope(f, xs, vs):
+    """f's derivative along vs, by differences."""
+    up, down = (value(f(*moved(xs, vs, step))) for step in (STEP / 2, -STEP / 2))
+    down = iter(leaves(down))
+    return over(lambda y: (y - next(down)) / STEP, up)
+
+
+def close(a, b):
+    assert abs(a - b) < TOLERANCE or abs(a - b) < TOLERANCE * abs(a + b), (a, b)
+
+
+def check(f, xs, modes, order):
+    y, vs = f(*xs), random_like(xs)
+    u, numeric = random_like(y), slope(f, xs, vs)
+    if "fwd" in modes:
+        tangent = nnc.jvp(f, xs, vs)[1]
+        assert over(np.shape, tangent) == over(np.shape, numeric)
+        close(inner(tangent, u), inner(numeric, u))
+        if order > 1:
+            check(lambda *xs: nnc.jvp(f, xs[: len(vs)], xs[len(vs) :])[1], (*xs, *vs), modes, order - 1)
+    if "rev" in modes:
+        gradients = nnc.vjp(f, *xs)[1](u)
+        assert over(np.shape, gradients) == over(np.shape, xs)
+        close(inner(gradients, vs), inner(numeric, u))
+        if order > 1:
+            check(lambda u, *xs: nnc.vjp(f, *xs)[1](u), (u, *xs), modes, order - 1)
+
+
+def check_grads(f, argnum=0, modes=("fwd", "rev"), order=2):
+    argnums = [argnum] if isinstance(argnum, int) else list(argnum)
+
+    def checked(*args, **kwargs):
+        if any(np.iscomplexobj(x) for x in leaves(list(args))):
+            return
+
+        def of_those(*xs):
+            given = list(args)
+            for i, x in zip(argnums, xs, strict=True):
+                given[i] = x
+            return f(*given, **kwargs)
+
+        check(of_those, tuple(args[i] for i in argnums), modes, min(order, HIGHEST))
+
+    return checked
+
+
+def combo_check(f, argnum=0, **options):
+    def checked(*args, **kwargs):
+        for some in itertools.product(*args):
+            for values in itertools.product(*kwargs.values()):
+                check_grads(f, argnum, **options)(*some, **dict(zip(kwargs, values, strict=True)))
+
+    return checked
+
+
+# ---- in their places -------------------------------------------------------------------------------------------------
+
+autograd = ModuleType("autograd")
+autograd.__path__ = []
+autograd.numpy, autograd.grad, autograd.value_and_grad, autograd.jacobian = anp, grad, value_and_grad, jacobian
+autograd.tuple, autograd.list, autograd.dict = tuple, list, dict
+test_util = ModuleType("autograd.test_util")
+test_util.check_grads, test_util.combo_check = check_grads, combo_check
+autograd.test_util = test_util
+sys.modules |= {"autograd": autograd, "autograd.numpy": anp, "autograd.numpy.random": np.random,
+                "autograd.numpy.linalg": linalg, "autograd.test_util": test_util}  # fmt: skip
+
+
+def pytest_collection_modifyitems(config, items):
+    kept = [item for item in items if "complex" not in item.name]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
