@@ -171,15 +171,14 @@ def combo_check(f, argnum=0, **options):
 
 # ---- in their places -------------------------------------------------------------------------------------------------
 
-autograd = ModuleType("autograd")
-autograd.__path__ = []
-autograd.numpy, autograd.grad, autograd.value_and_grad, autograd.jacobian = anp, grad, value_and_grad, jacobian
-autograd.tuple, autograd.list, autograd.dict = tuple, list, dict
-test_util = ModuleType("autograd.test_util")
-test_util.check_grads, test_util.combo_check = check_grads, combo_check
-autograd.test_util = test_util
-sys.modules |= {"autograd": autograd, "autograd.numpy": anp, "autograd.numpy.random": np.random,
-                "autograd.numpy.linalg": linalg, "autograd.test_util": test_util}  # fmt: skip
+
+def pytest_configure(config):
+    autograd, test_util = ModuleType("autograd"), ModuleType("autograd.test_util")
+    vars(autograd).update(__path__=[], numpy=anp, test_util=test_util, grad=grad, value_and_grad=value_and_grad,
+                          jacobian=jacobian, tuple=tuple, list=list, dict=dict)  # fmt: skip
+    vars(test_util).update(check_grads=check_grads, combo_check=combo_check)
+    sys.modules |= {"autograd": autograd, "autograd.numpy": anp, "autograd.numpy.random": np.random,
+                    "autograd.numpy.linalg": linalg, "autograd.test_util": test_util}  # fmt: skip
 
 
 def pytest_collection_modifyitems(config, items):
