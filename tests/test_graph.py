@@ -318,7 +318,7 @@ REFUSED = {
     "None": lambda a, x: x * None,
     "condition": lambda a, x: np.where(x, a, a),
     "node of node": lambda a, x: Node(x),
-    "einsum": lambda a, x: np.einsum("ii", x),
+    "einsum out": lambda a, x: np.einsum("ii->i", x, out=a[0]),
     "iteration": lambda a, x: list(x.sum()),
     "len": lambda a, x: len(x.sum()),
     "seed": lambda a, x: x.backward(a * 1j),
