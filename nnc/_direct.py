@@ -22,6 +22,8 @@ relu_backward = OF[_engine.relu_backward]
 leaky_relu_backward = OF[_engine.leaky_relu_backward]
 sigmoid_backward = OF[_engine.sigmoid_backward]
 tanh_backward = OF[_engine.tanh_backward]
+sigmoid_gradient = OF[_engine.sigmoid_gradient]
+tanh_gradient = OF[_engine.tanh_gradient]
 sgd = OF[_engine.sgd]
 
 matmul = OF[_engine.matmul]

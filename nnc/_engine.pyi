@@ -17,6 +17,8 @@ relu_backward: np.ufunc
 leaky_relu_backward: np.ufunc
 sigmoid_backward: np.ufunc
 tanh_backward: np.ufunc
+sigmoid_gradient: np.ufunc
+tanh_gradient: np.ufunc
 sgd: np.ufunc
 scale: np.ufunc
 multiply: np.ufunc

@@ -15,7 +15,8 @@ from nnc import _engine as engine
 F4, F8 = np.dtype("f4"), np.dtype("f8")
 ELEMENTWISE = {
     "exp": 1, "log": 1, "relu": 1, "leaky_relu": 2, "sigmoid": 1, "tanh": 1,
-    "relu_backward": 2, "leaky_relu_backward": 3, "sigmoid_backward": 2, "tanh_backward": 2, "sgd": 3, "scale": 2,
+    "relu_backward": 2, "leaky_relu_backward": 3, "sigmoid_backward": 2, "tanh_backward": 2, "sigmoid_gradient": 2,
+    "tanh_gradient": 2, "sgd": 3, "scale": 2,
     "multiply": 2, "add": 2, "maximum_backward": 3,
 }  # fmt: skip
 # The shapes of the operands when n = m = r = 4, so that any of them can be the output.

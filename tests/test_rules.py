@@ -111,6 +111,8 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     "relu_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],
     "sigmoid_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],
     "tanh_backward": [(away(3, 4), away(3, 4)), (away(), away(2, 4))],
+    "sigmoid_gradient": [(away(3, 4), 3 * away(3, 4)), (away(4), away(2, 4))],
+    "tanh_gradient": [(away(3, 4), 3 * away(3, 4)), (away(), away(2, 4))],
     "leaky_relu_backward": [(away(3, 4), away(3, 4), 0.01), (away(3), away(3), 0.3)],
     "maximum_backward": [(away(3, 4), away(3, 4), away(3, 4) + 0.013), (away(3, 4), away(4), away(3, 1) + 0.013)],
     "softmax_backward": [(away(3, 4), inside(3, 4)), (away(3, 4), inside(3, 4), {"axis": 1})]

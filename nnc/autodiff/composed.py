@@ -30,7 +30,9 @@ def var(a, axis=None, *, ddof=0, keepdims=False):
 
 @stands_for(np.std)
 def std(a, axis=None, *, ddof=0, keepdims=False):
-    return np.sqrt(np.var(a, axis, ddof=ddof, keepdims=keepdims))
+    """As a length, whose gradient is 0 where all numbers are equal."""
+    length = np.linalg.norm(a - np.mean(a, axis, keepdims=True), axis=axis, keepdims=keepdims)
+    return length / np.sqrt(np.size(a) / np.size(length) - ddof)
 
 
 @stands_for(np.clip)
@@ -96,7 +98,10 @@ def nanvar(a, axis=None, *, ddof=0, keepdims=False):
 
 @stands_for(np.nanstd)
 def nanstd(a, axis=None, *, ddof=0, keepdims=False):
-    return np.sqrt(np.nanvar(a, axis, ddof=ddof, keepdims=keepdims))
+    deviation = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
+    return np.linalg.norm(deviation, axis=axis, keepdims=keepdims) / np.sqrt(
+        np.sum(~np.isnan(a), axis, keepdims=keepdims) - ddof
+    )
 
 
 @stands_for(np.nanmax)

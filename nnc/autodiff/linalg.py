@@ -428,7 +428,8 @@ def length_back(g, C, A, ord=2, axis=None, keepdims=False):
     return g * np.where(is_zero, 0, part)
 
 
-row("norm", length, r"\|{0}\|", (length_back, r"{g} \circ \frac{{0}}{{out}}"), params="ord axis keepdims")  # fmt: skip
+row("norm", length, r"\|{0}\|", (length_back, r"{g} \circ \frac{{0}}{{out}}"), params="ord axis keepdims",
+    kinks=lambda A, **params: np.sign(length(A, **params)))  # fmt: skip
 
 
 @stands_for(np.linalg.norm)

@@ -70,9 +70,11 @@ from .vjps import (
     power_exponent,
     prod_back,
     prod_back_of_nodes,
+    ratio,
     reduction,
     share_among,
     share_among_of_nodes,
+    share_of,
     softmax_back,
     softmax_backward_probabilities,
     softmax_cross_entropy_back,
@@ -229,9 +231,9 @@ row("relu", _engine.relu, r"\mathrm{relu}({0})",
 row("leaky_relu", _engine.leaky_relu, r"\mathrm{leaky}({0})",
     (lambda g, A, Z, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None)
 row("sigmoid", _engine.sigmoid, r"\sigma({0})",
-    (lambda g, A, Z: _direct.sigmoid_backward(g, A), r"{g} \circ {out} \circ (1 - {out})"))
+    (lambda g, A, Z: _direct.sigmoid_gradient(g, Z), r"{g} \circ {out} \circ (1 - {out})"))
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
-    (lambda g, A, Z: _direct.tanh_backward(g, A), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh)
+    (lambda g, A, Z: _direct.tanh_gradient(g, Z), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh)
 row("relu_backward", _engine.relu_backward, r"{0} \circ \delta_{{1} > 0}",
     (lambda g, C, dA, A: _direct.relu_backward(g, A), r"{g} \circ \delta_{{1} > 0}"), (flat, "0"))
 row("leaky_relu_backward", _engine.leaky_relu_backward, r"{0} \circ \mathrm{leaky}'({1})",
@@ -243,6 +245,12 @@ row("sigmoid_backward", _engine.sigmoid_backward, r"{0} \circ {1} \circ (1 - {1}
 row("tanh_backward", _engine.tanh_backward, r"{0} \circ (1 - {1}^2)",
     (lambda g, C, dA, A: _direct.tanh_backward(g, A), r"{g} \circ (1 - {1}^2)"),
     (lambda g, C, dA, A: g * (dA * (-2 * A)), r"-{g} \circ {0} \circ 2\,{1}"))
+row("sigmoid_gradient", _engine.sigmoid_gradient, r"{0} \circ \sigma'({1})",
+    (lambda g, C, dA, Z: _direct.sigmoid_gradient(g, Z), r"{g} \circ \sigma'({1})"),
+    (lambda g, C, dA, Z: -g * (C * _direct.tanh(Z / 2)), r"-{g} \circ {out} \circ \tanh \frac{{1}}{2}"))
+row("tanh_gradient", _engine.tanh_gradient, r"{0} \circ \tanh'({1})",
+    (lambda g, C, dA, Z: _direct.tanh_gradient(g, Z), r"{g} \circ \tanh'({1})"),
+    (lambda g, C, dA, Z: -2 * g * (C * _direct.tanh(Z)), r"-{g} \circ {out} \circ 2 \tanh {1}"))
 row("softmax", (_engine.softmax, _engine.softmax_columns), r"\mathrm{softmax}({0})",
     (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
 row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\mathrm{softmax}({0})",
@@ -279,8 +287,8 @@ row("log2", np.log2, r"\log_2 {0}", (lambda g, C, A: g / (A * LN2), r"\frac{{g}}
 row("log10", np.log10, r"\log_{10} {0}", (lambda g, C, A: g / (A * LN10), r"\frac{{g}}{{0}\,\ln 10}"))
 row("log1p", np.log1p, r"\ln(1 + {0})", (lambda g, C, A: g / (1 + A), r"\frac{{g}}{1 + {0}}"))
 row("logaddexp", np.logaddexp, r"\ln(e^{{0}} + e^{{1}})",
-    (lambda g, C, A, B: g * np.exp(A - C), r"{g} \circ e^{{0} - {out}}"),
-    (lambda g, C, A, B: g * np.exp(B - C), r"{g} \circ e^{{1} - {out}}"))
+    (lambda g, C, A, B: g * share_of(A, B), r"{g} \circ e^{{0} - {out}}"),
+    (lambda g, C, A, B: g * share_of(B, A), r"{g} \circ e^{{1} - {out}}"))
 row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2\,{out}}"))
 row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
 row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
@@ -289,19 +297,21 @@ row("absolute", (np.absolute, np.fabs), "|{0}|",
     (lambda g, C, A: g * np.sign(value_of(A)), r"{g} \circ \mathrm{sign}({0})"))
 row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"))
 row("hypot", np.hypot, r"\sqrt{{0}^2 + {1}^2}",
-    (lambda g, C, A, B: g * (A / C), r"{g} \circ \frac{{0}}{{out}}"),
-    (lambda g, C, A, B: g * (B / C), r"{g} \circ \frac{{1}}{{out}}"))
+    (lambda g, C, A, B: g * ratio(A, C), r"{g} \circ \frac{{0}}{{out}}"),
+    (lambda g, C, A, B: g * ratio(B, C), r"{g} \circ \frac{{1}}{{out}}"))
 row("sin", np.sin, r"\sin {0}", (lambda g, C, A: g * np.cos(A), r"{g} \circ \cos {0}"))
 row("cos", np.cos, r"\cos {0}", (lambda g, C, A: g * -np.sin(A), r"-{g} \circ \sin {0}"))
 row("tan", np.tan, r"\tan {0}", (lambda g, C, A: g * (1 + C * C), r"{g} \circ (1 + {out}^2)"))
 row("sinh", np.sinh, r"\sinh {0}", (lambda g, C, A: g * np.cosh(A), r"{g} \circ \cosh {0}"))
 row("cosh", np.cosh, r"\cosh {0}", (lambda g, C, A: g * np.sinh(A), r"{g} \circ \sinh {0}"))
-row("arcsin", np.arcsin, r"\arcsin {0}", (lambda g, C, A: g / np.sqrt(1 - A * A), r"\frac{{g}}{\sqrt{1 - {0}^2}}"))
-row("arccos", np.arccos, r"\arccos {0}", (lambda g, C, A: -g / np.sqrt(1 - A * A), r"-\frac{{g}}{\sqrt{1 - {0}^2}}"))
+row("arcsin", np.arcsin, r"\arcsin {0}",
+    (lambda g, C, A: g / np.sqrt((1 - A) * (1 + A)), r"\frac{{g}}{\sqrt{1 - {0}^2}}"))
+row("arccos", np.arccos, r"\arccos {0}",
+    (lambda g, C, A: -g / np.sqrt((1 - A) * (1 + A)), r"-\frac{{g}}{\sqrt{1 - {0}^2}}"))
 row("arctan", np.arctan, r"\arctan {0}", (lambda g, C, A: g / (1 + A * A), r"\frac{{g}}{1 + {0}^2}"))
 row("arctan2", np.arctan2, r"\arctan \frac{{0}}{{1}}",
-    (lambda g, C, A, B: g * B / (A * A + B * B), r"{g} \circ \frac{{1}}{{0}^2 + {1}^2}"),
-    (lambda g, C, A, B: -g * A / (A * A + B * B), r"-{g} \circ \frac{{0}}{{0}^2 + {1}^2}"))
+    (lambda g, C, A, B: g * (B / (h := np.hypot(A, B)) / h), r"{g} \circ \frac{{1}}{{0}^2 + {1}^2}"),
+    (lambda g, C, A, B: -g * (A / (h := np.hypot(A, B)) / h), r"-{g} \circ \frac{{0}}{{0}^2 + {1}^2}"))
 row("maximum", np.maximum, r"\max({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{0} > {1}}"),
     (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{1} > {0}}"))

@@ -190,8 +190,28 @@ def power_base(g, C, A, B):
     if getattr(B, "ndim", 0) == 0:
         if B == 2:
             return times(g, A, 2)
+        if B < 0.5 and B % 1:
+            return g * (B * over_base(C, A))
         return g * (B * A ** (B - 1)) if B else np.zeros_like(g * A)
-    return g * (B * A ** np.where(B == 0, 1, B - 1))
+    power = A ** np.where(B == 0, 1, B - 1)
+    rounded = (B < 0.5) & (B % 1 != 0)
+    return g * (B * (np.where(rounded, over_base(C, A), power) if rounded.any() else power))
+
+
+def over_base(C, A):
+    """A^(B-1) as A^B / A, for B < 0.5, where B - 1 is rounded and A to the power of that is off by many units."""
+    return np.where(value_of(A) == 0, 1, C) / A
+
+
+def ratio(A, C):
+    """A / C for C = |(A, B)|, which has no derivative at 0, but a subgradient of 0."""
+    return A / np.where(value_of(C) == 0, 1, C)
+
+
+def share_of(A, B):
+    """e^A / (e^A + e^B), by which ln(e^A + e^B) grows with A; half, also of equal infinities."""
+    same = value_of(A) == value_of(B)
+    return _direct.sigmoid(np.where(same, 0, A) - np.where(same, 0, B))
 
 
 def power_exponent(g, C, A, B):

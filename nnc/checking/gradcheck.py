@@ -21,6 +21,7 @@ SIDES = {
     "leaky_relu": lambda Z, slope: np.sign(Z),
     "absolute": np.sign,
     "sign": np.sign,
+    "hypot": lambda A, B: np.sign(np.hypot(A, B)),
     "maximum": lambda A, B: np.sign(A - B),
     "minimum": lambda A, B: np.sign(A - B),
     "max": lambda A, axis=None, keepdims=False: A == np.max(A, axis, keepdims=True),
@@ -214,7 +215,7 @@ class GradientReport:
                     seen.append((node.op, node.name, kinks(*node._args, **node.params)))
         for (op, name, sides), *others in zip(here, before, after, strict=False):
             for _, _, other in others:
-                if np.shape(other) == np.shape(sides) and (changed := np.argwhere(np.not_equal(other, sides))).size:
+                if np.shape(other) == np.shape(sides) and len(changed := np.argwhere(np.not_equal(other, sides))):
                     return f"{op}{' of ' + name if name else ''} at {changed[0].tolist()}"
         return ""
 
