@@ -1,8 +1,10 @@
 """The engine without Python: builds and runs the plain C program in tests/c, for every compiler that is here, under
-ThreadSanitizer, and for another processor under an emulator."""
+ThreadSanitizer, for another processor under an emulator, for Windows under Wine, and for macOS as far as compiling."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,19 @@ def test_neon_in_an_emulator(tmp_path):
     cross = ["CC=aarch64-linux-gnu-gcc", "LDFLAGS=-static", "RUN=qemu-aarch64"]
     output = make(tmp_path, *cross, "ARGS=--light --no-fork neon")  # the emulator cannot fork beside threads
     assert "neon" in output and "\n0 failures" in output
+
+
+@pytest.mark.slow
+def test_windows_under_wine(tmp_path):
+    need("x86_64-w64-mingw32-gcc", "wine")
+    os.environ.update(WINEDEBUG="-all", WINEPREFIX=str(tmp_path / "wine"))
+    cross = ["CC=x86_64-w64-mingw32-gcc", "LDFLAGS=-static", "RUN=wine"]
+    output = make(tmp_path, *cross, "ARGS=--light --no-fork base avx2")
+    assert len(lines_of(output)) > 60 and "\n0 failures" in output.replace("\r", "")
+
+
+@pytest.mark.slow
+def test_it_compiles_for_macos(tmp_path):
+    pytest.importorskip("ziglang")
+    compiler = f"{sys.executable} -m ziglang cc -target aarch64-macos"
+    make(tmp_path, f"CC={compiler}", "MACHINE=aarch64", f"{tmp_path}/check")

@@ -14,7 +14,7 @@ BELOW = {
     "python": {"ops"},
     "ops": {"runtime", "isa", "kernels", "simd"},
     "runtime": set(),
-    "isa": {"kernels", "simd"},
+    "isa": {"runtime", "kernels", "simd"},
     "kernels": {"simd"},
     "simd": set(),
 }

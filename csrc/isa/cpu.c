@@ -1,16 +1,12 @@
-/* cpu.c - cpuid and xgetbv for the instruction sets, sysconf for the caches. */
-#define _DEFAULT_SOURCE /* sysconf's cache sizes are no part of C11, nor is syscall */
+/* cpu.c - cpuid and xgetbv for the instruction sets, the caches' sizes from the system. */
 
 #include "cpu.h"
+#include "../runtime/system.h"
 
 #include <stdatomic.h>
-#include <unistd.h>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
-#if defined(__linux__)
-#include <sys/syscall.h>
-#endif
 
 /* Bits of the extended control register 0: which registers the operating system saves when it switches threads.
  * Instructions whose registers it does not save fault, whatever cpuid says of the processor. */
@@ -29,20 +25,6 @@ static int os_saves(unsigned wanted) {
             : "=a"(low), "=d"(high)
             : "c"(0)); /* the intrinsic would need the file compiled with -mxsave */
     return (low & wanted) == wanted;
-}
-
-/* Tiles are 8 KB, more than Linux keeps room for in every thread that might never need it: a process must ask, and from
- * then on each stack for signals must have room for them. The answer is no if one is there already that has not. */
-static int os_grants_tiles(void) {
-#if defined(__linux__) && defined(SYS_arch_prctl)
-    enum {
-        ARCH_REQ_XCOMP_PERM = 0x1023,
-        XFEATURE_TILES = 18
-    };
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILES) == 0;
-#else
-    return 0;
-#endif
 }
 
 static int has_avx2(void) {
@@ -68,7 +50,7 @@ static int has_amx(void) {
     unsigned a, b, c, d;
     if (!nnc_cpu_has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return 0;
-    return (d & BF16) && (d & TILES) && os_saves(XCR0_TILES) && os_grants_tiles();
+    return (d & BF16) && (d & TILES) && os_saves(XCR0_TILES) && nnc_ask_for_tiles();
 }
 
 #else
@@ -79,7 +61,7 @@ static int has_amx(void) { return 0; }
 
 #endif
 
-/* Answers are remembered, because cpuid, which sysconf uses, takes tens of microseconds inside a virtual machine. Two
+/* Answers are remembered, because cpuid, which the system may use, too, takes tens of microseconds inside a virtual machine. Two
  * threads that ask at once both find the same. */
 static int yes(atomic_int *answer, int (*ask)(void)) {
     enum {
@@ -110,42 +92,27 @@ int nnc_cpu_has_amx(void) {
     return yes(&answer, has_amx);
 }
 
-static ptrdiff_t remembered(atomic_long *size, int name, long usual) {
-    long bytes = atomic_load_explicit(size, memory_order_relaxed);
+static ptrdiff_t remembered(_Atomic ptrdiff_t *size, int level, ptrdiff_t usual) {
+    ptrdiff_t bytes = atomic_load_explicit(size, memory_order_relaxed);
     if (bytes == 0) {
-        bytes = name < 0 ? 0 : sysconf(name);
-        if (bytes <= 0)
-            bytes = usual;
+        bytes = nnc_cache_size(level);
+        if (bytes == 0) bytes = usual;
         atomic_store_explicit(size, bytes, memory_order_relaxed);
     }
     return bytes;
 }
 
-#if defined(_SC_LEVEL1_DCACHE_SIZE)
-enum {
-    L1D = _SC_LEVEL1_DCACHE_SIZE,
-    L2 = _SC_LEVEL2_CACHE_SIZE,
-    L3 = _SC_LEVEL3_CACHE_SIZE
-};
-#else
-enum {
-    L1D = -1,
-    L2 = -1,
-    L3 = -1
-};
-#endif
-
 ptrdiff_t nnc_cpu_l1d(void) {
-    static atomic_long size;
-    return remembered(&size, L1D, 32L << 10);
+    static _Atomic ptrdiff_t size;
+    return remembered(&size, 1, 32 << 10);
 }
 
 ptrdiff_t nnc_cpu_l2(void) {
-    static atomic_long size;
-    return remembered(&size, L2, 512L << 10);
+    static _Atomic ptrdiff_t size;
+    return remembered(&size, 2, 512 << 10);
 }
 
 ptrdiff_t nnc_cpu_l3(void) {
-    static atomic_long size;
-    return remembered(&size, L3, 8L << 20);
+    static _Atomic ptrdiff_t size;
+    return remembered(&size, 3, 8 << 20);
 }

@@ -313,7 +313,7 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     fit->pass.fused = options->momentum == 0 && fit->options.batch_size <= fit->chunk;
 
     const size_t bytes = FN(lay_out)(fit, NULL, labels == NULL);
-    fit->memory = aligned_alloc(LINE, bytes);
+    fit->memory = nnc_aligned_alloc(LINE, bytes);
     if (fit->memory == NULL) {
         free(fit);
         return NNC_ERR_MEMORY;
@@ -332,7 +332,7 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
 
 void PUBLIC(fit_close)(PUBLIC(fit) *fit) {
     if (fit == NULL) return;
-    free(fit->memory);
+    nnc_aligned_free(fit->memory);
     free(fit);
 }
 

@@ -8,10 +8,6 @@ enum {
 };
 
 int nnc_num_cores(void);
-/* The core that the calling thread runs on; -1 where the system does not say. */
-int nnc_this_core(void);
-/* Move the calling thread to another core if it runs on this one; -1 for none. */
-void nnc_leave_core(int core);
 /* How long one of `threads` threads spins: with more of them than cores it would keep the others from running. */
 int nnc_spins(int threads);
 

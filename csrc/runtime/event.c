@@ -1,11 +1,6 @@
 /* event.c - the event count: wait briefly spinning, because the next task or the other threads are usually that near,
  * and then asleep, because on a busy machine they may not be. */
-#define _GNU_SOURCE /* sched_getcpu */
-
 #include "event.h"
-#include "cores.h"
-
-#include <sched.h>
 
 enum {
     YIELDS = 20
@@ -15,8 +10,8 @@ void nnc_event_init(nnc_event *event) {
     atomic_init(&event->count, 0);
     atomic_init(&event->sleepers, 0);
     event->core = -1;
-    pthread_mutex_init(&event->lock, NULL);
-    pthread_cond_init(&event->wake, NULL);
+    nnc_mutex_init(&event->lock);
+    nnc_condition_init(&event->wake);
 }
 
 /* Either this sees that somebody sleeps, or who goes to sleep sees the new count: both sides write their own number
@@ -24,10 +19,10 @@ void nnc_event_init(nnc_event *event) {
 void nnc_event_advance(nnc_event *event, int wake) {
     atomic_fetch_add(&event->count, 1);
     if (wake && atomic_load(&event->sleepers) != 0) {
-        pthread_mutex_lock(&event->lock);
+        nnc_mutex_lock(&event->lock);
         event->core = nnc_this_core();
-        pthread_cond_broadcast(&event->wake);
-        pthread_mutex_unlock(&event->lock);
+        nnc_condition_wake_all(&event->wake);
+        nnc_mutex_unlock(&event->lock);
     }
 }
 
@@ -48,17 +43,17 @@ int nnc_event_wait(nnc_event *event, unsigned seen, int spins) {
     }
     for (int i = 0; i < YIELDS; i++) {
         if (atomic_load_explicit(&event->count, memory_order_acquire) != seen) return 0;
-        sched_yield();
+        nnc_yield();
     }
     int core = -1;
-    pthread_mutex_lock(&event->lock);
+    nnc_mutex_lock(&event->lock);
     atomic_fetch_add(&event->sleepers, 1);
     while (atomic_load(&event->count) == seen) {
-        pthread_cond_wait(&event->wake, &event->lock);
+        nnc_condition_wait(&event->wake, &event->lock);
         core = event->core;
     }
     atomic_fetch_sub(&event->sleepers, 1);
-    pthread_mutex_unlock(&event->lock);
+    nnc_mutex_unlock(&event->lock);
     nnc_leave_core(core);
     return 1;
 }

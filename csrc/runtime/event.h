@@ -2,7 +2,8 @@
 #ifndef NNC_RUNTIME_EVENT_H
 #define NNC_RUNTIME_EVENT_H
 
-#include <pthread.h>
+#include "system.h"
+
 #include <stdatomic.h>
 
 /* Spins before a sleep: about 50 microseconds, which is what it costs to wake a sleeper. */
@@ -14,8 +15,8 @@ typedef struct nnc_event {
     atomic_uint count;
     atomic_uint sleepers;
     int core; /* of the thread that woke the sleepers */
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
+    nnc_mutex lock;
+    nnc_condition wake;
 } nnc_event;
 
 /* Needs no counterpart: an event holds nothing but its own memory. */

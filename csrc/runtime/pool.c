@@ -8,15 +8,13 @@
  *
  * The child of a fork has none of its parent's threads, and finds the pool as it happened to be at that moment, perhaps
  * in the hands of a thread that is gone. It starts again from an empty pool. */
-#define _POSIX_C_SOURCE 200809L /* pthread_sigmask */
-
 #include "pool.h"
 #include "../nnc.h"
 #include "cores.h"
 #include "event.h"
+#include "system.h"
 
 #include <fenv.h>
-#include <signal.h>
 
 enum {
     RECENTLY = 100000, /* nanoseconds after a task in which the next one wakes its workers anyway */
@@ -57,7 +55,7 @@ static int last_done(void) {
     return atomic_fetch_sub(&pool.working, 1) == 1;
 }
 
-static void *work(void *arg) {
+static void work(void *arg) {
     worker *self = arg;
     nnc_leave_core(self->core);
     for (unsigned seen = 0, spins = 0;;) {
@@ -74,7 +72,6 @@ static void *work(void *arg) {
         if (last_done())
             nnc_event_advance(&pool.done, 1);
     }
-    return NULL;
 }
 
 /* In the child of a fork: nothing of what the pool was is true any more. */
@@ -88,34 +85,22 @@ static void start_workers(int wanted) {
     if (pool.started == 0) {
         static int registered; /* inherited by children, as the registration is */
         if (!registered)
-            registered = pthread_atfork(NULL, NULL, forget_workers) == 0;
+            registered = nnc_at_fork(forget_workers);
         if (!registered)
             return;
         nnc_event_init(&pool.done);
     }
-
-    /* The program's signals are for the program's threads. A thread is born with its creator's mask, so the workers
-     * never see one, not even in their first moments. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t detached;
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     while (pool.started < wanted) {
         worker *next = &pool.workers[pool.started];
-        pthread_t id;
         nnc_event_init(&next->event);
         atomic_init(&next->offered, 0);
         atomic_init(&next->spins, 0);
         next->thread = pool.started + 1;
         next->core = nnc_this_core();
-        if (pthread_create(&id, &detached, work, next) != 0)
+        if (!nnc_start_thread(work, next))
             break;
         pool.started++;
     }
-    pthread_attr_destroy(&detached);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake) {

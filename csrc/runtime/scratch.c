@@ -1,9 +1,9 @@
 /* scratch.c - a few pieces of memory that are lent to operations and kept in between. */
 #include "scratch.h"
+#include "system.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 enum {
     KEPT = 8,
@@ -27,7 +27,7 @@ void *nnc_scratch_alloc(size_t bytes) {
     }
     if (bytes > (size_t)PTRDIFF_MAX - 2 * ALIGNMENT) return NULL;
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    piece *p = aligned_alloc(ALIGNMENT, bytes + sizeof(piece));
+    piece *p = nnc_aligned_alloc(ALIGNMENT, bytes + sizeof(piece));
     if (p == NULL) return NULL;
     p->bytes = bytes;
     return p + 1;
@@ -40,5 +40,5 @@ void nnc_scratch_free(void *memory) {
         piece *nothing = NULL;
         if (atomic_compare_exchange_strong(&kept[i], &nothing, p)) return;
     }
-    free(p);
+    nnc_aligned_free(p);
 }

@@ -1,16 +1,17 @@
 /* check.c - runs the checks: `check [--light] [--no-fork] [isa ...]`. An isa may be `widest`; without one, all that
  * this machine has are checked. */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
-
 #include "check.h"
 #include "../../csrc/nnc.h"
+#include "pages.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#if !defined(_WIN32)
 #include <unistd.h>
+#endif
 
 /* ---- reporting ---- */
 
@@ -25,7 +26,7 @@ void begin(const char *name, ...) {
     vsnprintf(check_name + length, sizeof check_name - (size_t)length, name, rest);
     va_end(rest);
     expected = failed = 0;
-    alarm(300); /* nothing here takes as long, unless it waits for what never comes */
+    pages_watchdog(300); /* nothing here takes as long, unless it waits for what never comes */
 }
 
 int expect(int holds, const char *what, ...) {
@@ -62,9 +63,15 @@ int coarse(int n) {
 
 /* A stray access ends here, in whose check it happened. */
 static void on_fault(int signal) {
+#if defined(_WIN32)
+    printf("FAIL %s: killed by signal %d\n", check_name, signal);
+    fflush(stdout);
+    _Exit(3);
+#else
     static const char text[] = ": killed by a signal\n";
     ssize_t written = write(1, "FAIL ", 5) + write(1, check_name, strlen(check_name)) + write(1, text, sizeof text - 1);
     _exit(written < 0 || signal == SIGALRM ? 4 : 3);
+#endif
 }
 
 /* ---- random numbers: xorshift64* ---- */
@@ -109,7 +116,7 @@ layout layout_of(int kind, ptrdiff_t rows, ptrdiff_t cols) {
 
     ptrdiff_t down = rows > 0 ? (rows - 1) * at.rs : 0, right = cols > 0 ? (cols - 1) * at.cs : 0;
     at.first = (down < 0 ? down : 0) + (right < 0 ? right : 0);
-    at.span = rows > 0 && cols > 0 ? 1 + labs(down) + labs(right) : 0;
+    at.span = rows > 0 && cols > 0 ? 1 + imaxabs(down) + imaxabs(right) : 0;
     /* The stride of an axis that is never stepped along may be anything. */
     if (rows <= 1 && whole(2))
         at.rs = (ptrdiff_t)1 << 40;
@@ -128,16 +135,13 @@ static struct {
 } arenas[ARENAS];
 
 static void open_arenas(void) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (int i = 0; i < ARENAS; i++) {
-        size_t size = ((size_t)1 << 22) / page * page;
-        unsigned char *all = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (all == MAP_FAILED || mprotect(all + page, size, PROT_READ | PROT_WRITE) != 0) {
-            perror("mmap");
+        arenas[i].size = (size_t)1 << 22;
+        arenas[i].start = pages_between_guards(&arenas[i].size);
+        if (arenas[i].start == NULL) {
+            fprintf(stderr, "no pages for the operands\n");
             exit(2);
         }
-        arenas[i].start = all + page;
-        arenas[i].size = size;
     }
 }
 
@@ -160,11 +164,11 @@ int unchanged(int arena) {
 }
 
 void lock(int arena) {
-    mprotect(arenas[arena].start, arenas[arena].size, PROT_READ);
+    pages_protect(arenas[arena].start, arenas[arena].size, 0);
 }
 
 void unlock(int arena) {
-    mprotect(arenas[arena].start, arenas[arena].size, PROT_READ | PROT_WRITE);
+    pages_protect(arenas[arena].start, arenas[arena].size, 1);
 }
 
 /* ---- all of it ---- */
@@ -188,9 +192,11 @@ static void check_maths(void) {
 int main(int count, char **arguments) {
     int fork_too = 1, isas = 0;
     signal(SIGSEGV, on_fault);
-    signal(SIGBUS, on_fault);
     signal(SIGILL, on_fault);
+#if !defined(_WIN32)
+    signal(SIGBUS, on_fault);
     signal(SIGALRM, on_fault);
+#endif
     open_arenas();
     for (int i = 1; i < count; i++) {
         light |= strcmp(arguments[i], "--light") == 0;
@@ -198,12 +204,14 @@ int main(int count, char **arguments) {
         isas += arguments[i][0] != '-';
     }
 
+#if !defined(_WIN32) /* threads.c and together.c are made of POSIX threads, signals and forks */
     if (fork_too)
         check_pool_without_memory(); /* before there is a pool */
     check_pool();
     if (fork_too)
         check_pool_in_child();
     check_machine();
+#endif
     check_net();
     if (isas == 0)
         for (int i = 0; nnc_available_isa(i) != NULL; i++) {
@@ -220,9 +228,11 @@ int main(int count, char **arguments) {
                 check_maths();
         }
     nnc_set_num_threads(2);
+#if !defined(_WIN32)
     check_together();
     if (fork_too)
         check_fork();
+#endif
     printf("%ld failures\n", failed_in_all);
     return failed_in_all != 0;
 }

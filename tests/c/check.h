@@ -8,8 +8,13 @@
 
 /* A check is begun, expects many things, and ends with one line: ok or FAIL, its name, how many things it expected.
  * The first few that failed are told in full. Only the program's first thread reports. */
-void begin(const char *name, ...) __attribute__((format(printf, 1, 2)));
-int expect(int holds, const char *what, ...) __attribute__((format(printf, 2, 3)));
+#if defined(__MINGW_PRINTF_FORMAT) /* C11's %td and %zu, which __USE_MINGW_ANSI_STDIO brings */
+#define PRINTF __MINGW_PRINTF_FORMAT
+#else
+#define PRINTF printf
+#endif
+void begin(const char *name, ...) __attribute__((format(PRINTF, 1, 2)));
+int expect(int holds, const char *what, ...) __attribute__((format(PRINTF, 2, 3)));
 void end(void);
 
 /* Less work for a machine that is emulated, or watched by a sanitizer: n times or a tenth of it; in steps of 1 or n. */

@@ -5,6 +5,7 @@
 
 #include <fenv.h>
 #include <float.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tgmath.h>
