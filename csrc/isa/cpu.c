@@ -61,8 +61,8 @@ static int has_amx(void) { return 0; }
 
 #endif
 
-/* Answers are remembered, because cpuid, which the system may use, too, takes tens of microseconds inside a virtual machine. Two
- * threads that ask at once both find the same. */
+/* Answers are remembered, because cpuid, which the system may use, too, takes tens of microseconds inside a virtual
+ * machine. Two threads that ask at once both find the same. */
 static int yes(atomic_int *answer, int (*ask)(void)) {
     enum {
         UNKNOWN,
