@@ -198,7 +198,8 @@ ptrdiff_t nnc_cache_size(int level) {
     DWORD bytes = sizeof all;
     if (!GetLogicalProcessorInformation(all, &bytes)) return 0;
     for (size_t i = 0; i < bytes / sizeof *all; i++)
-        if (all[i].Relationship == RelationCache && all[i].Cache.Level == level && all[i].Cache.Type != CacheInstruction)
+        if (all[i].Relationship == RelationCache && all[i].Cache.Level == level &&
+            all[i].Cache.Type != CacheInstruction)
             return (ptrdiff_t)all[i].Cache.Size;
     return 0;
 }
