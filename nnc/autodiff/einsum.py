@@ -11,7 +11,7 @@ from .dispatch import is_node
 _einsum = np.einsum.__wrapped__  # without the search for Nodes among the arguments, which takes a microsecond
 
 
-def einsum(subscripts, *arrays, optimize=False):
+def einsum(*arrays, subscripts, optimize=False):
     """As np.einsum, but that matrices are multiplied as such, which is many times faster."""
     product = _product_of(subscripts)
     if product and arrays[0].ndim == arrays[1].ndim == 2:
@@ -20,9 +20,10 @@ def einsum(subscripts, *arrays, optimize=False):
         A, B = A.T if is_left_turned else A, B.T if is_right_turned else B
         if A.shape[1] == B.shape[0]:  # else np.einsum says what is wrong, or repeats what is of length 1
             return _direct.matmul(A, B)
-    if is_node(*arrays):
-        return np.einsum(subscripts, *arrays, optimize=optimize)
-    return _einsum(subscripts, *arrays, optimize=optimize)
+    call = np.einsum if is_node(*arrays) else _einsum
+    if optimize:
+        return call(subscripts, *arrays, optimize=optimize)
+    return call(subscripts, *arrays)
 
 
 @lru_cache
@@ -44,9 +45,12 @@ def einsum_arguments(subscripts, *arrays, optimize=False):
     """(arrays, params) of a call, the subscripts spelled out."""
     if not isinstance(subscripts, str):
         subscripts, arrays = _of_lists(subscripts, *arrays)
-    dots = tuple(map(np.ndim, arrays)) if "." in subscripts else None
-    params = {"subscripts": _spelled_out(subscripts, dots)}
-    return arrays, params | {"optimize": optimize} if optimize else params
+    if "." in subscripts:
+        subscripts = _spelled_out(subscripts, tuple(map(np.ndim, arrays)))
+    params = {"subscripts": _spelled_out(subscripts)}
+    if optimize:
+        params["optimize"] = optimize
+    return arrays, params
 
 
 def _of_lists(*args):
@@ -95,9 +99,12 @@ def einsum_back(i):
     def vjp(g, C, *arrays, subscripts, optimize=False):
         lead, shape = g.ndim - C.ndim, arrays[i].shape
         subscripts, twice, alone = _einsum_of(i, subscripts, lead)
-        more = [np.eye(shape[k], dtype=g.dtype) for k in twice]
-        more += [np.ones([shape[k] for k in alone], g.dtype)] if alone else []
-        c = einsum(subscripts, g, *(arrays[:i] + arrays[i + 1 :]), *more, optimize=bool(optimize))
+        others = arrays[:i] + arrays[i + 1 :]
+        if twice:
+            others += tuple(np.eye(shape[k], dtype=g.dtype) for k in twice)
+        if alone:
+            others += (np.ones([shape[k] for k in alone], g.dtype),)
+        c = einsum(g, *others, subscripts=subscripts, optimize=optimize and True)
         if c.shape[lead:] != shape:  # np.einsum repeats what is of length 1, as elsewhere
             c = np.broadcast_to(c, c.shape[:lead] + tuple(map(max, c.shape[lead:], shape)))
         return c

@@ -253,11 +253,11 @@ class Node(_engine.Node):
             raise _explain.ufunc_of_nodes(ufunc, method)
         if not kwargs and ufunc in UFUNCS:  # most of the calls, so they go straight
             return _apply(UFUNCS[ufunc], inputs)
-        return _dispatch(UFUNCS, ufunc, inputs, kwargs)
+        return _dispatch(ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
         rule = FUNCTIONS.get(function)
-        return _call(rule, args, kwargs) if rule else _dispatch(FUNCTIONS, function, args, kwargs)
+        return _call(rule, args, kwargs) if rule else _dispatch(function, args, kwargs)
 
     # ---- backward -------------------------------------------------------------------------------------------------
 
@@ -364,15 +364,17 @@ def argument(x):
 # ---- from a call to a node -----------------------------------------------------------------------------------------
 
 
-def _dispatch(table, function, args, kwargs):
-    """What NumPy hands over."""
-    if isinstance(function, np.ufunc) and function not in table and "scipy.special" in sys.modules:
+def _dispatch(function, args, kwargs):
+    """What NumPy hands over and no row has taken."""
+    if function in PLAIN:
+        if kwargs:
+            kwargs = {name: _raw(x) for name, x in kwargs.items()}
+        return function(*map(_raw, args), **kwargs)
+    if isinstance(function, np.ufunc) and "scipy.special" in sys.modules:
         from . import special  # noqa: F401  (enters its rows)
-    rule = table.get(function) or FUNCTIONS.get(function)  # a ufunc may be made of other operations, too
+    rule = UFUNCS.get(function) or FUNCTIONS.get(function)  # a ufunc may be made of other operations, too
     if rule:
         return _call(rule, args, kwargs)
-    if function in PLAIN:
-        return function(*map(_raw, args), **{name: _raw(x) for name, x in kwargs.items()})
     raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS), REFUSED.get(function))
 
 

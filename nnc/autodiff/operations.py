@@ -222,7 +222,7 @@ row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
-    takes=einsum_arguments, forward=lambda *arrays, subscripts, **options: einsum(subscripts, *arrays, **options))
+    takes=einsum_arguments, forward=einsum)
 
 # ---- activations, softmax, losses
 

@@ -9,9 +9,10 @@ from .composed import stands_for
 
 @stands_for(np.dot)
 def dot(a, b):
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    m, n = np.ndim(a), np.ndim(b)
+    if m == 0 or n == 0:
         return np.multiply(a, b)
-    if np.ndim(a) > 1 and np.ndim(b) > 2:
+    if m > 1 and n > 2:
         return np.tensordot(a, b, (-1, -2))
     return np.matmul(a, b)
 
