@@ -30,7 +30,7 @@ ANY = [(away(3, 4),), (away(),), (away(2, 1, 3),)]
 A34, A234 = away(3, 4), away(2, 3, 4)
 WITH_NAN = np.where(away(3, 4) > 0.6, np.nan, 0.31 * away(3, 4))
 SPECIAL = np.array([0.5, np.nan, np.inf, -np.inf, -0.3])
-PAIRS = [(away(3, 4), away(3, 4) + 0.013), (away(3, 1), away(4)), (away(3, 4), 0.7), (away(), away(2, 3))]
+PAIRS = [(away(3, 4), away(3, 4) + 0.013), (0.93 * away(3, 1), away(4)), (away(3, 4), 0.7), (away(), away(2, 3))]
 MASK = away(3, 4) > 0
 POINTS = np.array([-0.8, -0.1, 0.25, 0.93])
 

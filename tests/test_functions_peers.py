@@ -1,0 +1,104 @@
+"""NumPy's further functions of Nodes beside JAX and autograd: the same calls, with their NumPy in the place of NumPy."""
+
+from types import FunctionType
+
+import numpy as np
+import pytest
+from operands import rng
+from test_functions import CASES
+
+from nnc import Node
+from nnc.autodiff.node import pullback
+
+RTOL, ATOL = 1e-9, 1e-10  # factorisations of small, well-conditioned matrices, twice differentiated
+OF_A_TRIANGLE = {"cholesky", "eigh", "eigvalsh"}  # NumPy's read one, JAX's both: here they get symmetric matrices
+THEIR_FAULTS = {
+    "autograd.numpy": {
+        "full_like", "array_split", "diag", "cross", "solve",  # another shape than that of the argument
+        "norm",  # another shape, with one axis kept
+        "det",  # loses the digits of a matrix that is nearly singular
+    },
+    "jax.numpy": {"vander"},  # 0 ** 0 gives NaN
+}  # fmt: skip
+
+
+def jax():
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax.numpy, jax.grad
+
+
+def autograd():
+    anp = pytest.importorskip("autograd.numpy")
+    from autograd import grad
+
+    return anp, grad
+
+
+def translated(x, library):
+    """A call with the library's functions in the place of NumPy's, also of those that it has closed over."""
+    if isinstance(x, FunctionType) and x.__module__ in ("test_functions", __name__):
+        cells = tuple(type(cell)(translated(cell.cell_contents, library)) for cell in x.__closure__ or ())
+        return FunctionType(x.__code__, {**x.__globals__, "np": library}, x.__name__, x.__defaults__, cells)
+    if callable(x) and getattr(np.linalg, getattr(x, "__name__", ""), None) is x:
+        return getattr(library.linalg, x.__name__)
+    if callable(x) and getattr(np, getattr(x, "__name__", ""), None) is x:
+        return getattr(library, x.__name__)
+    return x
+
+
+def theirs(f, grad, operands, seed, weights):
+    """Their gradients, and those of the weighted sum of these."""
+    places = tuple(range(len(operands)))
+
+    def first(*xs):
+        return [grad(lambda *xs: (seed * f(*xs)).sum(), i)(*xs) for i in places]
+
+    def total(*xs):
+        return sum((w * g).sum() for w, g in zip(weights, first(*xs), strict=True))
+
+    return first(*operands), lambda: [grad(total, i)(*operands) for i in places]
+
+
+def symmetric(call):
+    """The call of the matrix that has A's lower triangle on both sides."""
+    return lambda A: call(np.tril(A) + np.swapaxes(np.tril(A, -1), -1, -2))
+
+
+def close(mine, right):
+    for a, b in zip(mine, right, strict=True):
+        np.testing.assert_allclose(a.value if isinstance(a, Node) else a, np.asarray(b), rtol=RTOL, atol=ATOL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", [jax, autograd])
+@pytest.mark.parametrize("function", CASES, ids=lambda f: f.__name__)
+def test_as_theirs(peer, function):
+    library, grad = peer()
+    if function.__name__ in THEIR_FAULTS[library.__name__]:
+        pytest.skip(f"{library.__name__} has another gradient")
+    compared = 0
+    for call, *operands in CASES[function][:3]:
+        call = symmetric(call) if function.__name__ in OF_A_TRIANGLE else call
+        operands = [np.asarray(x, float) for x in operands]
+        nodes = [Node(x) for x in operands]
+        y = call(*nodes)
+        seed = 0.5 + rng.random(y.shape)
+        weights = [0.5 + rng.random(x.shape) for x in operands]
+        found = pullback(y, Node(seed), create_graph=True)
+        mine = [found.get(x, np.zeros(x.shape)) for x in nodes]
+        try:
+            right, again = theirs(translated(call, library), grad, operands, seed, weights)
+        except (AttributeError, TypeError, NotImplementedError, ValueError):
+            continue  # not everything that NumPy has
+        close(mine, right)
+        compared += 1
+        try:
+            right = again()
+        except (AttributeError, TypeError, NotImplementedError, ValueError):
+            continue
+        total = sum((np.sum(g * w) for g, w in zip(mine, weights, strict=True)), Node(0.0))
+        total.backward()
+        close([np.zeros(x.shape) if x.grad is None else x.grad for x in nodes], right)
+    if not compared:
+        pytest.skip(f"{library.__name__} has none of these")
