@@ -3,7 +3,7 @@
 import numpy as np
 from operands import away, inside, of_rank, positive, regular
 
-FURTHER_CONSTANTS = {"ldexp": [1]}
+FURTHER_CONSTANTS = {"ldexp": [1], "piece": [1]}
 
 
 def further_rows():
@@ -21,6 +21,7 @@ def further_rows():
         **dict.fromkeys(("floor", "ceil", "rint", "trunc", "angle", "imag"), WIDE),
         "round": [*WIDE, (3 * away(3), {"decimals": 1})],
         "ldexp": [(away(3, 4), np.array([1, -2, 0, 3]))],
+        "piece": [(away(3, 4), np.arange(4))],
         "diagflat": [(away(3, 4),), (away(3), {"k": -2})],
         "cumprod": [(away(3, 4),), (away(3, 4), {"axis": 0}), (away(2, 3, 4), {"axis": 1}), (away(1),)]
         + [(np.array([0.5, 0.0, 2.0, 0.0, 3.0]),)],

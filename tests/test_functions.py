@@ -11,6 +11,7 @@ from operands import away, inside, of_rank, positive, regular
 from test_order import hold_twice
 from test_rules import COMPOSED, hold
 
+import nnc
 from nnc import Node
 from nnc.autodiff.dispatch import FUNCTIONS
 from nnc.autodiff.operations import Rule
@@ -346,3 +347,28 @@ def test_every_function_has_examples():
 def test_function_twice(function):
     for call, *operands in CASES[function]:
         hold_twice(call, *operands)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "where"),
+    [
+        (np.floor, [0.5, 2.0], [1]),
+        (np.round, [0.5, 2.0], [0]),
+        (lambda x: x % 0.5, [0.7, 1.0, 1.3], [1]),
+        (lambda x: 1.0 // x, [0.5, 0.7], [0]),
+        (lambda x: np.fmax(x, 1.0), [0.5, 1.0], [1]),
+        (lambda x: np.sort(x)[0], [0.3, 0.3, 2.0], [0, 1]),
+        (np.median, [1.0, 3.0, 1.0, 0.5, 7.0], [0, 2]),
+        (lambda x: np.quantile(x, 0.3), [1.0, 3.0, 1.0, 0.5, 7.0], [0, 2]),
+        (lambda x: np.interp(x, [0.0, 1.0, 2.0], [0.0, 3.0, 1.0]), [0.5, 1.0, 1.5], [1]),
+        (np.ptp, [1.0, 1.0, 3.0], [0, 1]),
+        (lambda x: np.linalg.norm(x, np.inf), [1.0, -1.0, 0.5], [0, 1]),
+        (lambda x: np.linalg.norm(x, 1), [0.0, 2.0], [0]),
+        (lambda x: np.copysign(x, [1.0, -2.0]), [0.0, 3.0], [0]),
+    ],
+)
+def test_a_kink_is_seen(f, x, where):
+    """And no other entry is taken for one."""
+    report = nnc.gradcheck(lambda x: np.sum(f(x) * (1.0 + np.arange(np.size(f(x))).reshape(np.shape(f(x))))), x)
+    assert [index[0] for _, index, _ in report.kinks] == where
+    assert report.ok or len(where) == len(x)

@@ -1,4 +1,4 @@
-"""NumPy's further functions of Nodes beside JAX and autograd: the same calls, with their NumPy in the place of NumPy."""
+"""The further functions of Nodes beside JAX and autograd: the same calls, with their NumPy in the place of NumPy."""
 
 from types import FunctionType
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .composed import stands_for
-from .dispatch import is_node
+from .dispatch import is_node, operation
 from .operations import row
 
 # ---- differences and integrals ---------------------------------------------------------------------------------------
@@ -175,6 +175,15 @@ def numbers(x):
     return x if is_node(x) else np.asarray(x, np.float64)
 
 
+@operation
+def piece(y, number):
+    """y itself, from the piece with this number of a function that is put together from pieces."""
+    return +y
+
+
+row("piece", piece, "{0}", (lambda g, C, y, number: g, "{g}"), None, kinks=lambda y, number: number)
+
+
 @stands_for(np.interp)
 def interp(x, xp, fp, left=None, right=None, period=None):
     """On the line between the two points around x; at a point, on the line that begins there."""
@@ -193,7 +202,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     i = np.clip(np.searchsorted(xp, x, "right") - 1, 0, max(len(xp) - 2, 0))
     y = fp[i]
     if len(xp) > 1:
-        y = y + (fp[i + 1] - y) / (xp[i + 1] - xp[i]) * (x - xp[i])
+        y = piece(y + (fp[i + 1] - y) / (xp[i + 1] - xp[i]) * (x - xp[i]), i)
     return np.where(np.less(x, xp[0]), left, np.where(np.greater(x, xp[-1]), right, np.where(np.isnan(x), x, y)))
 
 

@@ -6,7 +6,7 @@ the derivative 0 wherever they have one, and their kinks are where they jump.
 
 import numpy as np
 
-from .operations import LN2, row
+from .operations import LN2, row, side
 from .vjps import flat
 
 # fmt: off
@@ -69,10 +69,6 @@ def share(g, C, A, B, is_ahead):
     """What A gets of g: all where it is ahead of B, half where they are equal. Beside a NaN the other gets all."""
     part = np.where(np.isnan(A), 0.0, np.where(np.isnan(B), 1.0, is_ahead + 0.5 * (A == B)))
     return g * np.where(np.isnan(C), np.nan, part).astype(g.dtype, copy=False)
-
-
-def side(A, B):
-    return np.sign(A - B)
 
 
 row("fmax", np.fmax, r"\max({0}, {1})",

@@ -86,6 +86,11 @@ def _put(g, C, A, places):
     return out
 
 
+def places_in(A, index=(), indices=(), axis=None):
+    """The indices, one behind the other: those that depend on values, as the order of a sort does, have kinks."""
+    return np.concatenate([np.ravel(i) for i in (*index, indices) if np.ndim(i) or isinstance(i, np.integer)])
+
+
 def take_along_axis_back(g, C, A, indices, axis=-1):
     if axis is None:
         return take_back(g, C, A, indices)

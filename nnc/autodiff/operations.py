@@ -30,6 +30,10 @@ its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may
   relu's. Its vjps are a row's like any other, and that for the operand whose derivative is 0 is `flat`.
 - A row with ``once=True`` is not differentiable twice: a TypeError says so. No row is silently 0.
 
+``kinks=`` is a function of the operands: on which side of its kinks each number is (`nnc.gradcheck` skips an entry
+that changes sides, visibly). ``batch=`` says where the axis of the examples comes from, for results that are not number
+by number (`nnc.jacobian` pairs the examples).
+
 In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
 one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp
 says that this operand is a constant: labels, a slope.
@@ -187,6 +191,11 @@ def write(latex, names, factors):
     return _PART.sub(part, latex)
 
 
+def side(A, B):
+    """Which of the two is ahead: where that changes, `maximum` and its like have a kink."""
+    return np.sign(A - B)
+
+
 # ---- the table: arithmetic -----------------------------------------------------------------------------------------
 # row(name, functions, LaTeX,
 #     (vjp(g, C, A, B) of the first operand, LaTeX), (of the second, LaTeX))
@@ -227,9 +236,10 @@ row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
 # ---- activations, softmax, losses
 
 row("relu", _engine.relu, r"\mathrm{relu}({0})",
-    (lambda g, A, Z: _direct.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"))
+    (lambda g, A, Z: _direct.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"), kinks=np.sign)
 row("leaky_relu", _engine.leaky_relu, r"\mathrm{leaky}({0})",
-    (lambda g, A, Z, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None)
+    (lambda g, A, Z, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None,
+    kinks=lambda Z, slope: np.sign(Z))
 row("sigmoid", _engine.sigmoid, r"\sigma({0})",
     (lambda g, A, Z: _direct.sigmoid_gradient(g, Z), r"{g} \circ {out} \circ (1 - {out})"))
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
@@ -294,11 +304,12 @@ row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}
 row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
 row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"))
 row("absolute", (np.absolute, np.fabs), "|{0}|",
-    (lambda g, C, A: g * np.sign(value_of(A)), r"{g} \circ \mathrm{sign}({0})"))
-row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"))
+    (lambda g, C, A: g * np.sign(value_of(A)), r"{g} \circ \mathrm{sign}({0})"), kinks=np.sign)
+row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"), kinks=np.sign)
 row("hypot", np.hypot, r"\sqrt{{0}^2 + {1}^2}",
     (lambda g, C, A, B: g * ratio(A, C), r"{g} \circ \frac{{0}}{{out}}"),
-    (lambda g, C, A, B: g * ratio(B, C), r"{g} \circ \frac{{1}}{{out}}"))
+    (lambda g, C, A, B: g * ratio(B, C), r"{g} \circ \frac{{1}}{{out}}"),
+    kinks=lambda A, B: np.sign(np.hypot(A, B)))
 row("sin", np.sin, r"\sin {0}", (lambda g, C, A: g * np.cos(A), r"{g} \circ \cos {0}"))
 row("cos", np.cos, r"\cos {0}", (lambda g, C, A: g * -np.sin(A), r"-{g} \circ \sin {0}"))
 row("tan", np.tan, r"\tan {0}", (lambda g, C, A: g * (1 + C * C), r"{g} \circ (1 + {out}^2)"))
@@ -314,16 +325,17 @@ row("arctan2", np.arctan2, r"\arctan \frac{{0}}{{1}}",
     (lambda g, C, A, B: -g * (A / (h := np.hypot(A, B)) / h), r"-{g} \circ \frac{{0}}{{0}^2 + {1}^2}"))
 row("maximum", np.maximum, r"\max({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{0} > {1}}"),
-    (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{1} > {0}}"))
+    (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{1} > {0}}"), kinks=side)
 row("maximum_backward", _engine.maximum_backward, r"{0} \circ \delta_{{1} > {2}}",
     (lambda g, C, dC, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} > {2}}"),
     (flat, "0"), (flat, "0"))
 row("minimum", np.minimum, r"\min({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
-    (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} < {0}}"))
+    (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} < {0}}"), kinks=side)
 row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
     (lambda g, C, where, A, B: chosen(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
-    (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"))
+    (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"),
+    kinks=lambda where, A, B: where)
 
 # ---- sums
 
@@ -335,9 +347,11 @@ row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}
 row("prod", np.prod, r"\prod {0}", (prod_back, r"{g} \circ \prod_{j \neq i} {0}_j", prod_back_of_nodes),
     params="axis - - keepdims", forward=reduction(np.multiply))
 row("max", (np.max, np.amax), r"\max {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}", share_among_of_nodes),
-    params="axis - keepdims", forward=reduction(np.maximum))
+    params="axis - keepdims", forward=reduction(np.maximum),
+    kinks=lambda A, axis=None, keepdims=False: A == np.max(A, axis, keepdims=True))
 row("min", (np.min, np.amin), r"\min {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}", share_among_of_nodes),
-    params="axis - keepdims", forward=reduction(np.minimum))
+    params="axis - keepdims", forward=reduction(np.minimum),
+    kinks=lambda A, axis=None, keepdims=False: A == np.min(A, axis, keepdims=True))
 row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j", cumsum_back_of_nodes),
     params="axis", forward=lambda A, axis=None: A.cumsum(axis))
 
@@ -355,7 +369,8 @@ row("swapaxes", np.swapaxes, "{0}^T", (shapes.swapaxes_back, "{g}^T"),
     params="axis1 axis2", forward=lambda A, axis1, axis2: A.swapaxes(axis1, axis2))
 row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="source destination")
 row("getitem", shapes.getitem, "{0}[i]",
-    (shapes.getitem_back, r"\mathrm{scatter}({g})", shapes.scattered(shapes.getitem)), params="index")
+    (shapes.getitem_back, r"\mathrm{scatter}({g})", shapes.scattered(shapes.getitem)), params="index",
+    kinks=shapes.places_in)
 row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="places shape")
 row("astype", (), "{0}", (lambda g, C, A, dtype: g, "{g}"), params="dtype", forward=lambda A, dtype: A.astype(dtype))
 for name, params, forward in (
@@ -367,7 +382,8 @@ for name, params, forward in (
 ):
     row(name, getattr(np, name), r"\mathrm{" + name.replace("_", r"\_") + "}({0})",
         (getattr(shapes, name + "_back"), r"\mathrm{scatter}({g})",
-         shapes.scattered(forward or getattr(np, name).__wrapped__)), params=params, forward=forward)
+         shapes.scattered(forward or getattr(np, name).__wrapped__)), params=params, forward=forward,
+        kinks=shapes.places_in if "indices" in params else None)
 row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(shapes.concatenate_back), "{g}[i]",
     EachOperand(shapes.concatenate_back_of_nodes)),
     takes=lambda xs, axis=0: (xs, {"axis": axis} if axis else {}) if axis is not None else (map(np.ravel, xs), {}),

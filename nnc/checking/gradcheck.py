@@ -15,20 +15,6 @@ TOLERANCE = 1e-5
 STEPS = 10.0 ** -np.arange(4, 13)  # the first is the best for most f, smaller ones for an f that bends much
 KINK = 1e-7  # how near by a kink is where there is no derivative
 
-# Which side of its kinks an operation is on, for each number.
-SIDES = {
-    "relu": np.sign,
-    "leaky_relu": lambda Z, slope: np.sign(Z),
-    "absolute": np.sign,
-    "sign": np.sign,
-    "hypot": lambda A, B: np.sign(np.hypot(A, B)),
-    "maximum": lambda A, B: np.sign(A - B),
-    "minimum": lambda A, B: np.sign(A - B),
-    "max": lambda A, axis=None, keepdims=False: A == np.max(A, axis, keepdims=True),
-    "min": lambda A, axis=None, keepdims=False: A == np.min(A, axis, keepdims=True),
-    "where": lambda where, A, B: where,
-}
-
 
 def numerical_gradient(f, x, h=1e-6, method="central"):
     """The gradient of f at x from its values alone, in float64 whatever comes in.
@@ -211,7 +197,7 @@ class GradientReport:
             moved = [x.copy() for x in self._args]
             moved[k][i] += step
             for node in reversed(ancestors(self._graph(map(Node, moved)))):
-                if kinks := node._rule.kinks or SIDES.get(node.op):
+                if kinks := node._rule.kinks:
                     seen.append((node.op, node.name, kinks(*node._args, **node.params)))
         for (op, name, sides), *others in zip(here, before, after, strict=False):
             for _, _, other in others:
