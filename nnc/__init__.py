@@ -3,8 +3,18 @@
 The primitives stand in `nnc.functional`, each with its twin in plain NumPy in `nnc.reference`.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+try:
+    from . import _engine  # noqa: F401
+except ImportError as error:  # the environment says NNC_ISA=bogus, say
+    # `python -m nnc` looks for the command line in here, and `nnc` starts with it: that wants a line and no traceback.
+    if sys.argv and os.path.splitext(os.path.basename(sys.argv[0]))[0] in ("-m", "nnc"):
+        sys.exit(f"nnc: {error}")
+    raise
 
 from . import functional, init, reference
 from ._engine import cpu_info, get_num_threads, set_num_threads

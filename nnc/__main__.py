@@ -141,7 +141,7 @@ def predict(options):
     P = net.predict_proba(x[:, None])[:, 0]
     for label, p in enumerate(P):
         print(f"{label:3}  {p:.4f}  {'#' * round(40 * float(p))}".rstrip())
-    print(f"prediction: {P.argmax()}")
+    print(f"prediction: {nnc.predict(P[:, None])[0]}")
 
 
 def _image(path, m, invert):

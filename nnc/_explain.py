@@ -6,6 +6,7 @@ possible mistake each and return None if it is another one. If none fits, the en
 """
 
 import re
+import sys
 
 import numpy as np
 
@@ -14,6 +15,7 @@ def matmul(error, A, B, out):
     return (
         bad_dtype("matmul", A=A, B=B)
         or bad_product("matmul", "A", A, "B", B, least_ndim=1)
+        or bad_stacks("matmul", A=A, B=B)
         or bad_out("matmul", out, lambda: product_shape(A, B))
         or error
     )
@@ -24,6 +26,7 @@ def linear(error, W, X, b, out):
         bad_dtype("linear", W=W, X=X, b=b)
         or bad_product("linear", "W", W, "X", X, least_ndim=2)
         or bad_bias("linear", "W", W, b)
+        or bad_stacks("linear", W=W, X=X, b=b)
         or bad_out("linear", out, lambda: product_shape(W, X))
         or error
     )
@@ -34,6 +37,7 @@ def add_bias(error, Z, b, out):
         bad_dtype("add_bias", Z=Z, b=b)
         or bad_matrix("add_bias", "Z", Z)
         or bad_bias("add_bias", "Z", Z, b)
+        or bad_stacks("add_bias", Z=Z, b=b)
         or bad_out("add_bias", out, lambda: np.shape(Z))
         or error
     )
@@ -84,6 +88,12 @@ def elementwise(op, error, out=None, **operands):
         or bad_out(op, out, lambda: np.broadcast_shapes(*map(np.shape, operands.values())))
         or error
     )
+
+
+def unary(op, error, Z, out):
+    """For relu, sigmoid and tanh, which are ufuncs as they are."""
+    better = elementwise(op, error, out, Z=Z)
+    return type(error)(f"{op}: {error}") if better is error and op not in str(error) else better
 
 
 def softmax(op, error, axis, out=None, **operands):
@@ -153,6 +163,16 @@ def bad_bias(op, owner, matrix, b):
     return ValueError(f"{op}: b is {shape} and {owner} is {np.shape(matrix)}; b must be ({n}, 1).{hint}")
 
 
+def bad_stacks(op, **operands):
+    """Axes in front of those of the matrices that do not broadcast."""
+    if _go_together(*(np.shape(x)[:-2] for x in operands.values())):
+        return None
+    *first, last = [f"{name} is {np.shape(x)}" for name, x in operands.items()]
+    fronts = ", ".join(str(np.shape(x)[:-2]) for x in operands.values())
+    return ValueError(f"{op}: {', '.join(first)} and {last}; the axes in front of the matrices, {fronts}, must be "
+                      "equal or 1, the last ones side by side")  # fmt: skip
+
+
 def bad_pair(op, **operands):
     """Shapes that do not even broadcast; an operand that does may be meant so."""
     try:
@@ -204,7 +224,8 @@ def product_shape(A, B):
 def dtype_of(x):
     """The dtype of an operand of any kind; None if no array can be made of it."""
     try:
-        return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+        dtype = getattr(x, "dtype", None)
+        return dtype if isinstance(dtype, np.dtype) else np.asarray(x).dtype  # that of a table may be its own
     except (TypeError, ValueError):
         return None
 
@@ -214,13 +235,29 @@ def dtype_of(x):
 
 def function_of_nodes(function, known, reason=None):
     """For a function that is none of those `known`, and why it is none."""
-    import difflib
-
     if reason is None:
-        near = difflib.get_close_matches(function.__name__, sorted({f.__name__ for f in known}), 3)
-        reason = f"the nearest that do are {', '.join(near)}" if near else "it has no row in the table of operations"
+        near = _near(function.__name__, sorted({f.__name__ for f in known}))
+        reason = f"the nearest that do are {near}" if near else "it has no row in the table of operations"
     return TypeError(f"{_full_name(function)} does not work on Nodes: {reason}. For its number without a gradient take "
                      "node.value")  # fmt: skip
+
+
+LIKE = {  # what does the same work on Nodes, or most of it
+    "copyto": "where", "place": "where", "put": "where", "putmask": "where", "put_along_axis": "where",
+    "fill_diagonal": "where", "insert": "concatenate", "float_power": "power", "logspace": "linspace",
+    "geomspace": "linspace", "piecewise": "select, where", "cov": "mean, matmul", "corrcoef": "mean, matmul",
+    "polyadd": "add", "polysub": "subtract", "polymul": "convolve", "poly": "polyval", "einsum_path": "einsum",
+    "apply_along_axis": "einsum, stack", "nanpercentile": "percentile", "unwrap": "where, diff",
+}  # fmt: skip
+
+
+def _near(name, known):
+    """Functions that do a like thing, or are spelled alike; None if there is none."""
+    import difflib
+
+    if name in LIKE:
+        return LIKE[name]
+    return ", ".join(difflib.get_close_matches(name, known, 3, 0.76)) or None
 
 
 def operation(name, error, operands):
@@ -289,5 +326,12 @@ def ufunc_of_nodes(ufunc, method):
 
 
 def _full_name(function):
-    module = getattr(function, "__module__", None) or ("numpy" if hasattr(np, function.__name__) else "nnc")
-    return f"{module.replace('numpy', 'np')}.{function.__name__}"
+    """As one would write it: np.floor, scipy.special.gamma, nnc.relu. A ufunc does not say where it is from."""
+    name = function.__name__
+    places = {"numpy": "np", "scipy.special": "scipy.special", f"{__package__}._engine": "nnc"}
+    if module := getattr(function, "__module__", None):
+        return f"{module.replace('numpy', 'np')}.{name}"
+    for module, short in places.items():
+        if getattr(sys.modules.get(module), name, None) is function:
+            return f"{short}.{name}"
+    return name

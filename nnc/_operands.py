@@ -11,8 +11,17 @@ from . import _engine, _explain
 EPS_F16, EPS_F32 = float(np.finfo(np.float16).eps), float(np.finfo(np.float32).eps)
 
 
+REAL = (np.dtype(np.float32), np.dtype(np.float64))  # what the engine computes in
+
+
+def from_table(x):
+    """A table or a column of one, as pandas and polars have them, as an array; anything else as it is."""
+    return np.asarray(x) if hasattr(x, "to_numpy") else x
+
+
 def matrix(op, name, x):
     """x itself if it has a shape (an array, a Node), else an array of it; it must be (n, r)."""
+    x = x if isinstance(x, np.ndarray) else from_table(x)
     shape = getattr(x, "shape", None)
     if shape is None:
         x = np.asarray(x)
@@ -27,7 +36,8 @@ def targets(op, y, P):
     """(y, True) for labels (r,), now of NumPy's index type; (y, False) for targets (n, r), of the shape of P."""
     n, r = P.shape[-2:]
     if not isinstance(y, np.ndarray):
-        if hasattr(y, "__array_ufunc__"):
+        y = from_table(y)
+        if hasattr(y, "__array_ufunc__") and not isinstance(y, np.ndarray):
             raise TypeError(f"{op}: y is a {type(y).__name__}, but labels are data and have no gradient; pass an array")
         y = np.asarray(y)
     if y.ndim != 2:
@@ -53,6 +63,20 @@ def real_dtype(*arrays):
     return np.float32
 
 
+def alike(op, **operands):
+    """The operands as arrays of the one dtype that the engine computes them in."""
+    arrays = {name: np.asarray(x) for name, x in operands.items()}
+    if mistake := _explain.bad_dtype(op, **arrays):
+        raise mistake
+    dtype = real_dtype(*arrays.values())
+    return tuple(x.astype(dtype, copy=False) for x in arrays.values())
+
+
+def nan_columns(P, predicted):
+    """Whether each column of P has a NaN, which is what argmax finds first."""
+    return np.isnan(P[predicted, np.arange(P.shape[1])])
+
+
 def upstream(op, dL, P, dtype):
     """dL, a number or (r,), as an array (r,) of the given dtype: it never widens the result."""
     r = P.shape[-1]
@@ -60,6 +84,7 @@ def upstream(op, dL, P, dtype):
         full = np.empty(r, dtype)  # what np.full does, in a third of the time
         full.fill(dL)
         return full
+    dL = from_table(dL)
     if hasattr(dL, "__array_ufunc__") and not isinstance(dL, (np.ndarray, np.generic)):
         raise TypeError(f"{op}: dL is a {type(dL).__name__}, but must be a number or an array")
     dL = np.asarray(dL)

@@ -109,7 +109,7 @@ def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any
            [2.]]))
     """
     A, B = np.asarray(A), np.asarray(B)
-    plain = type(dC) is np.ndarray and A.ndim == B.ndim == 2
+    plain = type(dC) is np.ndarray and A.ndim == B.ndim == 2 and dC.dtype is A.dtype is B.dtype in _operands.REAL
     if not plain or dC.shape != A.shape[:1] + B.shape[1:] or A.shape[1:] != B.shape[:1]:
         return _matmul_backward_of_vectors(dC, A, B)
     try:
@@ -119,11 +119,12 @@ def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any
 
 
 def _matmul_backward_of_vectors(dC, A, B):
-    """The same where A may be a row, B a column, and dC a number."""
+    """The same where A may be a row, B a column, dC a number, and their dtypes differ."""
     if mistake := _explain.bad_matmul_backward(dC, A, B):
         raise mistake
+    dC = np.asarray(dC, _operands.real_dtype(A, B) if type(dC) in (int, float) else None)
+    dC, A, B = _operands.alike("matmul_backward", dC=dC, A=A, B=B)
     row, column = np.atleast_2d(A), B.reshape(-1, 1) if B.ndim == 1 else B
-    dC = np.asarray(dC, _operands.real_dtype(A, B) if isinstance(dC, (int, float)) else None)
     dC = dC.reshape(row.shape[0], column.shape[1])
     return matmul(dC, column.T).reshape(A.shape), matmul(row.T, dC).reshape(B.shape)
 
@@ -171,7 +172,7 @@ def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
     Returns
     -------
     dZ : ndarray, (n, r)
-        The same array.
+        The same array, unless it has to become float32 or float64.
     db : ndarray, (n, 1)
 
     Raises
@@ -187,6 +188,8 @@ def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
            [7.]])
     """
     dZ = np.asarray(dZ)
+    if not (dZ.dtype.isnative and dZ.dtype in _operands.REAL):
+        (dZ,) = _operands.alike("add_bias_backward", dZ=dZ)
     try:
         return dZ, _direct.add_bias_backward(dZ)
     except (TypeError, ValueError) as error:
@@ -256,6 +259,8 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
     # Three products, and no two of them see all shapes.
     if dZ.ndim != 2 or dZ.shape != W.shape[:1] + X.shape[1:] or W.shape[1:] != X.shape[:1]:
         raise _explain.bad_linear_backward(dZ, W, X)
+    if not dZ.dtype is W.dtype is X.dtype in _operands.REAL:
+        dZ, W, X = _operands.alike("linear_backward", dZ=dZ, W=W, X=X)
     try:
         return _direct.matmul(dZ, X.T), _direct.matmul(W.T, dZ), _direct.add_bias_backward(dZ)
     except (TypeError, ValueError) as error:
@@ -474,8 +479,8 @@ def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) 
             if axis == 0 and (type(Z) is np.ndarray or isinstance(Z, _engine.Node)) and Z.ndim == 2:
                 return _direct.softmax_columns(Z, out=out)
             if out is None:
-                return _engine.softmax(Z, axis=axis)
-        return _engine.softmax(Z, axis=axis, out=out, dtype=dtype)
+                return _engine.softmax(Z if type(Z) is np.ndarray else _operands.from_table(Z), axis=axis)
+        return _engine.softmax(_operands.from_table(Z), axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.softmax("softmax", error, axis, out, Z=Z) from None
 
@@ -510,8 +515,8 @@ def log_softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = No
             if axis == 0 and (type(Z) is np.ndarray or isinstance(Z, _engine.Node)) and Z.ndim == 2:
                 return _direct.log_softmax_columns(Z, out=out)
             if out is None:
-                return _engine.log_softmax(Z, axis=axis)
-        return _engine.log_softmax(Z, axis=axis, out=out, dtype=dtype)
+                return _engine.log_softmax(Z if type(Z) is np.ndarray else _operands.from_table(Z), axis=axis)
+        return _engine.log_softmax(_operands.from_table(Z), axis=axis, out=out, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise _explain.softmax("log_softmax", error, axis, out, Z=Z) from None
 
@@ -543,6 +548,7 @@ def softmax_backward(dP: ArrayLike, P: ArrayLike, axis: int = 0) -> Any:
     try:
         if axis == 0 and type(dP) is type(P) is np.ndarray and dP.ndim == 2 and dP.shape == P.shape:
             return _direct.softmax_backward_columns(dP, P)
+        dP, P = _operands.from_table(dP), _operands.from_table(P)
         mistake = _explain.bad_same_shape("softmax_backward", "dP", dP, "P", P)
         if not mistake:
             return _engine.softmax_backward(dP, P, axis=axis)
@@ -572,7 +578,7 @@ def _loss(op, name, P, y, out=None, dtype=None):
 def _loss_backward(op, of_labels, of_targets, dL, P, y):
     P = _operands.matrix(op, "P", P)
     y, by_label = _operands.targets(op, y, P)
-    dL = _operands.upstream(op, dL, P, _operands.real_dtype(*((P,) if by_label else (P, y))))
+    dL = _operands.upstream(op, dL, P, _operands.real_dtype(P))
     backward = _direct.OF[of_labels if by_label else of_targets]
     try:
         return backward(dL, P, y)
@@ -766,7 +772,7 @@ def predict(P: ArrayLike) -> NDArray[np.intp]:
     Raises
     ------
     ValueError
-        If P is not 2-D or has no rows.
+        If P is not 2-D or has no rows, or a column has a NaN, which predicts nothing.
 
     Examples
     --------
@@ -776,7 +782,12 @@ def predict(P: ArrayLike) -> NDArray[np.intp]:
     P = _operands.matrix("predict", "P", P)
     if P.shape[0] == 0 or P.ndim != 2:
         raise ValueError(f"predict: P is {P.shape}, but must be (n, r) with at least one class")
-    return np.argmax(P, axis=0)
+    if mistake := _explain.bad_dtype("predict", P=P):
+        raise mistake
+    predicted = np.argmax(P, axis=0)
+    if (bad := _operands.nan_columns(P, predicted)).any():
+        raise ValueError(f"predict: P[:, {np.argmax(bad)}] has a NaN, which predicts nothing")
+    return predicted
 
 
 def accuracy(P: ArrayLike, y: ArrayLike) -> float:
@@ -785,7 +796,7 @@ def accuracy(P: ArrayLike, y: ArrayLike) -> float:
     Parameters
     ----------
     P : array_like, (n, r)
-        Probabilities, or scores.
+        Probabilities, or scores. A column with a NaN predicts nothing, and so is wrong.
     y : array_like, (r,) labels or (n, r) targets
         Of targets, the largest of each column counts as the label.
 
@@ -807,7 +818,9 @@ def accuracy(P: ArrayLike, y: ArrayLike) -> float:
     y, by_label = _operands.targets("accuracy", y, P)
     if P.shape[1] == 0:
         raise ValueError(f"accuracy: P is {P.shape}, without examples, and 0 / 0 is no number")
-    return float(np.mean(predict(P) == (y if by_label else np.argmax(y, axis=0))))
+    predicted = np.argmax(P, axis=0)
+    is_right = predicted == (y if by_label else np.argmax(y, axis=0))
+    return float(np.mean(is_right & ~_operands.nan_columns(P, predicted)))
 
 
 # ---- gradient descent ------------------------------------------------------------------------------------------------

@@ -168,6 +168,9 @@ def one_hot(y, n, dtype=np.float64):
 
 
 def predict(P):
+    bad = np.isnan(P).any(axis=0)
+    if bad.any():
+        raise ValueError(f"predict: P[:, {bad.argmax()}] has a NaN, which predicts nothing")
     """(r,): the row of the largest probability of each column."""
     return P.argmax(axis=0)
 
@@ -175,7 +178,7 @@ def predict(P):
 def accuracy(P, y):
     """The number of predictions equal to the label, divided by the number of examples."""
     labels = y if np.ndim(y) == 1 else np.argmax(y, axis=0)
-    return float(np.mean(predict(P) == labels))
+    return float(np.mean((P.argmax(axis=0) == labels) & ~np.isnan(P).any(axis=0)))
 
 
 # ---- gradient descent ------------------------------------------------------------------------------------------------

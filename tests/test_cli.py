@@ -342,3 +342,18 @@ def test_loading_nnc_is_not_slowed_down_by_what_reads_a_file():
     code = "import sys, numpy; b = set(sys.modules); import nnc; print({'zipfile', 'hashlib'} & set(sys.modules) - b)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert shown.stdout == "set()\n", shown.stderr
+
+
+# ---- an environment that cannot be -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "value"), [("NNC_ISA", "bogus"), ("NNC_NUM_THREADS", "0")])
+def test_an_impossible_environment_is_one_line(name, value):
+    environment = os.environ | {name: value}
+    for arguments in ((), ("info",)):
+        assert error_of(*arguments, env=environment).startswith(f"nnc: {name} is '{value}', but")
+    script = "import sys; sys.argv[0] = '/usr/bin/nnc'; from nnc.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"nnc: {name} is") and done.stderr.count("\n") == 1
+    done = subprocess.run([sys.executable, "-c", "import nnc"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" in done.stderr and f"ImportError: {name} is" in done.stderr

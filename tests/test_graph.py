@@ -346,6 +346,28 @@ def test_an_unsupported_function_is_named_with_its_neighbours():
         np.unique(Node(np.eye(2)))
     with pytest.raises(TypeError, match=r"np\.stack"):
         np.array([Node(1.0), Node(2.0)])
+    for call, said in (
+        (lambda x: np.i0(x), r"np\.i0 does not work on Nodes: it has no row"),
+        (lambda x: np.frexp(x), r"np\.frexp does not work on Nodes: it has no row"),
+        (lambda x: np.put(np.ones(3), 0, x), r"np\.put .*: the nearest that do are where\."),
+        (lambda x: np.logspace(0, x), r"np\.logspace .*: the nearest that do are linspace\."),
+        (np.frompyfunc(abs, 1, 1), r"abs \(vectorized\) does not work on Nodes: it has no row"),
+    ):
+        with pytest.raises(TypeError, match=f"^{said}"):
+            call(Node(1.0))
+
+
+def test_a_ufunc_of_another_library_has_its_own_name():
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(TypeError, match=r"^scipy\.special\.gamma does not work on Nodes"):
+        special.gamma(Node(1.0))
+
+
+def test_what_is_suggested_is_there():
+    from nnc._explain import LIKE
+
+    assert all(hasattr(np, name) for names in LIKE.values() for name in names.split(", "))
+    assert all(hasattr(np, name) for name in LIKE)
 
 
 def test_in_place_on_a_node_is_a_new_node():

@@ -163,6 +163,30 @@ def test_predict():
             nnc.predict(bad)
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8"])
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_a_column_with_a_nan_predicts_nothing(dtype, row):
+    """Its argmax would be the row of the NaN, and of a net of NaNs class 0."""
+    P = np.array([[0.2, 0.5, 0.1], [0.5, 0.3, 0.1], [0.3, 0.2, 0.8]], dtype)
+    P[row, 1:] = np.nan
+    for module in (nnc, nnc.reference):
+        with pytest.raises(ValueError, match=r"predict: P\[:, 1\] has a NaN, which predicts nothing"):
+            module.predict(P)
+        assert module.accuracy(P, np.array([1, row, row])) == 1 / 3  # also where the label is the NaN's row
+        assert module.accuracy(P, np.eye(3)[:, [1, row, row]]) == 1 / 3
+    with pytest.raises(ValueError, match=r"predict: P\[:, 1\]"):
+        nnc.predict(nnc.Node(P))
+    P[row, 1:] = np.inf  # which is the largest
+    assert nnc.accuracy(P, [1, row, row]) == 1
+
+
+def test_predict_takes_real_numbers():
+    assert nnc.predict(np.array([[True, False], [False, True]])).tolist() == [0, 1]
+    for bad in (np.ones((2, 2), complex), np.array([["a"], ["b"]]), np.array([[None], [1]])):
+        with pytest.raises(TypeError, match="predict: P is .*, but must be real"):
+            nnc.predict(bad)
+
+
 def test_accuracy():
     y = A34.argmax(0)
     y[0] = (y[0] + 1) % 3

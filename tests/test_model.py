@@ -192,7 +192,9 @@ def test_weights_that_are_nan_give_nan():
     net.weights[0][...] = np.nan
     X, y = examples(5, 3)
     assert np.isnan(net.predict_proba(X)).all() and np.isnan(net.loss(X, y))
-    assert net.predict(X).shape == (R,)
+    with pytest.raises(ValueError, match=r"predict: P\[:, 0\] has a NaN, which predicts nothing"):
+        net.predict(X)
+    assert net.accuracy(X, np.zeros(R)) == 0
     assert np.isnan(net.backward(net.forward(X), y).dW[0]).all()
 
 

@@ -57,6 +57,22 @@ def zeros(*shape):
         (lambda: nnc.softmax_backward(zeros(3, 4), zeros(3, 4), axis=2), "softmax_backward: axis is 2"),
         (lambda: nnc.softmax_backward(zeros(3, 1), zeros(3, 4)), "softmax_backward: dP is (3, 1) and P is (3, 4)"),
         (lambda: nnc.softmax(1.0), "softmax: Z is a single number"),
+        (
+            lambda: nnc.matmul(zeros(2, 3, 4), zeros(5, 4, 6)),
+            "matmul: A is (2, 3, 4) and B is (5, 4, 6); the axes in front of the matrices, (2,), (5,), must be equal",
+        ),
+        (lambda: nnc.matmul(zeros(2, 3, 4), zeros(2, 5, 6)), "A is (2, 3, 4) and B is (2, 5, 6); A's columns"),
+        (lambda: nnc.matmul(zeros(2, 3, 4), zeros(2, 4, 6), out=zeros(3, 6)), "out is (3, 6), but the result is (2,"),
+        (
+            lambda: nnc.linear(zeros(2, 3, 4), zeros(5, 4, 6), zeros(3, 1)),
+            "linear: W is (2, 3, 4), X is (5, 4, 6) and b is (3, 1); the axes in front of the matrices, (2,), (5,), ()",
+        ),
+        (lambda: nnc.linear(zeros(3, 4), zeros(2, 4, 6), zeros(7, 3, 1)), "in front of the matrices, (), (2,), (7,)"),
+        (lambda: nnc.add_bias(zeros(2, 3, 4), zeros(7, 3, 1)), "add_bias: Z is (2, 3, 4) and b is (7, 3, 1); the axes"),
+        (lambda: nnc.relu_backward(zeros(2, 3, 4), zeros(5, 3, 4)), "relu_backward: dA is (2, 3, 4) and A is (5, 3,"),
+        (lambda: nnc.softmax_backward(zeros(2, 3, 4), zeros(5, 3, 4)), "softmax_backward: dP is (2, 3, 4) and P is"),
+        (lambda: nnc.relu(zeros(2, 3), out=zeros(4, 3)), "relu: out is (4, 3), but the result is (2, 3)"),
+        (lambda: nnc.tanh(zeros(2, 3), out=(zeros(4, 3),)), "tanh: operands could not be broadcast together with"),
         (lambda: nnc.cross_entropy(zeros(3), [0]), "cross_entropy: P is (3,), but must be (n, r)"),
         (lambda: nnc.softmax_cross_entropy(zeros(3), 0), "softmax_cross_entropy: Z is (3,), but must be (n, r)"),
     ],
@@ -109,6 +125,20 @@ def test_an_out_that_cannot_hold_the_result(name, call):
     with pytest.raises(TypeError, match=f"^{name}: out is a list, but must be an array"):
         call([[0.0] * 4] * 3)
     assert call((out := np.ones((3, 4)),)) is out
+
+
+@pytest.mark.parametrize("op", [nnc.relu, nnc.sigmoid, nnc.tanh])
+def test_a_ufunc_as_it_is_names_its_operand(op):
+    name = op.__name__
+    for bad, dtype in ((np.ones(2, complex), "complex128"), (np.array(["a"]), "<U1"), (np.array([None]), "object")):
+        with pytest.raises(TypeError, match=f"^{name}: Z is {dtype}, but must be real"):
+            op(bad)
+    with pytest.raises(TypeError, match=f"^{name}: out is int64, but must be of floats"):
+        op(zeros(3), out=np.zeros(3, int))
+    with pytest.raises(ValueError, match=f"^{name}: out is read-only"):
+        op(zeros(3), out=readonly(zeros(3)))
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'bogus'"):
+        op(1.0, bogus=1)
 
 
 # ---- sgd -------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,10 @@
 #include <assert.h>
 #include <stddef.h>
 
+enum {
+    MOST_KEYWORDS = 8 /* of a call with tables in it */
+};
+
 typedef struct direct_object {
     PyObject_HEAD vectorcallfunc call;
     PyUFuncObject *ufunc;
@@ -87,6 +91,52 @@ static int only_out(PyObject *keywords, PyObject *const *values, PyArrayObject *
     return 1;
 }
 
+/* A table or a column of one, as pandas and polars have them: what they make of a ufunc knows no rows and columns. */
+static int is_table(PyObject *x) {
+    return !PyArray_Check(x) && !nnc_is_node(x) && PyObject_HasAttrString(x, "to_numpy");
+}
+
+/* NumPy does not say which function has refused its operand. The others are called by functions that do. */
+static void explain(const direct_object *direct, PyObject *operand, PyArrayObject *out) {
+    const PyUFuncObject *ufunc = direct->ufunc;
+    if (direct->otherwise != (PyObject *)ufunc || ufunc->nin != 1 || ufunc->core_enabled) return;
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError)) return;
+    PyObject *type, *error, *trace;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    PyObject *module = PyImport_ImportModule("nnc._explain");
+    PyObject *better = module ? PyObject_CallMethod(module, "unary", "sOOO", ufunc->name, error, operand,
+                                                    out ? (PyObject *)out : Py_None)
+                              : NULL;
+    if (better && better != error && PyExceptionInstance_Check(better)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(better), better);
+        Py_DECREF(type);
+        Py_DECREF(error);
+        Py_XDECREF(trace);
+    } else
+        PyErr_Restore(type, error, trace);
+    Py_XDECREF(better);
+    Py_XDECREF(module);
+}
+
+/* NumPy's way, with arrays in the place of tables. */
+static PyObject *call_otherwise(const direct_object *direct, PyObject *const *operands, Py_ssize_t count,
+                                PyObject *keywords) {
+    PyObject *arrays[OPERANDS + MOST_KEYWORDS], *result = NULL;
+    const Py_ssize_t all = count + (keywords ? PyTuple_GET_SIZE(keywords) : 0);
+    Py_ssize_t i = 0, tables = 0;
+    for (Py_ssize_t k = 0; k < count; k++) tables += is_table(operands[k]);
+    if (tables == 0 || all > OPERANDS + MOST_KEYWORDS)
+        return PyObject_Vectorcall(direct->otherwise, operands, (size_t)count, keywords);
+    for (; i < all; i++) {
+        arrays[i] = i < count && is_table(operands[i]) ? PyArray_FROM_O(operands[i]) : Py_NewRef(operands[i]);
+        if (arrays[i] == NULL) break;
+    }
+    if (i == all) result = PyObject_Vectorcall(direct->otherwise, arrays, (size_t)count, keywords);
+    while (i > 0) Py_DECREF(arrays[--i]);
+    return result;
+}
+
 static PyObject *call(PyObject *self, PyObject *const *operands, size_t flagged, PyObject *keywords) {
     const direct_object *direct = (const direct_object *)self;
     const Py_ssize_t count = PyVectorcall_NARGS(flagged);
@@ -100,7 +150,9 @@ static PyObject *call(PyObject *self, PyObject *const *operands, size_t flagged,
             result = compute_node(direct, operands);
         if (result || PyErr_Occurred()) return result;
     }
-    return PyObject_Vectorcall(direct->otherwise, operands, (size_t)count, keywords);
+    PyObject *result = call_otherwise(direct, operands, count, keywords);
+    if (result == NULL && count > 0) explain(direct, operands[0], out);
+    return result;
 }
 
 /* ---- the type ---------------------------------------------------------------------------------------------------- */

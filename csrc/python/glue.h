@@ -27,6 +27,7 @@ typedef struct ufunc_head {
     const char *roles;     /* a letter for each operand:
                               r  real numbers; their dtypes together choose between float32 and float64
                               s  a setting (slope, lr, dL): follows the others
+                              t  targets: the same
                               y  labels: intp
                               R  an output, real; these come last */
 } ufunc_head;

@@ -36,9 +36,9 @@ typedef struct ufunc_row {
 #define SIGNATURE_matrix_pairs "(n,r),(n,r)->(n,r)", "rrR"
 #define SIGNATURE_loss "(n,r),(r)->(r)", "ryR"
 #define SIGNATURE_loss_kept "(n,r),(r)->(r),(n,r)", "ryRR"
-#define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rrR"
+#define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rtR"
 #define SIGNATURE_loss_backward "(r),(n,r),(r)->(n,r)", "sryR"
-#define SIGNATURE_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srrR"
+#define SIGNATURE_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srtR"
 
 #define F32(kind, fn) .loop_f32 = kind##_f32, .function_f32.kind = nnc_##fn##_f32
 #define F64(kind, fn) .loop_f64 = kind##_f64, .function_f64.kind = nnc_##fn##_f64

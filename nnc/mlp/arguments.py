@@ -11,6 +11,7 @@ import operator
 import numpy as np
 
 from .. import _engine
+from .._operands import number as one_number
 from .._operands import targets
 from ..init import kaiming, normal, uniform, xavier
 
@@ -90,7 +91,7 @@ def parameters(op, name, arrays, shapes, dtype):
 
 def number(op, name, value, at_least=-math.inf):
     """A finite float."""
-    value = float(value)
+    value = one_number(op, name, value)
     if not (math.isfinite(value) and value >= at_least):
         limit = f" from {at_least} up" if math.isfinite(at_least) else ""
         raise ValueError(f"{op}: {name} must be a finite number{limit}, not {value}")
