@@ -359,8 +359,8 @@ def test_an_unsupported_function_is_named_with_its_neighbours():
 
 def test_a_ufunc_of_another_library_has_its_own_name():
     special = pytest.importorskip("scipy.special")
-    with pytest.raises(TypeError, match=r"^scipy\.special\.gamma does not work on Nodes"):
-        special.gamma(Node(1.0))
+    with pytest.raises(TypeError, match=r"^scipy\.special\.ellipk does not work on Nodes"):
+        special.ellipk(Node(1.0))
 
 
 def test_what_is_suggested_is_there():
