@@ -210,7 +210,7 @@ def ratio(A, C):
 
 def share_of(A, B):
     """e^A / (e^A + e^B), by which ln(e^A + e^B) grows with A; half, also of equal infinities."""
-    same = value_of(A) == value_of(B)
+    same = (value_of(A) == value_of(B)) & np.isinf(value_of(A))
     return _direct.sigmoid(np.where(same, 0, A) - np.where(same, 0, B))
 
 
