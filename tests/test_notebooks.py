@@ -32,6 +32,7 @@ EQUATIONS = {
     "10": [],
     "11": [],
     "12": ["17.3", "17.4", "17.1", *(f"17.{i}" for i in range(5, 10))],
+    "15": [],
 }
 ENGLISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name != "es"}
 SPANISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name == "es"}

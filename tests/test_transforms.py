@@ -290,6 +290,9 @@ def test_a_graph_of_second_order_is_drawn_and_derived():
     h.backward()
     np.testing.assert_allclose(x.grad, hessian_of_f(X) @ V, rtol=1e-13)
     assert "scatter" in h.graph().svg
+    y = np.exp(x)
+    y.sum().backward(create_graph=True)
+    assert y.graph().svg.count(">grad<") == 2  # of which both are Nodes
     z = Node(X[:, None], name="z")
     nnc.softmax_cross_entropy(z, np.array([1])).sum().backward(create_graph=True)
     derivation = nnc.derive(z.grad[2, 0], wrt=z)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..autodiff.dispatch import value_of
 from .layout import layout
 from .names import Names
 from .notation import shape_text, summary
@@ -129,7 +130,7 @@ class Box:
         self.rows = [("shape", shape_text(getattr(value, "shape", ())), INK), ("value", summary(value), INK)]
         if node:
             grad = vertex.grad if gradients is None else gradients.get(id(vertex))
-            self.rows.append(("grad", summary(grad), GRADIENT))
+            self.rows.append(("grad", summary(value_of(grad)), GRADIENT))
         self.full = f"{self.title} {self.name}".strip()
         if len(self.name) > LONGEST:
             self.name = self.name[: LONGEST - 1] + "…"

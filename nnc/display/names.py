@@ -173,5 +173,5 @@ def _sum(before, after):
 def _constant(node, place):
     """The notes' letter for an array that is no node, if it has one: X for the data, y for the labels."""
     if node.op.removesuffix("_backward") in LOSSES:
-        return "y"
+        return "dL" if node.op.endswith("_backward") and place == 0 else "y"
     return "X" if place == 1 and node.op in ("linear", "matmul") else None
