@@ -96,6 +96,25 @@ def test_wheel_from_sdist_runs_in_an_empty_environment(wheel, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="makes a manylinux wheel")
+def test_make_wheel_and_what_it_does_without_a_compiler(copy, tmp_path):
+    """The manylinux wheel in an empty environment whose PATH has no compiler: import, training, the first notebook."""
+    tools, target = tmp_path / "tools", tmp_path / "venv"
+    run("make", "-C", copy, "wheel", f"PYTHONS={sys.executable}", f"PYTHON={sys.executable}", f"VENV={tools}")
+    (wheel,) = (copy / "dist").glob("*manylinux*.whl")
+    assert wheel.stat().st_size < 3e6
+    run(sys.executable, "-m", "venv", target)
+    alone = {"PATH": str(target / "bin"), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    assert not [name for name in ("cc", "gcc", "clang", "c99", "ld") if shutil.which(name, path=alone["PATH"])]
+    network = {name: value for name, value in os.environ.items() if "proxy" in name.lower() or "PIP_" in name}
+    in_it = dict(cwd=tmp_path, env=alone | network)
+    run(target / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[notebooks]", "nbclient", **in_it)
+    assert "accuracy" in run(target / "bin" / "nnc", "train", "--epochs", "1", "--out", "net.npz", **in_it)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("pictures"))
+    run(target / "bin" / "jupyter", "execute", "notebooks/01_scores.ipynb", **in_it)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif("avx512" not in ISAS, reason="needs a machine with AVX-512")
 def test_a_compiler_without_avx512_builds_the_rest(copy, tmp_path):
     compiler = tmp_path / "old-cc"
