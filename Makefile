@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
 C_FILES := $(ENGINE) $(wildcard tests/c/*.[ch] tests/c/*.inc bench/*.c)
 
-.PHONY: demo test test-browser test-peers bench notebooks docs wheel asan lint fmt clean
+.PHONY: demo test test-browser test-peers bench notebooks docs wheel asan tsan lint fmt clean
 
 demo: $(VENV)/has-nothing-else
 	$(BIN)/python -m nnc train
@@ -69,6 +69,16 @@ asan: $(VENV)/has-test
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(ASAN) \
 	    $(abspath $(BIN))/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
+
+# Many threads of Python that call everything at once, on an engine that ThreadSanitizer watches.
+TSAN := $(CURDIR)/build/tsan
+tsan: $(VENV)/has-test
+	rm -rf $(TSAN) && mkdir -p $(TSAN)
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(TSAN)
+	NNC_SANITIZE=thread $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(TSAN)/dist $(TSAN)
+	$(BIN)/python -m zipfile -e $(TSAN)/dist/nnc_engine-*.whl $(TSAN)
+	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
+	    $(abspath $(BIN))/python -m pytest tests/test_together.py
 
 clean:
 	rm -rf build dist docs/_build docs/generated nnc/*.so *.egg-info .venv .venv-*

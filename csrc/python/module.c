@@ -106,10 +106,17 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* What is kept between calls and is not atomic is guarded by the GIL: names in node.c and call.c, the numbers of Nodes
+ * and of walks, every Node, a Fit's `busy`. So a free-threaded Python is told to keep it. The engine below this folder
+ * needs no lock, and runs without one. All of it belongs to one interpreter, as NumPy's does: whoever imports nnc in a
+ * second one hears that from NumPy, or by the slot. */
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)module_exec},
 #if PY_VERSION_HEX >= 0x030C0000
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* NumPy is not, either */
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_USED},
 #endif
     {0, NULL},
 };
