@@ -6,6 +6,8 @@ from pathlib import Path
 from sphinx.addnodes import pending_xref
 from sphinx.ext import autosummary
 
+from nnc.autodiff.__main__ import page
+
 project = "nnc"
 copyright = "the nnc authors"
 pyproject = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
@@ -19,7 +21,7 @@ extensions = [
     "sphinx-mathjax-offline",  # the formulas need no network
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "notebooks/README.md"]
+exclude_patterns = ["_build", "notebooks/README.md", "generated/functions.md"]
 templates_path = ["_templates"]
 
 # Pages are written in MyST, a Markdown with Sphinx's roles; notebooks are shown with the outputs stored in them.
@@ -71,6 +73,14 @@ def unlink_source_files(app, document):
             reference.replace_self(reference.children)
 
 
+def write_functions(app):
+    """What `python -m nnc.autodiff` prints is a part of docs/functions.md."""
+    generated = Path(__file__).parent / "generated"
+    generated.mkdir(exist_ok=True)
+    (generated / "functions.md").write_text(page(), encoding="utf-8")
+
+
 def setup(app):
+    app.connect("builder-inited", write_functions)
     app.connect("autodoc-process-signature", signature_of_a_ufunc, priority=400)
     app.connect("doctree-read", unlink_source_files)

@@ -238,7 +238,7 @@ def function_of_nodes(function, known, reason=None):
     if reason is None:
         near = _near(function.__name__, sorted({f.__name__ for f in known}))
         reason = f"the nearest that do are {near}" if near else "it has no row in the table of operations"
-    return TypeError(f"{_full_name(function)} does not work on Nodes: {reason}. For its number without a gradient take "
+    return TypeError(f"{full_name(function)} does not work on Nodes: {reason}. For its number without a gradient take "
                      "node.value")  # fmt: skip
 
 
@@ -319,13 +319,13 @@ def changed(op, operands):
 def ufunc_of_nodes(ufunc, method):
     """For a ufunc's other methods, and for out=."""
     if method != "__call__":
-        return TypeError(f"{_full_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing "
+        return TypeError(f"{full_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing "
                          "... do")  # fmt: skip
-    return TypeError(f"{_full_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
+    return TypeError(f"{full_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
                      "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
 
 
-def _full_name(function):
+def full_name(function):
     """As one would write it: np.floor, scipy.special.gamma, nnc.relu. A ufunc does not say where it is from."""
     name = function.__name__
     places = {"numpy": "np", "scipy.special": "scipy.special", f"{__package__}._engine": "nnc"}

@@ -4,17 +4,20 @@ The test is driven by the tables: a function without examples fails.
 """
 
 import operator
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from operands import away, inside, of_rank, positive, regular
 from test_order import hold_twice
-from test_rules import COMPOSED, hold
+from test_rules import COMPOSED, EXAMPLES, hold
 
 import nnc
 from nnc import Node
-from nnc.autodiff.dispatch import FUNCTIONS
-from nnc.autodiff.operations import Rule
+from nnc.autodiff.dispatch import FUNCTIONS, REFUSED
+from nnc.autodiff.operations import RULES, Rule
 
 
 def each(f, *examples, **params):
@@ -372,3 +375,16 @@ def test_a_kink_is_seen(f, x, where):
     report = nnc.gradcheck(lambda x: np.sum(f(x) * (1.0 + np.arange(np.size(f(x))).reshape(np.shape(f(x))))), x)
     assert [index[0] for _, index, _ in report.kinks] == where
     assert report.ok or len(where) == len(x)
+
+
+def test_the_page_of_all_functions():
+    """`python -m nnc.autodiff`: a line for each row, whole formulas, every function somewhere."""
+    run = [sys.executable, "-m", "nnc.autodiff"]
+    text = subprocess.run(run, capture_output=True, text=True, check=True, encoding="utf-8").stdout
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {line.split(" | ")[0][2:] for line in lines[1:]} >= {name for name in RULES if name in EXAMPLES}
+    for line in lines:
+        assert line.count("|") == 6 and line.count("{") == line.count("}") and line.count("$") % 2 == 0, line
+        assert not re.search(r"\{(out|ones0|shape\d)\}|_\{\}|\\frac[A-Z]", line), line
+    named = {name for line in text.splitlines() for name in re.findall(r"`np\.([\w.]+)`", line)}
+    assert {f.__name__ for f in (*CASES, *REFUSED)} <= {name.split(".")[-1] for name in named}

@@ -60,7 +60,7 @@ step("rint", np.rint, r"\mathrm{round}({0})")
 step("trunc", (np.trunc, np.fix), r"\mathrm{trunc}({0})")
 step("round", (np.round, np.around), r"\mathrm{round}({0})", params="decimals")
 step("angle", np.angle, r"\mathrm{arg}({0})", params="deg")
-step("imag", np.imag, r"\mathrm{Im}({0})")
+row("imag", np.imag, r"\mathrm{Im}({0})", (flat, "0"))
 
 # ---- the greater, the less, and the sign, where a NaN or a zero asks for care
 

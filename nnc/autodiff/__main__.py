@@ -1,0 +1,86 @@
+"""``python -m nnc.autodiff``: all functions that Nodes go through, as a page of Markdown, written from their tables."""
+
+import sys
+from collections import defaultdict
+
+import numpy as np
+
+import nnc
+
+from .._explain import full_name
+from . import node  # noqa: F401  (has the tables filled)
+from .dispatch import FUNCTIONS, REFUSED
+from .operations import PLAIN, RULES, UFUNCS, Rule, write
+
+try:
+    from . import special  # noqa: F401
+except ImportError:  # without SciPy
+    pass
+
+INTRODUCTION = """In the table A, B and C are the operands, Y is the result, g the gradient of Y that arrives.
+What NumPy does of stacks of matrices is done of them here, too. Every operation can be differentiated any number of
+times. Where it has kinks, `nnc.gradcheck` skips the entry and says so."""
+
+
+def page():
+    """The page.
+
+    >>> print(page()[:24])
+    # What Nodes go through
+    <BLANKLINE>
+    """
+    return "\n\n".join(("# What Nodes go through", INTRODUCTION, operations(), composed(), plain(), refused())) + "\n"
+
+
+def operations():
+    """A line for each row."""
+    callers = defaultdict(set)
+    for function, rule in (*UFUNCS.items(), *FUNCTIONS.items()):
+        if isinstance(rule, Rule):
+            callers[rule.name].add(full_name(function))
+    lines = ["| operation | functions | Y | gradients | kinks |", "|---|---|---|---|---|"]
+    for name, rule in sorted(RULES.items()):
+        functions = sorted(filter(is_public, callers[name])) or [f"np.linalg.{name}"] * hasattr(np.linalg, name)
+        gradients = "; ".join(formula(latex, rule) if latex else "none" for latex in rule.vjps_latex)
+        kinks = "yes" if rule.kinks else ""
+        lines.append(f"| {name} | {listed(functions)} | {formula(rule.latex, rule)} | {gradients} | {kinks} |")
+    return "## Operations\n\n" + "\n".join(lines)
+
+
+def is_public(name):
+    module, name = name.rsplit(".", 1)
+    return module.split(".")[0] in ("np", "scipy") or (module == "nnc" and name in nnc.__all__)
+
+
+def formula(latex, rule):
+    """In dollars; a bar would end the cell."""
+    operands = dict(zip(map(str, range(1 if rule.takes else len(rule.vjps))), "ABC", strict=False))
+    names = operands | {"out": "Y", "g": "g", "r": "r", "ones0": "1", "shape0": "", "shape1": ""}
+    text = write(latex, names, names).replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+    return "$" + text.replace("_{{}}", "").replace("_{}", "") + "$"
+
+
+def composed():
+    names = sorted({full_name(f) for f, made in FUNCTIONS.items() if not isinstance(made, Rule)})
+    return "## Functions that are made of these\n\nTheir graph shows the steps.\n\n" + listed(names)
+
+
+def plain():
+    names = sorted({full_name(f) for f in PLAIN})
+    return "## Functions whose result is plain numbers\n\nComparisons, places, shapes.\n\n" + listed(names)
+
+
+def refused():
+    reasons = defaultdict(list)
+    for function, reason in REFUSED.items():
+        reasons[reason].append(full_name(function))
+    lines = [f"- {listed(sorted(names))}: {reason}." for reason, names in reasons.items()]
+    return "## Functions that are refused, and why\n\n" + "\n".join(lines)
+
+
+def listed(names):
+    return " ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
