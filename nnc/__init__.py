@@ -25,6 +25,7 @@ __all__ = [
     *functional.__all__,
     "MLP",
     "Node",
+    "check_derivation",
     "check_gradient",
     "cpu_info",
     "custom",
@@ -51,6 +52,7 @@ __all__ = [
 _WHERE = {
     "MLP": "mlp.model",
     "Node": "autodiff.node",
+    "check_derivation": "checking.check_derivation",
     "check_gradient": "checking.check_gradient",
     "custom": "autodiff.custom",
     "data": "data",
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from .autodiff.derivatives import jacobian
     from .autodiff.node import Node
     from .autodiff.transforms import grad, hessian, hvp, jvp, value_and_grad, vjp
+    from .checking.check_derivation import check_derivation
     from .checking.check_gradient import check_gradient
     from .checking.gradcheck import gradcheck, numerical_gradient
     from .display.derive import derive

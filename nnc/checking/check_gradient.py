@@ -113,8 +113,8 @@ class _Comparison:
                 yield np.asarray(pullback(L, seed * own, self.wrt)[self.wrt], np.float64)
 
 
-def _means(J, wrt):
-    """(r, operand) of every mean between J and wrt: np.mean, or a sum divided by a number or times one."""
+def _means(J, wrt=None):
+    """(r, operand) of every mean between J and wrt, or any node: np.mean, or a sum divided by a number or times one."""
     found = []
     for node in ancestors(J):
         if node.op == "mean":
@@ -126,7 +126,8 @@ def _means(J, wrt):
                 if isinstance(total, Node) and total.op == "sum" and is_constant and float(number):
                     r = float(number) if node.op == "divide" else 1 / float(number)
                     found.append((r, total.inputs[0]))
-    return [(round(r), L) for r, L in found if r > 1 and abs(r - round(r)) < 1e-6 * r and wrt in set(ancestors(L))]
+    found = [(round(r), L) for r, L in found if r > 1 and abs(r - round(r)) < 1e-6 * r]
+    return [(r, L) for r, L in found if wrt is None or wrt in set(ancestors(L))]
 
 
 def _judge(c):

@@ -1,0 +1,430 @@
+"""A page of NumPy that a reader derived by hand, judged line by line.
+
+`check_derivation` runs the code, finds out what each line claims to be the derivative of, what the derivative is, and
+which lines are the roots of what is wrong. The parts: `rewrite` and `trace` run the code with every assignment seen,
+`claims` reads the names, `truth` has the derivatives, `judge` and `scales` the verdict, `edits` the right lines,
+`derivation_report` what is printed.
+"""
+
+import ast
+import time
+
+import numpy as np
+
+from . import claims, edits
+from .derivation_report import DerivationReport, Line
+from .judge import Judge
+from .trace import Program
+
+MOST_SECONDS = 10.0  # for what the forward pass may have been meant to be
+
+
+def check_derivation(what, *args, cost=None, names=None, namespace=None, **kwargs):
+    """Say which line of a derivation, written in NumPy, is wrong, why, and what the right line is.
+
+    The code is run as it is, forward and backward, in rows or columns, in functions, methods, loops or none; the
+    file is never changed. What a line claims is read off its names, the shapes, and the values: ``dW1``, ``grad_W1``,
+    ``grads["W1"]``, ``delta2``. The truth comes from the graph, where the forward lines run on Nodes, else from finite
+    differences. A value in between may be a constant multiple of its derivative, if the gradients of the parameters
+    that come of it are right; a wrong line is put right before the lines after it are judged.
+
+    Parameters
+    ----------
+    what : callable, list of callables, or str
+        A function; functions that run one after the other, each of which gets, by the names of its parameters, what
+        those before it were given, had or returned; or source code.
+    *args, **kwargs
+        What the function is called with; further functions may stand in front.
+    cost : str, optional
+        The name of the scalar that is differentiated. By default J, cost, loss, L, E or the like, or else the last
+        scalar that is computed from the parameters.
+    names : dict, optional
+        What is the derivative by what, where the names do not say it: ``{"delta3": "Z3"}``. ``"back#2"`` is the second
+        assignment to that name.
+    namespace : dict, optional
+        For source code: the names that it uses and does not define.
+
+    Returns
+    -------
+    DerivationReport
+        ``.ok``; ``.lines``, one for each statement, with ``.number``, ``.text``, ``.name``, ``.ok`` (None where it
+        claims nothing), ``.reason``, ``.sentence``, ``.right``; ``.first_wrong``, a line
+        or None. Printed, it is a table.
+
+    Raises
+    ------
+    ValueError
+        If there is no cost, or `names` speaks of what is not there.
+    TypeError
+        If `what` is neither code nor a function written in Python.
+
+    Examples
+    --------
+    >>> report = nnc.check_derivation('''
+    ... m = X.shape[1]
+    ... Z = W @ X + b
+    ... A = np.tanh(Z)
+    ... J = np.sum((A - Y) ** 2) / (2 * m)
+    ... dA = A - Y
+    ... dZ = dA * (1 - Z ** 2)
+    ... dW = dZ @ X.T / m
+    ... db = np.sum(dZ, axis=1, keepdims=True) / m
+    ... ''', namespace={"W": np.eye(2, 3), "b": np.zeros((2, 1)), "X": np.arange(12.0).reshape(3, 4) / 9, "Y": 0.5})
+    >>> report.ok, report.first_wrong.right
+    (False, 'dZ = dA * (1 - A ** 2)')
+    """
+    functions = []
+    if callable(what) and not isinstance(what, str):
+        functions, args = [what], list(args)
+        while (
+            args
+            and callable(args[0])
+            and not isinstance(args[0], type)
+            and hasattr(args[0], "__code__" if not hasattr(args[0], "__func__") else "__func__")
+        ):
+            functions.append(args.pop(0))
+        what = functions
+    program = Program(what, tuple(args), kwargs, namespace)
+    with np.errstate(all="ignore"):
+        return _check(program, cost, names or {})
+
+
+def _check(program, cost, names):
+    trace = program.run(first=True, scopes=True, limited=True)
+    trace.turns = {}
+    J, trace = _find_cost(program, trace, cost, names)
+    if J is None:
+        return _without_cost(program, trace, cost)
+    report = _forward_trouble(program, trace, J)
+    if report is not None:
+        return report
+    judge = _judged(program, trace, J, names)
+    better = _meant_forward(program, trace, J, names, judge)
+    return DerivationReport(program, trace, J, better or judge)
+
+
+def _judged(program, trace, J, names, patches=()):
+    if patches:
+        turns = trace.turns
+        trace = program.run(patches, scopes=True, limited=True, turns=turns)
+        trace.turns, J = turns, trace.by_id[J.id]
+    wrap = {name.partition("#")[0] for name in names.values()}
+    for e in trace.events:
+        wrap |= {s.name for s in claims.stems(e.base, e.key)}
+    return Judge(program, trace, J, names, patches, wrap=wrap).judge()
+
+
+# ---- the cost --------------------------------------------------------------------------------------------------------
+
+
+def _find_cost(program, trace, cost, names):
+    """(the event that assigns the cost, the trace up to the end of its turn of the loop around it)."""
+    scalars = [e for e in trace.events if e.how not in ("bound",) and _is_scalar(e.value)]
+    if cost is not None:
+        found = [
+            e for e in scalars if cost in (e.base, e.name, e.name.replace("'", '"'), claims.label(e.base, e.key)[0])
+        ]
+        if not found:
+            seen = ", ".join(dict.fromkeys(e.name for e in scalars if e.how != "returned")) or "none"
+            raise ValueError(
+                f"check_derivation: cost is {cost!r}, but no scalar of that name is assigned (the scalars are: {seen})"
+            )
+    else:
+        found = []
+        for name in claims.COSTS:
+            found = [e for e in scalars if claims.label(e.base, e.key)[0] == name and _is_float(e.value)]
+            if found:
+                break
+        found = found or _last_scalar(program, trace, scalars)
+    if not found:
+        return None, trace
+    turns = _turns_to_cut(program, trace, found)
+    if turns:
+        cut = program.run(scopes=True, limited=True, turns=turns)
+        cut.turns = turns
+        ids = {e.id for e in found}
+        return [e for e in cut.events if e.id in ids][-1], cut
+    return found[-1], trace
+
+
+def _is_scalar(value):
+    return (
+        isinstance(value, int | float | np.generic | np.ndarray) and np.size(value) == 1 and not isinstance(value, bool)
+    )
+
+
+def _is_float(value):
+    return np.asarray(value).dtype.kind == "f"
+
+
+def _last_scalar(program, trace, scalars):
+    """The last scalar that depends on arrays of floats."""
+    arrays = {
+        e.id: e.value * 1.1 + 0.01 for e in trace.events if e.is_array and np.ndim(e.value) and e.source == e.index
+    }
+    first = dict(list(arrays.items())[:50])
+    run = program.run(overrides=first)
+    moved = [
+        e
+        for e in scalars
+        if _is_float(e.value)
+        and e.id in run.by_id
+        and e.id not in first
+        and not np.array_equal(run.by_id[e.id].value, e.value)
+    ]
+    named = [e for e in moved if not claims.stems(e.base, e.key) or claims.stems(e.base, e.key)[0].kind == "weak"]
+    return [e for e in trace.events if named and e.base == named[-1].base and e in scalars]
+
+
+def _turns_to_cut(program, trace, found):
+    """{loop: 2} for the loops whose first turn is the whole derivation: of epochs, and where weights are updated."""
+    for loop in program.statements[found[0].sid].loops if found[0].sid >= 0 else ():
+        began = trace.began.get(loop, [])
+        if len(began) < 2:
+            continue
+        later = [e for e in found if e.index >= began[1]]
+        if not later:
+            continue
+        node = program.statements[later[0].sid].node
+        reads_itself = isinstance(node, ast.AugAssign) or later[0].base in {
+            ast.unparse(n) for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+        }  # noqa: E501
+        if not reads_itself or _updates(program, trace, found, began):
+            return {loop: 2}
+    return _turns_of_calls(program, trace, found)
+
+
+def _turns_of_calls(program, trace, found):
+    """The same for a cost that is computed in a function that a loop calls."""
+    if len(found) < 2:
+        return {}
+    for loop, began in trace.began.items():
+        if len(began) >= 2 and began[0] <= found[0].index < began[1] <= found[1].index:
+            node = program.statements[found[1].sid].node
+            if not isinstance(node, ast.AugAssign) and loop not in program.statements[found[1].sid].loops:
+                return {loop: 2}
+    return {}
+
+
+def _updates(program, trace, found, began):
+    """Whether what was there before a loop is changed in its first turn, and the cost of later turns depends on it."""
+    before = {(e.base, e.key) for e in trace.events[: began[0]] if e.is_array}
+    costs = {e.base for e in found}
+    for e in trace.events[began[0] : began[1]]:
+        if (e.base, e.key) in before and e.base not in costs and e.how != "bound" and e.is_array and np.ndim(e.value):
+            run = program.run(overrides={e.id: lambda x: x * 1.3 + 0.02})
+            last = run.by_id.get(found[-1].id)
+            if last is None or not np.array_equal(last.value, found[-1].value):
+                return True
+    return False
+
+
+def _without_cost(program, trace, cost):
+    error = trace.error or (trace.errors[0][1] if trace.errors else None)
+    if error is not None:
+        return DerivationReport(program, trace, None, None, error=error)
+    raise ValueError(
+        "check_derivation: there is no cost: no scalar called J, cost, loss, L or E is assigned, and no other "
+        "depends on the parameters; name it with cost="
+    )
+
+
+# ---- the forward pass ------------------------------------------------------------------------------------------------
+
+
+def _forward_trouble(program, trace, J):
+    """A report, if the cost is no number: which line made it so."""
+    value = np.asarray(J.value, np.float64)
+    if np.isfinite(value).all():
+        return _overflow(program, trace, J)
+    first = next(
+        (
+            e
+            for e in trace.events
+            if isinstance(e.value, float | np.floating | np.ndarray)
+            and np.asarray(e.value).dtype.kind == "f"
+            and not np.isfinite(e.value).all()
+        ),
+        J,
+    )
+    statement = program.statements[first.sid]
+    text = ast.unparse(statement.node)
+    right, reason = "", "not a number"
+    what = "infinite" if np.isinf(np.asarray(first.value)).any() else "nan"
+    sentence = f"{first.name} has entries that are {what}, and so has the cost"
+    if "log" in text and ("exp" not in text or "-inf" in str(first.value)):
+        reason, sentence = "log(0)", f"{first.name} is {what}: the logarithm is taken of 0"
+    if "exp" in text:
+        reason, sentence = "overflow of exp", f"{first.name} is {what}: exp overflows above 709"
+        right = _shifted_exp(statement.node)
+    elif reason == "log(0)":
+        right = _guarded_log(statement.node)
+    line = Line(statement.number, statement.text, first.name, False, reason, sentence, right)
+    return DerivationReport(program, trace, J, None, fault=(first.sid, line))
+
+
+def _shifted_exp(node):
+    """``np.exp(Z)`` -> ``np.exp(Z - np.max(Z, axis=…, keepdims=True))`` of a softmax."""
+    axis = next(
+        (k.value for n in ast.walk(node) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "axis"), None
+    )
+    for n in edits.sites(node):
+        if (
+            isinstance(n, ast.Call)
+            and ast.unparse(n.func).endswith("exp")
+            and n.args
+            and not isinstance(n.args[0], ast.UnaryOp)
+        ):
+            keywords = {"axis": axis.value, "keepdims": True} if isinstance(axis, ast.Constant) else {}
+            shift = ast.BinOp(n.args[0], ast.Sub(), edits.np_call("max", n.args[0], **keywords))
+            same = [m for m in edits.sites(node) if ast.unparse(m) == ast.unparse(n)]
+            return ast.unparse(edits.replaced(node, {m.args[0]: shift for m in same}))
+    return ""
+
+
+def _guarded_log(node):
+    changes = {}
+    for n in edits.sites(node):
+        if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("log") and n.args:
+            changes[n.args[0]] = ast.BinOp(n.args[0], ast.Add(), ast.Constant(1e-12))
+    return ast.unparse(edits.replaced(node, changes)) if changes else ""
+
+
+def _overflow(program, trace, J):
+    """A report, if narrow integers have wrapped round."""
+    if not any(
+        isinstance(e.value, np.ndarray) and e.value.dtype.kind in "iu" and e.value.dtype.itemsize < 8
+        for e in trace.events
+    ):
+        return None
+    wide = program.run(widen=True, turns=trace.turns)
+    for e in trace.events:
+        other = wide.by_id.get(e.id)
+        if other is None or not isinstance(e.value, np.ndarray | np.generic | float) or isinstance(e.value, bool):
+            continue
+        if np.shape(e.value) == np.shape(other.value) and not np.allclose(
+            np.asarray(e.value, float), np.asarray(other.value, float)
+        ):
+            statement = program.statements[e.sid]
+            names = [
+                n
+                for n, (v, _) in trace.scopes.get(e.sid, {}).items()
+                if isinstance(v, np.ndarray)
+                and v.dtype.kind in "iu"
+                and v.dtype.itemsize < 8
+                and n in {ast.unparse(x) for x in edits.sites(statement.node)}
+            ]
+            kind = trace.scopes[e.sid][names[0]][0].dtype if names else "a narrow integer"
+            right = ast.unparse(
+                edits.replaced(
+                    statement.node,
+                    {
+                        n: edits.expression(f"{names[0]}.astype(float)")
+                        for n in edits.sites(statement.node)
+                        if names and ast.unparse(n) == names[0]
+                    },
+                )
+            )
+            line = Line(
+                statement.number,
+                statement.text,
+                e.name,
+                False,
+                "integer overflow",
+                f"{names[0] if names else 'an operand'} is {kind}, and the result wraps round",
+                right,
+            )
+            return DerivationReport(program, trace, J, None, fault=(e.sid, line))
+    return None
+
+
+def _meant_forward(program, trace, J, names, judge):
+    """The judge of the forward pass that was meant, if one small change of it makes all of the backward pass right."""
+    unexplained = [f for f in judge.faults if f.unexplained]
+    if not judge.faults or len(judge.faults) < 2 and not unexplained:
+        return None
+    until = time.process_time() + MOST_SECONDS
+    judged = sum(bool(judge.status(c, judge.run())[0]) for c in judge.checks)
+    for sid, edit in _forward_edits(program, trace, J, judge):
+        try:
+            run = program.run({sid: edit.tree}, stop=J.id)
+            value = float(np.squeeze(run.by_id[J.id].value))
+        except (KeyError, SyntaxError, ValueError, TypeError):
+            continue
+        if not np.isfinite(value) or value == judge.truth.value:
+            continue
+        if not _all_right(program, trace, J, sid, edit, judge):
+            continue
+        if time.process_time() > until:
+            break
+        other = _judged(program, trace, J, names, {sid: edit.tree})
+        if not other.faults and sum(bool(other.status(c, other.run())[0]) for c in other.checks) >= judged:
+            e = next(e for e in trace.events if e.sid == sid)
+            other._blame(sid, edit.reason, edit.sentence + "; the backward pass is right for that", edit.text, None)
+            other.faults[-1].name = e.name
+            return other
+    return None
+
+
+def _all_right(program, trace, J, sid, edit, judge):
+    """A quick look: whether the first gradients are those of the changed forward pass, but for a factor."""
+    if not judge.graphical:
+        return True
+    run = program.run({sid: edit.tree}, nodes=judge.wrap, stop=J.id)
+    last = run.by_id.get(J.id)
+    if last is None or last.node is None or last.node.ndim:
+        return False
+    from ..autodiff.node import pullback
+
+    found = pullback(last.node, np.float64(1))
+    whole = program.run({sid: edit.tree}, turns=trace.turns)
+    looked = 0
+    for c in judge.checks:
+        if c.kind in ("gradient", "update", "step"):
+            target = run.by_id.get(c.targets[0].index)
+            mine = whole.by_id.get(c.id)
+            if target is None or target.node not in found or mine is None or np.size(mine.value) != target.node.size:
+                return False
+            a, b = np.ravel(mine.value), np.ravel(found[target.node])
+            if c.kind == "update":
+                a = a - np.ravel(target.value)
+            square = float(b @ b)
+            if square < 1e-20 or not np.allclose(a, (a @ b) / square * b, rtol=1e-5, atol=1e-7 * np.max(np.abs(b))):
+                return False
+            looked += 1
+    return looked > 0
+
+
+def _forward_edits(program, trace, J, judge):
+    """Edits of forward lines that might be what was meant: an axis, another operand, labels one off, a sign."""
+    seen = set()
+    for e in trace.events:
+        if e.index > J.index or e.sid in seen or e.sid < 0:
+            continue
+        seen.add(e.sid)
+        statement = program.statements[e.sid]
+        node = statement.node
+        if not isinstance(node, ast.Assign | ast.AugAssign | ast.Return) or e.value is None:
+            continue
+        here = edits.sites(node)
+        text = statement.text
+        for edit in edits._axes(node, here, None):
+            if edit.reason == "summed over the wrong axis":
+                if "exp" in text or "softmax" in text or "exp" in (statement.function or ""):
+                    edit.reason = "softmax over the wrong axis"
+                yield e.sid, edit
+        if e.id not in judge.truth.of and e.index > judge.J.index:
+            continue
+        scope = trace.scopes.get(e.sid, {})
+        arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size}
+        groups = {}
+        for n in here:
+            groups.setdefault(ast.unparse(n), []).append(n)
+        if e.id in judge.truth.of:
+            for edit in edits._names(node, groups, arrays, judge.activations, judge.names_of(e.sid)):
+                yield e.sid, edit
+            for edit in edits._operators(node, here):
+                yield e.sid, edit
+        for edit in edits._indices(node, here):
+            edit.reason = "labels one off"
+            yield e.sid, edit

@@ -1,0 +1,130 @@
+"""Which name claims which derivative: ``dW1``, ``grad_W1``, ``W1_grad``, ``grads["W1"]``, ``delta_2``, ``nabla_w[1]``.
+
+A name is taken apart into what it is the derivative of, its *stem*, and how sure that is. Whether there is such a value
+in the forward pass, and whether the shapes fit, is seen by who asks.
+"""
+
+import re
+from dataclasses import dataclass
+
+COSTS = (
+    "J",
+    "cost",
+    "loss",
+    "L",
+    "E",
+    "C",
+    "total_loss",
+    "total_cost",
+    "error",
+    "mse",
+    "sse",
+    "objective",
+    "j",
+    "l",
+    "e",
+    "c",
+    "err",
+)
+_COST = r"(?:J|L|E|C|cost|loss|error|err|mse|total_loss)"
+_GRAD = r"(?:grads?|gradients?|nabla|deriv|derivative|partial|der|del)"
+_CONTAINER = re.compile(rf"(?:self\.)?_?(?:{_GRAD}|gs?|derivs|derivatives|d|nablas)$", re.I)
+_FORMS = [  # (pattern, kind)
+    (rf"d_?{_COST}_?(?:_by)?_?d_?(?P<stem>\w+)", "gradient"),
+    (rf"{_GRAD}_(?P<stem>\w+)", "gradient"),
+    (r"(?:grad|Grad|nabla)(?P<stem>[A-Z]\w*)", "gradient"),
+    (rf"(?P<stem>\w+?)_?(?:{_GRAD}|Grad)", "gradient"),
+    (r"d_?(?P<stem>\w+)", "gradient"),
+    (r"[gG]_?(?P<stem>\w+)", "gradient"),
+    (r"(?P<stem>\w+)_(?:bar|g|d|derivative)", "gradient"),
+    (r"(?:delta|Delta|DELTA)_?(?P<stem>\w+)", "delta"),
+    (r"(?P<stem>\w+?)_(?:delta|Delta)", "delta"),
+    (r"(?:step|update|change|adjust|adjustment|upd|v|velocity)_?(?P<stem>\w+)", "step"),
+    (r"(?P<stem>\w+?)_(?:step|update|change|adjustment|upd|velocity)", "step"),
+    (r"(?:err|error|e|backprop|back|sens|sensitivity)_?(?P<stem>\w+)", "weak"),
+    (r"(?P<stem>\w+?)_(?:err|error|sens)", "weak"),
+]
+_FORMS = [(re.compile(p), kind) for p, kind in _FORMS]
+_SAME = [
+    {"w", "weights", "weight", "ws", "W", "Ws", "thetas", "theta"},
+    {"b", "biases", "bias", "bs", "B"},
+    {"z", "zs", "Z", "Zs"},
+    {"a", "as", "activations", "A", "As", "a_s"},
+    {"x", "X", "inputs", "inp", "input"},
+]
+DATA = re.compile(
+    r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I
+)
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a name claims to be the derivative of."""
+
+    name: str
+    key: object  # 1 of dW[1]
+    kind: str  # "gradient", "delta", "step", "weak"
+
+
+def last(base):
+    """The last part of a dotted name, without what it is an item of."""
+    return re.split(r"[.\[]", base.rstrip("]"))[-1].strip("'\"") if "." in base or "[" in base else base
+
+
+def label(base, key):
+    """(name, number or None): what a forward value is known as."""
+    if isinstance(key, str):
+        return key, None
+    return last(base), key
+
+
+def stems(base, key=None):
+    """What the name of an assignment may claim, the surest first.
+
+    >>> [(s.name, s.key) for s in stems("dW1")], [(s.name, s.key) for s in stems("grads", "W1")]
+    ([('W1', None)], [('W1', None)])
+    >>> stems("nabla_w", 1)[0]
+    Stem(name='w', key=1, kind='gradient')
+    """
+    found = []
+    if isinstance(key, str):
+        if _CONTAINER.match(last(base)) and not key.startswith(("d", "grad")):
+            found.append(Stem(key, None, "gradient"))
+        base, key = key, None
+    if base.endswith((".grad", ".g", ".gradient")):
+        found.append(Stem(last(base.rsplit(".", 1)[0]), key, "gradient"))
+    name = last(base)
+    for pattern, kind in _FORMS:
+        match = pattern.fullmatch(name)
+        if match and match["stem"] and not match["stem"].startswith("__"):
+            stem = match["stem"].strip("_")
+            if stem and all((s.name, s.key) != (stem, key) for s in found):
+                found.append(Stem(stem, key, kind))
+    return found
+
+
+def nearness(stem, known_as):
+    """How well a stem fits the (name, number) of a forward value: 0 the best, None not at all."""
+    name, key = known_as
+    stem_text = stem.name + ("" if stem.key is None else str(stem.key))
+    text = name + ("" if key is None else str(key))
+    plain = text.replace("_", "")
+    if stem_text == text:
+        return 0
+    if stem_text.replace("_", "") == plain:
+        return 1
+    if stem_text.replace("_", "").lower() == plain.lower():
+        return 2
+    if any(stem.name in same and name in same for same in _SAME) and stem.key == key:
+        return 3
+    if stem.kind in ("delta", "weak") and stem.key is None and re.fullmatch(r"_?\d+", stem.name):
+        number = re.search(r"\d+$", plain)
+        if number and number[0] == stem.name.strip("_"):
+            return 4 if plain[0] in "zZ" else 5
+    return None
+
+
+def is_strict(base, key=None):
+    """Whether the name says that it is a derivative, which a multiple of one is not."""
+    found = stems(base, key)
+    return bool(found) and found[0].kind == "gradient"

@@ -1,0 +1,190 @@
+"""What `check_derivation` found, as lines, text and HTML."""
+
+import ast
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from .rewrite import ASSIGNMENTS
+
+
+@dataclass
+class Line:
+    """One statement of the reader's.
+
+    Attributes
+    ----------
+    number : int
+        Where it stands in its file, cell or string.
+    text : str
+    name : str
+        What it assigns.
+    ok : bool or None
+        None where it claims nothing that could be judged.
+    reason : str
+        What is wrong, in a few words; "correct", or "" where it claims nothing.
+    sentence : str
+        The same at length; what a right line was taken for.
+    right : str
+        The right line, where it is wrong.
+    """
+
+    number: int
+    text: str
+    name: str
+    ok: bool | None = None
+    reason: str = ""
+    sentence: str = ""
+    right: str = ""
+
+    @property
+    def line(self):
+        return self.number
+
+
+class DerivationReport:
+    """The verdict on a derivation.
+
+    Attributes
+    ----------
+    ok : bool
+        No line is wrong, and at least one was judged.
+    lines : list of Line
+        One for each statement that assigned something, in the order of the source.
+    first_wrong : Line or None
+    remarks : list of str
+        How the truth was found, what was skipped or sampled, and the conventions.
+    """
+
+    def __init__(self, program, trace, J, judge, fault=None, error=None):
+        self.remarks = []
+        rows = {}
+        for e in trace.events:
+            if e.sid >= 0 and isinstance(program.statements[e.sid].node, (*ASSIGNMENTS, ast.Expr, ast.Return)):
+                s = program.statements[e.sid]
+                rows.setdefault(e.sid, Line(s.number, s.text, e.name if e.how != "returned" else ""))
+        for e, _, _ in [(id_, x, y) for id_, x, y in trace.errors]:
+            s = program.statements[e[0]]
+            rows.setdefault(e[0], Line(s.number, s.text, ""))
+        if judge is not None:
+            self._verdicts(program, trace, judge, rows)
+        if fault is not None:
+            rows[fault[0]] = fault[1]
+        self._exceptions(program, trace, rows, error, judge)
+        if trace.stopped:
+            self.remarks.append(f"stopped {trace.stopped}")
+        if trace.turns:
+            loops = sorted(program.statements[sid].number for sid in trace.turns)
+            self.remarks.append(f"of the loop in line {loops[0]} the first turn is judged")
+        self.lines = [rows[sid] for sid in sorted(rows)]
+        self.lines.sort(key=lambda line: line.number)
+        wrong = [line for line in self.lines if line.ok is False]
+        self.ok = not wrong and any(line.ok for line in self.lines)
+        self.first_wrong = wrong[0] if wrong else None
+
+    def _verdicts(self, program, trace, judge, rows):
+        truth = judge.truth
+        run = judge.run()
+        for c in judge.checks:
+            row = rows.get(c.sid)
+            if row is None:
+                continue
+            ok, k, target = judge.status(c, run)
+            e = trace.by_id[c.id]
+            row.name = e.name
+            if ok and row.ok is None:
+                row.ok, row.reason = True, "correct"
+                what = f"dJ/d{target.name}" if target.name else "a derivative inside an expression"
+                row.sentence = f"a step down along {what}" if c.kind == "update" else f"judged as {what}"
+            elif not ok and row.ok is None and c.kind == "update":
+                row.sentence = "an update by a rule of its own, not judged"
+        claimed = {c.sid for c in judge.checks}
+        for e in trace.events:
+            row = rows.get(e.sid)
+            if row is not None and row.ok is None and e.sid not in claimed and e.id not in judge.forward and e.is_array:
+                known = judge.recognised(judge.value(run, e.id)) if judge.value(run, e.id) is not None else None
+                if known is not None and e.index > judge.J.index and np.size(e.value) > 1:
+                    row.ok, row.reason = True, "correct"
+                    what = f"dJ/d{known[0].name}" if known[0].name else "a derivative inside an expression"
+                    row.sentence = f"its values are {known[1].text + ' times ' if not known[1].is_one else ''}{what}"
+        for sid, text in judge.conventions.items():
+            if sid in rows:
+                rows[sid].sentence = text
+                self.remarks.append(f"line {rows[sid].number}: {text}")
+        for fault in judge.faults:
+            row = rows.get(fault.sid)
+            if row is None:
+                s = program.statements[fault.sid]
+                row = rows[fault.sid] = Line(s.number, s.text, fault.name)
+            row.ok, row.reason, row.sentence, row.right = False, fault.reason, fault.sentence, fault.right
+        how = "the graph" if truth.how == "graph" else f"finite differences, as {truth.why}"
+        self.remarks.insert(0, f"the derivatives of {judge.J.name} are from {how}")
+        self.remarks += judge.remarks
+        if truth.sampled:
+            self.remarks.append("of large arrays a sample of the entries was looked at")
+        if truth.kinks:
+            self.remarks.append(f"{truth.kinks} entries are at a kink and were left out")
+
+    def _exceptions(self, program, trace, rows, error, judge):
+        for id_, x, _ in trace.errors:
+            row = rows.get(id_[0])
+            if row is not None and row.ok is None:
+                row.ok, row.reason = False, "raises"
+                row.sentence = f"it raises {type(x).__name__}: {' '.join(str(x).split())}"
+        error = trace.error or error
+        if error is not None:
+            where = program.where(error)
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            if where is not None:
+                row = rows.setdefault(where.id, Line(where.number, where.text, ""))
+                if row.ok is None:
+                    row.ok, row.reason, row.sentence = False, "raises", f"it raises {text}"
+            self.remarks.append(f"the code ends with {text}")
+
+    def __bool__(self):
+        return self.ok
+
+    def _marks(self):
+        return [{True: "✓", False: "✗", None: " "}[line.ok] for line in self.lines]
+
+    def __repr__(self):
+        shown = [(line, mark) for line, mark in zip(self.lines, self._marks(), strict=True) if line.ok is not None]
+        wide = max((len(line.name) for line, _ in shown), default=0)
+        digits = len(str(max((line.number for line, _ in shown), default=0)))
+        rows = []
+        for line, mark in shown:
+            tail = f"{line.reason}: {line.sentence}" if line.ok is False else ""
+            rows.append(f"{line.number:>{digits}}  {line.name:<{wide}}  {mark} {tail}".rstrip())
+            if line.ok is False and line.right:
+                rows.append(f"{'':{digits + wide + 6}}-> {line.right}")
+        wrong = sum(line.ok is False for line in self.lines)
+        judged = sum(line.ok is not None for line in self.lines)
+        verdict = (
+            "nothing could be judged"
+            if not judged
+            else f"{wrong} of {judged} lines wrong"
+            if wrong
+            else (f"all {judged} lines are right")
+        )
+        return "\n".join([*rows, verdict, *(f"({text})" for text in self.remarks)])
+
+    def _repr_html_(self):
+        rows = []
+        for line, mark in zip(self.lines, self._marks(), strict=True):
+            color = {True: "#2a7d2a", False: "#c02626", None: "inherit"}[line.ok]
+            what = ""
+            if line.ok is False:
+                what = f"<b>{escape(line.reason)}</b>: {escape(line.sentence)}"
+                if line.right:
+                    what += f"<br>→ <code>{escape(line.right)}</code>"
+            elif line.sentence and line.ok:
+                what = escape(line.sentence)
+            rows.append(
+                f'<tr><td style="text-align:right">{line.number}</td>'
+                f'<td style="text-align:left"><pre style="margin:0">{escape(line.text)}</pre></td>'
+                f'<td style="color:{color};font-weight:bold">{mark.strip()}</td>'
+                f'<td style="text-align:left">{what}</td></tr>'
+            )
+        remarks = "".join(f"<div>{escape(text)}</div>" for text in self.remarks)
+        return f"<table>{''.join(rows)}</table>{remarks}"

@@ -1,0 +1,545 @@
+"""What the reader may have meant: the small changes of a statement that would mend the usual mistakes.
+
+Each is a hypothesis: whether it gives the true derivative is found out by running the code with it. The one that does
+names the fault, and is the right line in the reader's own names.
+"""
+
+import ast
+from dataclasses import dataclass
+
+import numpy as np
+
+from .rewrite import copied
+
+
+@dataclass(eq=False)
+class Edit:
+    tree: ast.stmt
+    reason: str
+    sentence: str
+    cost: float
+    pieces: tuple = ()  # what was inserted where: to combine edits
+
+    @property
+    def text(self):
+        return ast.unparse(self.tree)
+
+
+@dataclass(eq=False)
+class Activation:
+    """An elementwise function in the forward pass: a = f(z)."""
+
+    kind: str
+    a: object  # Target
+    z: object  # Target; it may have no name
+    slope: float = 0.0
+
+    def derivative(self):
+        z, a = self.z.value, self.a.value
+        return {
+            "sigmoid": lambda: a * (1 - a),
+            "tanh": lambda: 1 - a**2,
+            "relu": lambda: (z > 0) * 1.0,
+            "leaky ReLU": lambda: np.where(z > 0, 1.0, self.slope),
+            "softplus": lambda: 1 / (1 + np.exp(-z)),
+        }[self.kind]()
+
+    def of_z(self, z):
+        """f'(z) of another array in the place of z; with the activation in it, the derivative that is one too far."""
+        s = 1 / (1 + np.exp(-z))
+        return {
+            "sigmoid": lambda: s * (1 - s),
+            "tanh": lambda: 1 - np.tanh(z) ** 2,
+            "relu": lambda: (z > 0) * 1.0,
+            "leaky ReLU": lambda: np.where(z > 0, 1.0, self.slope),
+            "softplus": lambda: s,
+        }[self.kind]()
+
+    def texts(self, names_of):
+        """The derivative as the reader would write it, with the names that can be seen."""
+        a, z = names_of(self.a), names_of(self.z)
+        if self.kind == "sigmoid":
+            return [f"({n} * (1 - {n}))" for n in a] or [f"(np.exp(-{n}) / (1 + np.exp(-{n})) ** 2)" for n in z]
+        if self.kind == "tanh":
+            return [f"(1 - {n} ** 2)" for n in a] or [f"(1 - np.tanh({n}) ** 2)" for n in z]
+        if self.kind == "relu":
+            return [f"({n} > 0)" for n in z or a]
+        if self.kind == "leaky ReLU":
+            return [f"np.where({n} > 0, 1, {self.slope:g})" for n in z or a]
+        return [f"(1 / (1 + np.exp(-{n})))" for n in z]
+
+
+def value_of(node):
+    """The expression that a statement assigns."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.value.args:
+        return node.value.args[-1]
+    return getattr(node, "value", None)
+
+
+def sites(node):
+    """The expressions inside a statement that may be other ones: all that it reads, but not where it writes."""
+    writes = set()
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    for target in targets:
+        while target is not None:
+            writes.add(target)
+            target = target.value if isinstance(target, ast.Subscript | ast.Attribute) else None
+    skip = set()
+    found = []
+    for n in ast.walk(node):
+        if isinstance(n, ast.Call):
+            skip.add(n.func)  # a function is no value, but what a method belongs to is one
+        if isinstance(n, ast.expr) and n not in writes and n not in skip and not isinstance(n, ast.Slice | ast.keyword):
+            if not (isinstance(n, ast.Name) and n.id in ("np", "numpy", "math", "range", "len")):
+                found.append(n)
+    return found
+
+
+def replaced(node, changes):
+    """A copy of the statement with some of its expressions, {expression: another}, changed."""
+    order = {n: i for i, n in enumerate(ast.walk(node))}
+    other = copied(node)
+    nodes = list(ast.walk(other))
+    new = {nodes[order[old]]: copied(to) for old, to in changes.items()}
+
+    class Change(ast.NodeTransformer):
+        def visit(self, n):
+            return new[n] if n in new else self.generic_visit(n)
+
+    other = Change().visit(other)
+    if hasattr(node, "sid"):
+        other.sid = node.sid
+    return ast.fix_missing_locations(other)
+
+
+def expression(text):
+    return ast.parse(text, mode="eval").body
+
+
+def product(a, b):
+    return ast.BinOp(a, ast.Mult(), b)
+
+
+def np_call(name, *args, **keywords):
+    f = ast.Attribute(ast.Name("np", ast.Load()), name, ast.Load())
+    return ast.Call(f, list(args), [ast.keyword(k, ast.Constant(v)) for k, v in keywords.items()])
+
+
+def edits(node, scope, activations, names_of, like=()):
+    """The edits of a statement, the likeliest first.
+
+    Parameters
+    ----------
+    node : the statement's tree
+    scope : dict
+        {text: (value, event)} that it can see.
+    activations : list of Activation
+    names_of : callable
+        Of a Target: the texts in the scope that have its value.
+    like : tuple of arrays
+        What the value should look like: of this shape an array may take another's place.
+    """
+    here = sites(node)
+    texts = {n: ast.unparse(n) for n in here}
+    arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size and v.dtype.kind in "fb"}
+    floats = {t for t, (v, _) in scope.items() if isinstance(v, float | np.floating)}
+    groups = {}
+    for n in here:
+        groups.setdefault(texts[n], []).append(n)
+    value = value_of(node)
+    yield from _derivative_of(node, groups, arrays, activations, names_of)
+    yield from _comparisons(node, here)
+    yield from _unwrapped(node, groups, arrays)
+    yield from _transposed(node, here)
+    yield from _axes(node, here, value)
+    yield from _operators(node, here)
+    yield from _names(node, groups, arrays, activations, names_of)
+    yield from _dropped(node, here)
+    yield from _indices(node, here)
+    yield from _powers(node, groups, arrays, floats)
+    yield from _inserted(node, here, activations, names_of, value)
+
+
+def _names(node, groups, arrays, activations, names_of):
+    """Another array in the place of one."""
+    for text, places in groups.items():
+        if text not in arrays:
+            continue
+        others = sorted(arrays, key=lambda t: (arrays[t].shape != arrays[text].shape, _apart(t, text)))[:16]
+        for other in others:
+            if other == text or "[" in other and "[" not in text and len(others) > 12:
+                continue
+            reason, sentence = _why(text, other, arrays, activations, names_of)
+            to = expression(other)
+            cost = 1.0 + 0.3 * (arrays[other].shape != arrays[text].shape) + 0.02 * _apart(other, text)
+            yield Edit(replaced(node, dict.fromkeys(places, to)), reason, sentence, cost)
+            if len(places) > 1:
+                for place in places:
+                    yield Edit(replaced(node, {place: to}), reason, sentence, cost + 0.1)
+
+
+def _apart(a, b):
+    """How unlike two names are."""
+    if a == b:
+        return 0
+    same = sum(x == y for x, y in zip(a, b, strict=False))
+    return 1 + max(len(a), len(b)) - same
+
+
+def _why(text, other, arrays, activations, names_of):
+    for act in activations:
+        if text in names_of(act.a) and other in names_of(act.z):
+            return (
+                "derivative taken of the activation instead of the pre-activation",
+                f"the {act.kind}'s derivative is taken of {text}, its output, and is meant of {other}",
+            )
+        if text in names_of(act.z) and other in names_of(act.a):
+            return (
+                f"the pre-activation {text} where the activation {other} is meant",
+                f"{text} is what goes into the {act.kind}, {other} is what comes out",
+            )
+        ratio = act.derivative()
+        x, y = arrays[text], arrays[other]
+        if x.shape == y.shape == ratio.shape and x.dtype.kind == y.dtype.kind == "f" and np.allclose(y, x * ratio):
+            return ("activation derivative missing", f"{text} lacks the derivative of the {act.kind}; {other} has it")
+    return f"{text} where {other} is meant", f"with {other} in the place of {text} it is right"
+
+
+def _derivative_of(node, groups, arrays, activations, names_of):
+    """f'(a) or f'(dA) where f'(z) is meant: the whole derivative, whatever it is written with."""
+    for act in activations:
+        a_names, z_names = names_of(act.a), names_of(act.z)
+        for text, places in groups.items():
+            if text not in arrays or arrays[text].shape != act.a.shape:
+                continue
+            if text not in a_names and text not in z_names:
+                for z in z_names[:1]:
+                    for place in places:
+                        if _is_compared(node, place):
+                            yield Edit(
+                                replaced(node, {place: expression(z)}),
+                                f"derivative taken of {text} instead of the pre-activation {z}",
+                                f"the {act.kind}'s derivative is taken of {text}, not of {z}",
+                                0.9,
+                            )
+
+
+def _is_compared(node, place):
+    return any(isinstance(n, ast.Compare) and place in (n.left, *n.comparators) for n in ast.walk(node))
+
+
+def _comparisons(node, here):
+    other = {ast.GtE: ast.Gt, ast.Gt: ast.LtE, ast.LtE: ast.Lt, ast.Lt: ast.GtE}
+    closed = {ast.GtE: ast.Gt, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.Lt: ast.LtE}
+    for n in here:
+        if isinstance(n, ast.Compare) and len(n.ops) == 1 and type(n.ops[0]) in other:
+            for table, reason, cost in (
+                (closed, "derivative taken of the activation instead of the pre-activation", 0.8),
+                (other, "the mask is the wrong way round", 1.0),
+            ):
+                new = ast.Compare(n.left, [table[type(n.ops[0])]()], n.comparators)
+                text = ast.unparse(n)
+                sentence = (
+                    f"{text} is true of a ReLU's output everywhere"
+                    if table is closed
+                    else f"{text} lets through what it should stop"
+                )
+                yield Edit(replaced(node, {n: new}), reason, sentence, cost)
+
+
+def _unwrapped(node, groups, arrays):
+    """f(x) -> x: a function too many, as in σ(a)(1 - σ(a))."""
+    for text, places in groups.items():
+        n = places[0]
+        if isinstance(n, ast.Call) and len(n.args) == 1 and not isinstance(n.args[0], ast.Starred):
+            inner = ast.unparse(n.args[0])
+            name = ast.unparse(n.func)
+            changes = {p: p.args[0] for p in places}
+            twice = (
+                "derivative taken of the activation instead of the pre-activation",
+                f"{text} applies {name} once more to {inner}, which is its output already",
+            )
+            plain = (f"{name} is too much", f"without {name} it is right")
+            yield Edit(replaced(node, changes), *(twice if "." not in name else plain), 1.0)
+
+
+def _transposed(node, here):
+    def turned(n):
+        if isinstance(n, ast.Attribute) and n.attr == "T":
+            return n.value
+        if isinstance(n, ast.Call) and ast.unparse(n.func) in ("np.transpose", "numpy.transpose") and len(n.args) == 1:
+            return n.args[0]
+        return ast.Attribute(n, "T", ast.Load())
+
+    for n in here:
+        pair = _product_of(n)
+        if pair is None:
+            continue
+        a, b = pair
+        for x, y in (
+            (turned(a), b),
+            (a, turned(b)),
+            (turned(a), turned(b)),
+            (b, a),
+            (turned(b), a),
+            (b, turned(a)),
+            (turned(b), turned(a)),
+        ):
+            new = _with_operands(n, x, y)
+            yield Edit(
+                replaced(node, {n: new}), "transposed", f"{ast.unparse(n)} is meant to be {ast.unparse(new)}", 1.1
+            )
+        if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult):
+            for x, y in ((a, b), (turned(a), b), (a, turned(b)), (b, a), (turned(b), a), (b, turned(a))):
+                new = ast.BinOp(x, ast.MatMult(), y)
+                yield Edit(
+                    replaced(node, {n: new}),
+                    "an elementwise product where a matrix product is meant",
+                    f"{ast.unparse(n)} is meant to be {ast.unparse(new)}",
+                    1.3,
+                )
+        else:
+            yield Edit(
+                replaced(node, {n: product(a, b)}),
+                "a matrix product where an elementwise one is meant",
+                f"{ast.unparse(n)} is meant number by number",
+                1.3,
+            )
+    value = value_of(node)
+    if value is not None:
+        yield Edit(
+            replaced(node, {value: ast.Attribute(value, "T", ast.Load())}),
+            "transposed",
+            "it is the transpose of the right one",
+            1.2,
+        )
+
+
+def _product_of(n):
+    """The two operands of a product."""
+    if isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult | ast.Mult):
+        return n.left, n.right
+    if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute):
+        if n.func.attr in ("dot", "matmul", "multiply", "outer") and len(n.args) == 2:
+            return n.args[0], n.args[1]
+        if n.func.attr == "dot" and len(n.args) == 1:
+            return n.func.value, n.args[0]
+    return None
+
+
+def _with_operands(n, x, y):
+    if isinstance(n, ast.BinOp):
+        return ast.BinOp(x, n.op, y)
+    if len(n.args) == 2:
+        return ast.Call(n.func, [x, y], n.keywords)
+    return ast.Call(ast.Attribute(x, n.func.attr, ast.Load()), [y], n.keywords)
+
+
+SUMS = ("sum", "mean", "max", "amax", "min")
+
+
+def _axes(node, here, value):
+    for n in here:
+        if not isinstance(n, ast.Call):
+            continue
+        name = n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", "")
+        if name not in SUMS or not n.args and not isinstance(n.func, ast.Attribute):
+            continue
+        is_function = isinstance(n.func, ast.Name) or ast.unparse(n.func.value) in ("np", "numpy")
+        if is_function and not n.args:
+            continue
+        operand = n.args[0] if is_function else n.func.value
+        for axis in (0, 1, -1, None):
+            for keep in (True, False):
+                if axis is None and keep:
+                    continue
+                keywords = {} if axis is None else {"axis": axis, **({"keepdims": True} if keep else {})}
+                new = np_call(name, operand, **keywords)
+                yield Edit(
+                    replaced(node, {n: new}),
+                    "summed over the wrong axis",
+                    f"{ast.unparse(n)} is meant to be {ast.unparse(new)}",
+                    1.1,
+                )
+        if name in ("sum", "mean"):
+            other = {"sum": "mean", "mean": "sum"}[name]
+            rest = n.args[1:] if is_function else n.args
+            f = ast.Attribute(ast.Name("np", ast.Load()), other, ast.Load())
+            new = ast.Call(f, [operand, *rest], n.keywords)
+            reason = "a mean where a sum is meant" if name == "mean" else "a sum where a mean is meant"
+            yield Edit(replaced(node, {n: new}), reason, f"{ast.unparse(n)} is meant to be {ast.unparse(new)}", 1.2)
+    if value is not None:
+        for axis in (0, 1):
+            for keep in (True, False):
+                keywords = {"axis": axis, "keepdims": True} if keep else {"axis": axis}
+                yield Edit(
+                    replaced(node, {value: np_call("sum", value, **keywords)}),
+                    "not summed over the batch",
+                    f"every example adds to it: it is the sum over axis {axis}",
+                    1.0 + 0.01 * axis,
+                )
+        yield Edit(
+            replaced(node, {value: np_call("sum", value)}),
+            "not summed over the batch",
+            "every example adds to it: it is the sum of all",
+            1.1,
+        )
+
+
+def _operators(node, here):
+    for n in here:
+        if isinstance(n, ast.BinOp):
+            a, b, text = n.left, n.right, ast.unparse(n)
+            if isinstance(n.op, ast.Sub):
+                yield Edit(
+                    replaced(node, {n: ast.BinOp(b, ast.Sub(), a)}), "sign", f"{text} is the wrong way round", 1.2
+                )
+                yield Edit(
+                    replaced(node, {n: ast.BinOp(a, ast.Add(), b)}),
+                    "sign",
+                    f"in {text} the minus is meant to be a plus",
+                    1.2,
+                )
+            if isinstance(n.op, ast.Add):
+                yield Edit(
+                    replaced(node, {n: ast.BinOp(a, ast.Sub(), b)}),
+                    "sign",
+                    f"in {text} the plus is meant to be a minus",
+                    1.2,
+                )
+            if isinstance(n.op, ast.Mult):
+                yield Edit(
+                    replaced(node, {n: ast.BinOp(a, ast.Div(), b)}),
+                    "multiplied where a division is meant",
+                    f"{text} is meant to divide",
+                    1.4,
+                )
+            if isinstance(n.op, ast.Div):
+                yield Edit(
+                    replaced(node, {n: product(a, b)}),
+                    "divided where a product is meant",
+                    f"{text} is meant to multiply",
+                    1.4,
+                )
+            if isinstance(n.op, ast.FloorDiv):
+                yield Edit(
+                    replaced(node, {n: ast.BinOp(a, ast.Div(), b)}),
+                    "integer division",
+                    f"{text} cuts off what is behind the point",
+                    0.9,
+                )
+        if isinstance(n, ast.UnaryOp) and isinstance(n.op, ast.USub):
+            yield Edit(replaced(node, {n: n.operand}), "sign", f"the minus of {ast.unparse(n)} is too much", 1.2)
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub):
+        other = copied(node)
+        other.op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
+        other.sid = node.sid
+        yield Edit(other, "sign", "the sign is the other one", 1.2)
+
+
+def _dropped(node, here):
+    """A factor or a term too many."""
+    for n in here:
+        if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult | ast.Div | ast.Add | ast.Sub | ast.Pow):
+            what = {ast.Mult: "factor", ast.Div: "quotient", ast.Pow: "power"}.get(type(n.op), "term")
+            for kept, gone in ((n.left, n.right), (n.right, n.left)):
+                if isinstance(n.op, ast.Div | ast.Pow) and kept is n.right:
+                    continue
+                yield Edit(
+                    replaced(node, {n: kept}), f"a {what} too many", f"{ast.unparse(gone)} does not belong here", 1.6
+                )
+        pair = _product_of(n)
+        if pair is not None and isinstance(n, ast.Call) and n.func.attr == "multiply":
+            for kept, gone in (pair, pair[::-1]):
+                yield Edit(
+                    replaced(node, {n: kept}), "a factor too many", f"{ast.unparse(gone)} does not belong here", 1.6
+                )
+
+
+def _indices(node, here):
+    """Labels and layers that are one off."""
+    for n in here:
+        if isinstance(n, ast.Subscript):
+            elements = n.slice.elts if isinstance(n.slice, ast.Tuple) else [n.slice]
+        elif isinstance(n, ast.Compare):
+            elements = [n.left, *n.comparators]
+        else:
+            continue
+        yield from _shifted(node, elements)
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    if isinstance(target, ast.Subscript):
+        yield from _shifted(node, target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice])
+    for n in here:
+        if isinstance(n, ast.Call):
+            yield from _shifted(node, n.args)
+
+
+def _shifted(node, elements):
+    for e in elements:
+        if isinstance(e, ast.Name | ast.BinOp | ast.Attribute):
+            base = e.left if isinstance(e, ast.BinOp) and isinstance(e.right, ast.Constant) else None
+            for sign in (ast.Add(), ast.Sub()):
+                new = ast.BinOp(e, sign, ast.Constant(1))
+                yield Edit(replaced(node, {e: new}), "one off", f"{ast.unparse(e)} is one off", 1.7)
+            if base is not None:
+                yield Edit(replaced(node, {e: base}), "one off", f"{ast.unparse(e)} is one off", 1.3)
+
+
+def _powers(node, groups, arrays, floats):
+    """1 - a where 1 - a² is meant, and the like."""
+    for text, places in groups.items():
+        n = places[0]
+        if text in arrays or text in floats:
+            to = ast.BinOp(n, ast.Pow(), ast.Constant(2))
+            for place in places:
+                yield Edit(
+                    replaced(node, {place: to}), "a square is missing", f"{text} is meant to be {text} ** 2", 1.8
+                )
+        if isinstance(n, ast.Constant) and isinstance(n.value, int | float) and not isinstance(n.value, bool):
+            for k in (n.value + 1, n.value - 1, -n.value):
+                for place in places:
+                    yield Edit(
+                        replaced(node, {place: ast.Constant(k)}),
+                        f"{text} where {k} is meant",
+                        f"with {k} in the place of {text} it is right",
+                        1.9,
+                    )
+
+
+def _inserted(node, here, activations, names_of, value):
+    """An activation's derivative that is missing, behind any of the factors."""
+    for act in activations:
+        for text in act.texts(names_of)[:1]:
+            factor = expression(text)
+            for n in [value, *here]:
+                if n is None or isinstance(n, ast.Constant | ast.Compare | ast.List | ast.Tuple | ast.keyword):
+                    continue
+                known = names_of(act.a)[:1] or names_of(act.z)[:1]
+                yield Edit(
+                    replaced(node, {n: product(n, factor)}),
+                    "activation derivative missing",
+                    f"the derivative of the {act.kind} that gives {known[0] if known else 'the activation'} is missing",
+                    2.0 + 0.1 * (n is not value),
+                    ((n, factor),),
+                )
+
+
+def combined(node, a, b):
+    """Two insertions in one."""
+    changes = {}
+    for n, factor in (*a.pieces, *b.pieces):
+        if n in changes:
+            return None
+        changes[n] = product(n, factor)
+    nested = [n for n in changes if any(n is not m and n in set(ast.walk(m)) for m in changes)]
+    if not nested:
+        return Edit(replaced(node, changes), a.reason, f"{a.sentence}, and {b.sentence}", a.cost + b.cost)
+    inner = nested[0]
+    outer = next(n for n in changes if n is not inner and inner in set(ast.walk(n)))
+    stmt = ast.Expr(outer)
+    stmt.sid = 0
+    new = replaced(stmt, {inner: changes[inner]}).value
+    factor = next(f for n, f in (*a.pieces, *b.pieces) if n is outer)
+    return Edit(
+        replaced(node, {outer: product(new, factor)}), a.reason, f"{a.sentence}, and {b.sentence}", a.cost + b.cost
+    )

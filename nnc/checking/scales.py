@@ -1,0 +1,217 @@
+"""Factors: which multiple of a derivative is a convention, and which a fault.
+
+An intermediate value (dZ = A - Y) may hold any factor, if the gradients of the parameters that come of it are right.
+If all of these are off by the same factor, the line whose name says derivative and which brought the factor in is the
+fault; if there is none, each gradient is. A gradient with a minus that is added to its parameter is a step.
+"""
+
+import ast
+
+from . import edits
+from .judge import number_text
+
+
+def judge_factors(judge):
+    for _ in range(30):
+        run = judge.run()
+        if not (_a_line_in_between(judge, run) or _a_parameter(judge, run)):
+            break
+    _name_conventions(judge, judge.run())
+
+
+def _gradients(judge, run):
+    """{check: factor} of the parameters' gradients; that of a step downhill counts as 1."""
+    found = {}
+    for c in judge.checks:
+        if c.kind == "gradient" and not c.skip:
+            ok, k, target = judge.status(c, run)
+            if ok:
+                found[c] = 1.0 if k.value < 0 and _goes_downhill(judge, run, c, target) else k.value
+    return found
+
+
+def _goes_downhill(judge, run, check, target):
+    """Whether the parameter is updated with this value, and the cost falls."""
+    return any(
+        c.kind == "update"
+        and c.targets[0] is target
+        and c.id in judge.influenced(check.sid)
+        and judge.status(c, run)[0]
+        for c in judge.checks
+    )
+
+
+def _intermediates(judge, run):
+    """[(statement, name, factor, Target, strict)] of the lines in between, in order: claimed, or recognised."""
+    found, seen = [], set()
+    claimed = {c.id: c for c in judge.checks}
+    for e in judge.events:
+        value = judge.value(run, e.id)
+        if e.sid in seen or e.sid < 0 or e.id in judge.forward or value is None or e.how == "bound":
+            continue
+        c = claimed.get(e.id)
+        if c is not None:
+            if c.kind != "inner" or c.skip:
+                continue
+            ok, k, target = judge.status(c, run)
+            if ok and k.value != 1 or ok:
+                found.append((e.sid, e.name, k.value, target, c.strict))
+                seen.add(e.sid)
+        elif e.is_array and e.source == e.index and e.index > min((t.index[0] for t in []), default=-1):
+            known = judge.recognised(value)
+            if known is not None:
+                found.append((e.sid, e.name, known[1].value, known[0], False))
+                seen.add(e.sid)
+    return found
+
+
+def _a_line_in_between(judge, run):
+    gradients = _gradients(judge, run)
+    lines = _intermediates(judge, run)
+    for place, (sid, name, factor, target, strict) in enumerate(lines):
+        after = {k for c, k in gradients.items() if c.id in judge.influenced(sid) and c.sid != sid}
+        if len(after) != 1 or 1.0 in after or not strict:
+            continue
+        off = after.pop()
+        ids = [c.id for c in judge.checks if c.sid == sid]
+        before = [line for line in lines[:place] if line[0] != sid and any(i in judge.influenced(line[0]) for i in ids)]
+        if before and not _near(factor / before[-1][2], off):
+            continue
+        _blame(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
+        for c in judge.checks:
+            if c.sid == sid and judge.value(run, c.id) is not None and c.kind == "inner":
+                judge.overrides[c.id] = judge.value(run, c.id) / off
+        return True
+    return False
+
+
+def _a_parameter(judge, run):
+    for c, k in _gradients(judge, run).items():
+        if k != 1 and not _near(k, 1.0):
+            name = judge.trace.by_id[c.id].name
+            _blame(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
+            judge.overrides |= judge._right_values(c.sid)
+            return True
+    return False
+
+
+def _near(a, b):
+    return abs(a - b) <= 1e-6 * abs(b)
+
+
+def _blame(judge, sid, name, off, what):
+    """A statement's value is `off` times what it should be."""
+    reason, sentence = describe(judge, off, what, sid)
+    fault = next((f for f in judge.faults if f.sid == sid), None)
+    right = right_text(judge, sid, off)
+    if fault is None:
+        check = next(c for c in judge.checks if c.sid == sid)
+        judge._blame(sid, reason, sentence, right, check)
+    elif reason not in fault.reason:
+        fault.reason, fault.sentence, fault.right = f"{fault.reason}, {reason}", f"{fault.sentence}; {sentence}", right
+
+
+def describe(judge, off, what, sid):
+    """(reason, sentence) of a factor."""
+    scope = judge.trace.scopes.get(sid, {})
+    numbers = {
+        float(v): t
+        for t, (v, _) in reversed(scope.items())
+        if isinstance(v, int | float) and not isinstance(v, bool) and v not in (0, 1) and "[" not in t
+    }
+    sign = "sign, " if off < 0 else ""
+    size = abs(off)
+    minus = "the sign is the other one, and " if off < 0 else ""
+    for r in judge._batches():
+        m = numbers.get(float(r), "r")
+        for extra, also in ((1, ""), (2, ", and there is a factor 2 too many"), (0.5, ", and a factor 2 is missing")):
+            name = f"{m} = {r}"
+            if _near(size, extra * r):
+                return (
+                    f"{sign}missing 1/m",
+                    f"{minus}it is {number_text(off, {float(r): m})} times {what}: J is a mean over {name}{also}",
+                )
+            if _near(size, extra / r):
+                return f"{sign}extra 1/m", (
+                    f"{minus}it is {number_text(off, {float(r): m})} times {what}: the 1/{m} of the "
+                    f"mean over {name} enters once{also}"
+                )
+    if _near(off, -1):
+        return "sign", f"it is the negative of {what}"
+    if _near(size, 0.5):
+        return f"{sign}scale", f"{minus}it is half of {what}: the factor 2 of the square's derivative is missing"
+    if _near(size, 2):
+        return f"{sign}scale", f"{minus}it is twice {what}: there is a factor 2 too many"
+    return f"{sign}scale", f"it is {off:.6g} times {what}"
+
+
+def right_text(judge, sid, off):
+    """The statement without the factor."""
+    node = judge.patches.get(sid, judge.program.statements[sid].node)
+    node.sid = sid
+    value = edits.value_of(node)
+    if value is None:
+        return ""
+    ids = [c for c in judge.checks if c.sid == sid]
+    own = judge.run().by_id
+    if ids and isinstance(node, ast.Assign | ast.Return):
+        here = edits.sites(node)
+        simple = [*edits._dropped(node, here), *edits._operators(node, here)]
+        mean = [e for e in edits._axes(node, here, None) if "mean" in e.reason]
+        for edit in [*simple, *mean]:
+            if abs(off) > 1 and not _near(abs(off), 2) and edit.reason != "a sum where a mean is meant":
+                continue
+            try:
+                run = judge.run({sid: edit.tree})
+            except (SyntaxError, ValueError, TypeError):
+                continue
+            was, now = judge.value_before(own, ids[0].id), judge.value(run, ids[0].id)
+            if now is not None and was is not None and judge.same_shape_and_value(now, was, 1 / off):
+                return edit.text
+    scope = judge.trace.scopes.get(sid, {})
+    sizes = {}
+    for text, (v, _) in scope.items():
+        if isinstance(v, int) and not isinstance(v, bool) and v > 1 and "[" not in text:
+            sizes.setdefault(float(v), text)
+    for r in judge._batches():
+        sizes.setdefault(float(r), _size_text(judge, r, scope))
+    if abs(off) >= 1 and not _near(abs(off), 2) or _near(off, -1):
+        text = number_text(off, sizes)
+        new = ast.UnaryOp(ast.USub(), value) if _near(off, -1) else ast.BinOp(value, ast.Div(), edits.expression(text))
+    else:
+        text = number_text(1 / off, sizes)
+        new = ast.BinOp(edits.expression(text), ast.Mult(), value)
+    return ast.unparse(edits.replaced(node, {value: new}))
+
+
+def _size_text(judge, r, scope):
+    """An expression for the number of examples where it has no name."""
+    for text, (v, _) in scope.items():
+        shape = getattr(v, "shape", ())
+        if len(shape) == 1 and shape[0] == r:
+            return f"len({text})"
+    for text, (v, _) in scope.items():
+        shape = getattr(v, "shape", ())
+        if r in shape and "[" not in text:
+            return f"{text}.shape[{shape.index(r)}]"
+        if getattr(v, "size", 0) == r and shape:
+            return f"{text}.size"
+    return str(r)
+
+
+def _name_conventions(judge, run):
+    """Which lines hold a multiple of what their names say, and are right all the same."""
+    blamed = {f.sid for f in judge.faults}
+    before = set()
+    for sid, name, factor, target, _ in _intermediates(judge, run):
+        if factor != 1 and sid not in blamed and sid not in judge.conventions:
+            k = judge.factors.nice(factor, True)
+            what = f"dJ/d{target.name}" if target.name else "a derivative"
+            text = k.text if k else f"{factor:.6g}"
+            if text not in before:
+                before.add(text)
+                judge.conventions[sid] = f"{name} is {text} times {what}; what comes of it makes up for that"
+    for c in judge.checks:
+        ok, k, target = judge.status(c, run)
+        if c.kind in ("gradient", "step") and ok and k.value != 1 and c.sid not in blamed:
+            judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {k.text} times dJ/d{target.name}: a step"

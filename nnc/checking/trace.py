@@ -1,0 +1,624 @@
+"""Running a reader's code with every assignment recorded, as often as it takes, and the same each time.
+
+`Program` holds the rewritten source and copies of what goes in; `Program.run` runs it from the start: in floats of 64
+bits, with some values replaced by others (*overrides*), with some statements replaced (*patches*), or on Nodes.
+A run ends early where nothing after it is wanted. What the code prints is dropped in all runs but the first, files are
+written in the first only, and the random numbers are the same in each.
+"""
+
+import ast
+import builtins
+import contextlib
+import copy
+import inspect
+import io
+import operator
+import random
+import sys
+import time
+import types
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..autodiff.node import Node
+from .rewrite import ASSIGNMENTS, RECORDER, Source
+
+MOST_EVENTS = 20_000
+MOST_BYTES = 400_000_000
+MOST_SECONDS = 5.0
+
+
+@dataclass(eq=False)
+class Event:
+    """One assignment, as it happened."""
+
+    index: int
+    id: tuple  # (statement, the how many-th of it): the same in every run
+    base: str  # "dW1", "grads", "self.W"
+    key: object  # of an item: grads["dW1"] has "dW1"; None else
+    how: str  # "assigned", "in place", "bound" (to a function's parameter), "returned"
+    frame: int  # which call of which function
+    value: object  # a copy; None where there was an exception
+    source: int  # the event that made this very object: another one's, if it was only handed on
+    node: object = None
+    error: object = None
+
+    @property
+    def sid(self):
+        return self.id[0]
+
+    @property
+    def name(self):
+        return self.base if self.key is None else f"{self.base}[{self.key!r}]"
+
+    @property
+    def is_array(self):
+        return isinstance(self.value, np.ndarray | np.floating | float) and np.asarray(self.value).dtype.kind == "f"
+
+    @property
+    def shape(self):
+        return np.shape(self.value)
+
+
+class Unknown:
+    """What a statement that raised an exception should have assigned; whatever uses it raises one, too."""
+
+    __array_ufunc__ = None
+
+    def __array__(self, *args, **kwargs):
+        raise Dependent
+
+    def __getattr__(self, name):
+        raise Dependent
+
+
+class Dependent(TypeError):
+    """Raised by what uses an Unknown."""
+
+
+class Stop(BaseException):
+    """Raised by the recorder where a run has seen enough."""
+
+
+class _Key:
+    def __getitem__(self, key):
+        return key
+
+
+IN_PLACE = {
+    "Add": operator.iadd,
+    "Sub": operator.isub,
+    "Mult": operator.imul,
+    "Div": operator.itruediv,
+    "Pow": operator.ipow,
+    "MatMult": operator.imatmul,
+    "FloorDiv": operator.ifloordiv,
+    "Mod": operator.imod,
+    "BitAnd": operator.iand,
+    "BitOr": operator.ior,
+    "BitXor": operator.ixor,
+    "LShift": operator.ilshift,
+    "RShift": operator.irshift,
+}
+NOT_IN_PLACE = {
+    name: getattr(operator, f.__name__[1:] if f not in (operator.iand, operator.ior) else f.__name__[1:] + "_")
+    for name, f in IN_PLACE.items()
+}
+
+
+class Recorder:
+    """What the rewritten code talks to.
+
+    Parameters
+    ----------
+    overrides : dict
+        {id of an event: a value, or a function of the value}: what is assigned instead.
+    stop : tuple or None
+        The id of the last event that is wanted.
+    nodes : set of str or None
+        Run on Nodes: arrays of floats become Nodes, and so do the floats with these names.
+    turns : dict
+        {loop: turn}: stop when this loop begins this turn.
+    scopes : bool
+        Whether to note the names that each statement can see.
+    shake : callable or None
+        Of each value that is new: what takes its place.
+    widen : bool
+        Whether arrays of integers become int64, to see whether narrower ones have overflowed.
+    """
+
+    key = _Key()
+
+    def __init__(
+        self, overrides=(), stop=None, nodes=None, turns=(), scopes=False, widen=False, limited=False, shake=None
+    ):
+        self.overrides, self.stop, self.nodes, self.turns = dict(overrides), stop, nodes, dict(turns)
+        self.events, self.scopes, self.errors = [], {} if scopes else None, []
+        self.shake, self.widen, self.asserts = shake, widen, nodes is None and not overrides
+        self.began = {}  # loop -> [index of the event with which each turn began]
+        self.stopped = ""  # why the run ended early
+        self._known, self._kept, self._counted, self._bytes = {}, [], {}, 0
+        self._frames, self._serial = [(0, "")], 0
+        self.latest = {}  # frame -> {name: what it holds}
+        self._until = time.process_time() + MOST_SECONDS if limited else None
+
+    # ---- functions and loops ---------------------------------------------------------------------------------------
+
+    @property
+    def next_frame(self):
+        return self._serial + 1
+
+    def enter(self, sid, function):
+        self._serial += 1
+        self._frames.append((self._serial, function))
+
+    def leave(self):
+        self._frames.pop()
+
+    def turn(self, sid):
+        """A loop begins another turn."""
+        self._counted[sid] = n = self._counted.get(sid, 0) + 1
+        self.began.setdefault(sid, []).append(len(self.events))
+        if self.turns.get(sid) == n:
+            raise Stop
+        self._look_at_the_clock()
+
+    def _look_at_the_clock(self):
+        if self._until and (
+            time.process_time() > self._until or len(self.events) > MOST_EVENTS or self._bytes > MOST_BYTES
+        ):
+            self.stopped = f"after {len(self.events):,} assignments"
+            raise Stop
+
+    # ---- values ----------------------------------------------------------------------------------------------------
+
+    def put(self, sid, base, value, how="assigned", key=None):
+        """A value is assigned to a name, an attribute, or an item: it, or what is to be assigned instead."""
+        if isinstance(value, dict | list):
+            return self._each(sid, base, value)
+        if isinstance(value, tuple) and how == "assigned" and self.nodes is None and not hasattr(value, "_fields"):
+            return value
+        if not isinstance(value, int | float | np.generic | np.ndarray | Node | Unknown):
+            if how == "bound" and hasattr(value, "__dict__") and not isinstance(value, type | types.ModuleType):
+                self._attributes(sid, base, value)
+            return value
+        return self._record(sid, base, key, value, how)
+
+    def _each(self, sid, base, container):
+        """The arrays of a list or a dictionary that nobody has seen yet."""
+        for k, x in container.items() if isinstance(container, dict) else enumerate(container):
+            if isinstance(x, np.ndarray | np.floating | float | Node) and id(x) not in self._known:
+                container[k] = self._record(sid, base, k, x, "assigned")
+            elif isinstance(x, dict | list) and len(x) <= 100:
+                self._each(sid, f"{base}[{k!r}]", x)
+        return container
+
+    def _attributes(self, sid, base, thing):
+        """Those of an object, as of the self that a method gets."""
+        for name, x in list(vars(thing).items()):
+            if isinstance(x, np.ndarray | Node | float | np.floating) and id(x) not in self._known:
+                setattr(thing, name, self._record(sid, f"{base}.{name}", None, x, "assigned"))
+            elif isinstance(x, dict | list) and len(x) <= 100:
+                self._each(sid, f"{base}.{name}", x)
+
+    def _record(self, sid, base, key, value, how):
+        id_ = (sid, self._counted.get(("event", sid), 0))
+        self._counted["event", sid] = id_[1] + 1
+        if isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f" and value.dtype.itemsize < 8:
+            value = value.astype(np.float64)
+        elif self.widen and isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype.itemsize < 8:
+            value = value.astype(np.int64)
+        if id_ in self.overrides:
+            other = self.overrides[id_]
+            other = other(value) if callable(other) else other
+            if how == "in place" and isinstance(value, np.ndarray) and not isinstance(other, Node):
+                if value.shape == np.shape(other) and value.dtype.kind == "f":
+                    value[...] = other
+                else:
+                    value = np.array(other)
+            else:
+                value = other.copy() if isinstance(other, np.ndarray) else other
+        if self.shake is not None and id(value) not in self._known:
+            value = self.shake(value)
+        if self.nodes is not None and not isinstance(value, Node):
+            is_float = isinstance(value, float | np.floating) and base in self.nodes
+            if is_float or isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                value = Node(value, name=base)
+        i = len(self.events)
+        event = Event(i, id_, base, key, how, self._frames[-1][0], None, self._known.get(id(value), i))
+        if how == "in place":
+            event.source = i
+        if isinstance(value, Node):
+            event.node, event.value = value, value.value
+        elif isinstance(value, np.ndarray):
+            event.value = value.copy()
+            self._bytes += value.nbytes
+        elif not isinstance(value, Unknown):
+            event.value = value
+        self.events.append(event)
+        if isinstance(value, np.ndarray | Node | np.floating | float):
+            self._known[id(value)] = i if event.source == i else event.source
+            self._kept.append(value)
+        here = self.latest.setdefault(self._frames[-1][0], {})
+        if self.scopes is not None and sid not in self.scopes:
+            self.scopes[sid] = self._scope(base, here.get(base)) if key is None else self._scope()
+        if key is None:
+            here[base] = value
+        if self._until and not i % 256:
+            self._look_at_the_clock()
+        if id_ == self.stop:
+            raise Stop
+        return value
+
+    def _scope(self, base="", before=None):
+        """{text: (value, the event that made it, or None)} for all numbers and arrays that the reader's statement can
+        see: names, items, attributes; `base`, which it has just assigned, was `before`."""
+        frame = sys._getframe(1)
+        while frame.f_globals is globals():
+            frame = frame.f_back
+        found = {}
+
+        def add(text, x, deep):
+            if isinstance(x, int | float | np.generic | np.ndarray | Unknown):
+                found[text] = x.copy() if isinstance(x, np.ndarray) else x, self._known.get(id(x))
+            elif deep and isinstance(x, dict | list) and len(x) <= 50:
+                for k, item in x.items() if isinstance(x, dict) else enumerate(x):
+                    if isinstance(k, int | str):
+                        add(f"{text}[{k!r}]", item, False)
+            elif deep and text == "self":
+                for name, item in list(vars(x).items()):
+                    add(f"self.{name}", item, True)
+
+        for name, x in {**frame.f_globals, **frame.f_locals}.items():
+            if not name.startswith("__"):
+                add(name, before if name == base else x, True)
+        return found
+
+    def store(self, sid, base, container, key, value, in_place=False):
+        """``container[key] = value``: the container, or what is to take its place."""
+        if isinstance(container, Node) or isinstance(container, np.ndarray) and isinstance(value, Node):
+            return self._record(sid, base, None, written(container, key, value), "in place")
+        if isinstance(container, np.ndarray):
+            container[key] = value
+            return self._record(sid, base, None, container, "in place")
+        container[key] = value
+        self.stored(sid, base, container, key, "in place" if in_place else "assigned")
+        return container
+
+    def stored(self, sid, base, container, key, how="assigned"):
+        """An item was assigned to."""
+        if isinstance(container, dict | list) and not isinstance(key, slice):
+            if isinstance(container, list) and isinstance(key, int | np.integer) and key < 0:
+                key += len(container)
+            if isinstance(container[key], dict | list):
+                self._each(sid, f"{base}[{key!r}]", container[key])
+            elif isinstance(container[key], int | float | np.generic | np.ndarray | Node | Unknown):
+                container[key] = self._record(sid, base, key, container[key], how)
+
+    def returned(self, sid, value):
+        """A function's result; what has no name yet gets one."""
+        base = f"<{self._frames[-1][1]}>"
+        arrays = np.ndarray | Node | np.floating
+        if isinstance(value, arrays):
+            return value if id(value) in self._known else self._record(sid, base, None, value, "returned")
+        if type(value) is tuple:
+            return tuple(
+                self._record(sid, base, i, x, "returned") if isinstance(x, arrays) and id(x) not in self._known else x
+                for i, x in enumerate(value)
+            )
+        return self.put(sid, base, value, "returned")
+
+    def in_place(self, name, x, value):
+        """``x += value``, and the like."""
+        is_graph = isinstance(x, Node) or isinstance(value, Node)
+        return (NOT_IN_PLACE if is_graph else IN_PLACE)[name](x, value)
+
+    def rescue(self, sid, error):
+        """A statement has raised an exception."""
+        if isinstance(error, Dependent):
+            error = None
+        elif self.nodes is not None:
+            raise error
+        if error is not None:
+            self.errors.append(((sid, self._counted.get(("event", sid), 0)), error, self._scope()))
+        return Unknown()
+
+    def rescue_item(self, sid, base, error):
+        """The same where it was not a name that should have been assigned to."""
+        self._record(sid, base, None, self.rescue(sid, error), "assigned")
+
+    # ---- what Nodes do not do --------------------------------------------------------------------------------------
+
+    def number(self, x):
+        return x if isinstance(x, Node) and x.size == 1 else float(x)
+
+    def item(self, x):
+        return x if isinstance(x, Node) and x.size == 1 else x.item()
+
+    def plain(self, function, *args, **kwargs):
+        """np.array, np.asarray, and the functions of math."""
+        if self.nodes is None or isinstance(args[0], np.ndarray | float):
+            return function(*args, **kwargs)
+        if isinstance(args[0], Node):
+            if getattr(function, "__module__", "") == "math":
+                function = getattr(np, function.__name__)
+                return function(*args, **kwargs)
+            return args[0]
+        if isinstance(args[0], list | tuple) and any(isinstance(x, Node) for x in args[0]):
+            return np.stack([x if isinstance(x, Node) else Node(x) for x in args[0]])
+        return function(*args, **kwargs)
+
+
+def written(A, key, value):
+    """A Node like A, with A[key] = value."""
+    key = tuple(k.value if isinstance(k, Node) else k for k in key) if isinstance(key, tuple) else key
+    mask = np.zeros(A.shape, bool)
+    mask[key] = True
+    place = np.zeros(A.shape, int)
+    shape = np.shape(place[key])
+    size = int(np.prod(np.shape(value), dtype=int))
+    place[key] = np.broadcast_to(np.arange(size).reshape(np.shape(value)), shape)
+    value = value if isinstance(value, Node) else Node(np.asarray(value, np.float64))
+    return np.where(mask, value.reshape(-1)[place], A)
+
+
+# ---- the program -----------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """What came of a run: the recorder's events and errors, and the exception that ended it."""
+
+    def __init__(self, recorder, error, result):
+        self.events, self.errors, self.began = recorder.events, recorder.errors, recorder.began
+        self.scopes, self.stopped = recorder.scopes, recorder.stopped
+        self.error, self.result = error, result
+        self.by_id = {event.id: event for event in self.events}
+
+
+class Program:
+    """Source code, functions or methods of the reader's, with what goes in."""
+
+    def __init__(self, what, args=(), kwargs=None, namespace=None):
+        self.statements, self.sources = [], []
+        self.args, self.kwargs, self.functions = args, kwargs or {}, []
+        if isinstance(what, str):
+            self.sources.append(Source(what, statements=self.statements))
+            names = {n.id for n in ast.walk(self.sources[0].tree) if isinstance(n, ast.Name)}
+            self.namespace = {"np": np, "__name__": "__derivation__", **(namespace or {})}
+            self._take_up([f for name in names if (f := (namespace or {}).get(name)) is not None])
+        else:
+            self.functions = list(what) if isinstance(what, list | tuple) else [what]
+            for f in self.functions:
+                if not callable(f):
+                    raise TypeError(f"check_derivation: {f!r} is no function and no source code")
+            self.namespace = {**self._globals(self.functions[0]), **(namespace or {})}
+            names = set()
+            self._take_up(self.functions, names)
+        self.watched = sorted(
+            name
+            for name in names
+            if isinstance(self.namespace.get(name), np.ndarray | float | dict | list) and not name.startswith("_")
+        )
+        self._seeds = [int(x) for x in np.random.SeedSequence().generate_state(64)]
+        self._random = random.getstate(), np.random.get_state()  # noqa: NPY002
+
+    def _globals(self, f):
+        f = getattr(f, "__func__", f)
+        if isinstance(f, type):
+            return vars(sys.modules.get(f.__module__, builtins))
+        if not hasattr(f, "__globals__"):
+            raise TypeError(f"check_derivation: {f!r} is not written in Python")
+        cells = {}
+        if f.__closure__:
+            cells = {n: c.cell_contents for n, c in zip(f.__code__.co_freevars, f.__closure__, strict=True)}
+        return {**f.__globals__, **cells}
+
+    def _take_up(self, functions, names=None):
+        """The sources of functions and classes of the reader's, and of those that they call."""
+        names = set() if names is None else names
+        todo, done = list(functions), set()
+        while todo:
+            f = todo.pop(0)
+            f = getattr(f, "__func__", f)
+            if (
+                inspect.ismethod(f)
+                or isinstance(f, types.FunctionType)
+                and "." in f.__qualname__
+                and (owner := self._owner(f))
+            ):
+                f = owner
+            if id(f) in done or not isinstance(f, types.FunctionType | type) or f.__name__ == "<lambda>":
+                continue
+            done.add(id(f))
+            home = self._globals(f)
+            for name in _names_in(f):
+                names.add(name)
+                x = home.get(name, self.namespace.get(name))
+                if isinstance(x, types.FunctionType | type) and getattr(x, "__module__", "") == f.__module__:
+                    todo.append(x)
+            try:
+                lines, first = inspect.getsourcelines(f)
+                text = inspect.cleandoc("\n" + "".join(lines)) if lines[0][:1].isspace() else "".join(lines)
+                self.sources.append(Source(text, f.__module__, first or 1, self.statements))
+            except (OSError, TypeError, SyntaxError):
+                if f in functions:
+                    raise ValueError(f"check_derivation: there is no source of {f.__name__} to be found") from None
+
+    def _owner(self, f):
+        """The class of a method, if it stands in a module."""
+        found = sys.modules.get(f.__module__)
+        found = self.namespace.get(
+            f.__qualname__.split(".")[0], found and getattr(found, f.__qualname__.split(".")[0], None)
+        )
+        return found if isinstance(found, type) else None
+
+    # ---- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, patches=(), first=False, **options):
+        """Run from the start; the options are those of `Recorder`."""
+        recorder = Recorder(**options)
+        codes = [source.rewritten(patches) for source in self.sources]
+        error = result = None
+        with _left_alone(self._random, self._seeds, first), np.errstate(all="ignore"):
+            space, args, kwargs, functions = self._inputs()
+            space[RECORDER] = recorder
+            try:
+                helpers = codes if self.functions else codes[1:]
+                for code in [piece for pieces in reversed(helpers) for piece in pieces]:
+                    exec(code, space)  # what is called is there before what calls it
+                self._watch(recorder, space)
+                if self.functions:
+                    result = self._call(recorder, space, functions, args, kwargs)
+                else:
+                    for code in codes[0]:
+                        exec(code, space)
+            except Stop:
+                pass
+            except Exception as e:
+                error = None if isinstance(e, Dependent) and recorder.errors else e
+            finally:
+                space.pop(RECORDER, None)
+        return Run(recorder, error, result)
+
+    def _inputs(self):
+        """Copies of what goes in, so that no run spoils it for the next."""
+        kept = {k: v for k, v in self.namespace.items() if k in self.watched}
+        methods = [getattr(f, "__self__", None) for f in self.functions]
+        memo = {}
+        kept, args, kwargs, selves = copy.deepcopy((kept, self.args, self.kwargs, methods), memo)
+        return {**self.namespace, **kept}, args, kwargs, selves
+
+    def _watch(self, recorder, space):
+        for name in self.watched:
+            space[name] = recorder.put(-1, name, space[name])
+
+    def _call(self, recorder, space, selves, args, kwargs):
+        """The functions one after the other: each gets by name what the ones before it had or returned, then what is
+        left of the arguments."""
+        pool, left, results, result = dict(kwargs), list(args), [], None
+        swapped = {}
+        for f, owner in zip(self.functions, selves, strict=True):
+            name = getattr(f, "__name__", "")
+            if owner is not None and not isinstance(owner, types.ModuleType):
+                cls = space.get(type(owner).__name__)
+                if isinstance(cls, type) and id(owner) not in swapped:
+                    owner.__class__ = cls
+                    swapped[id(owner)] = owner
+                target = getattr(owner, name)
+            else:
+                target = space.get(name, f)
+            signature = inspect.signature(target)
+            given = {}
+            only = len(self.functions) == 1
+            for p in signature.parameters.values():
+                if p.kind == p.VAR_POSITIONAL:
+                    given[p.name], left = tuple(left), []
+                elif p.kind == p.VAR_KEYWORD:
+                    given[p.name] = {k: v for k, v in kwargs.items() if k not in given} if only else {}
+                elif p.name in pool:
+                    given[p.name] = pool[p.name]
+                elif left:
+                    given[p.name] = left.pop(0)
+                elif results:
+                    given[p.name] = results.pop(0)
+                elif p.default is p.empty:
+                    raise TypeError(f"check_derivation: nothing is given for the argument {p.name!r} of {name}")
+            if only and left:
+                raise TypeError(
+                    f"check_derivation: {name} takes {len(signature.parameters)} arguments, "
+                    f"but {len(self.args)} are given"
+                )
+            pool |= given
+            bound = signature.bind_partial()
+            bound.arguments.update(given)
+            frame = recorder.next_frame
+            result = target(*bound.args, **bound.kwargs)
+            results = list(result) if isinstance(result, tuple) else [] if result is None else [result]
+            pool |= recorder.latest.get(frame, {}) | self._names_of_results(name, result)
+        return result
+
+    def _names_of_results(self, name, result):
+        """{name: value} of what ``return A, cache`` gave back."""
+        found = {}
+        for statement in self.statements:
+            node = statement.node
+            if statement.function == name and isinstance(node, ast.Return) and node.value is not None:
+                names = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+                values = result if isinstance(node.value, ast.Tuple) else [result]
+                if isinstance(values, tuple | list) and len(names) == len(values):
+                    found |= {n.id: v for n, v in zip(names, values, strict=True) if isinstance(n, ast.Name)}
+        return found
+
+    def where(self, error):
+        """The statement in which an exception was raised, by its traceback."""
+        found = None
+        trace = error.__traceback__
+        while trace:
+            for source in self.sources:
+                if trace.tb_frame.f_code.co_filename == source.name:
+                    number = trace.tb_lineno + source.first_line - 1
+                    for s in self.statements[::-1]:
+                        if s.node in set(ast.walk(source.tree)) and s.number <= number:
+                            found = s
+                            break
+            trace = trace.tb_next
+        return found
+
+
+def _names_in(f):
+    """The global names that a function or the methods of a class use."""
+    if isinstance(f, type):
+        inside = [x for x in vars(f).values() if isinstance(getattr(x, "__func__", x), types.FunctionType)]
+        bases = [base.__name__ for base in f.__bases__ if base is not object]
+        return [name for x in inside for name in _names_in(getattr(x, "__func__", x))] + bases
+    todo, found = [f.__code__], []
+    while todo:
+        code = todo.pop()
+        found += [*code.co_names, *code.co_freevars]
+        todo += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return found
+
+
+class _Nowhere(io.StringIO):
+    def write(self, text):
+        return len(text)
+
+
+@contextlib.contextmanager
+def _left_alone(state, seeds, first):
+    """Random numbers as at the beginning, and, but for the first run, nothing printed and no file written."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.setstate(state[0])
+    np.random.set_state(state[1])  # noqa: NPY002
+    default_rng, open_, seeds = np.random.default_rng, builtins.open, iter(seeds)
+    np.random.default_rng = lambda seed=None: default_rng(next(seeds, 0) if seed is None else seed)
+
+    def only_reading(file, mode="r", *args, **kwargs):
+        if not set(mode) & set("wax+"):
+            return open_(file, mode, *args, **kwargs)
+        return io.BytesIO() if "b" in mode else io.StringIO()
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        if not first:
+            builtins.open = only_reading
+            stack.enter_context(contextlib.redirect_stdout(_Nowhere()))
+            stack.enter_context(contextlib.redirect_stderr(_Nowhere()))
+        try:
+            yield
+        finally:
+            np.random.default_rng, builtins.open = default_rng, open_
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+
+
+def reads(node):
+    """The names that a statement reads."""
+    value = node.value if isinstance(node, ASSIGNMENTS) else node
+    found = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} if value is not None else set()
+    if isinstance(node, ast.AugAssign):
+        found |= {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
+    return found

@@ -1,0 +1,104 @@
+"""check_derivation: a page of NumPy, judged line by line."""
+
+import numpy as np
+import pytest
+
+import nnc
+
+SETUP = """
+import numpy as np
+rng = np.random.default_rng(0)
+m = 6
+X, y = rng.normal(size=(m, 4)), rng.integers(0, 3, m)
+W1, b1 = rng.normal(size=(4, 5)), np.zeros(5)
+W2, b2 = rng.normal(size=(5, 3)), np.zeros(3)
+"""
+FORWARD = """
+Z1 = X.dot(W1) + b1
+A1 = np.maximum(0, Z1)
+Z2 = A1.dot(W2) + b2
+P = np.exp(Z2) / np.sum(np.exp(Z2), axis=1, keepdims=True)
+J = -np.mean(np.log(P[np.arange(m), y]))
+"""
+BACKWARD = """
+dZ2 = P.copy(); dZ2[np.arange(m), y] -= 1
+dZ2 /= m
+dW2 = A1.T.dot(dZ2)
+db2 = dZ2.sum(axis=0)
+dA1 = dZ2.dot(W2.T)
+dZ1 = dA1 * (Z1 > 0)
+dW1 = X.T.dot(dZ1)
+db1 = dZ1.sum(axis=0)
+"""
+
+
+def wrong(report):
+    return {line.text: (line.reason, line.right) for line in report.lines if line.ok is False}
+
+
+def test_a_right_page_is_right():
+    report = nnc.check_derivation(SETUP + FORWARD + BACKWARD)
+    assert report.ok and report.first_wrong is None, report
+    judged = list(dict.fromkeys(line.name for line in report.lines if line.ok))
+    assert judged == ["dZ2", "dW2", "db2", "dA1", "dZ1", "dW1", "db1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "reason", "right"),
+    [
+        ("dZ1 = dA1 * (Z1 > 0)", "dZ1 = dA1 * (dA1 > 0)", "derivative taken of dA1", "dZ1 = dA1 * (Z1 > 0)"),
+        ("dZ1 = dA1 * (Z1 > 0)", "dZ1 = dA1", "activation derivative missing", "dZ1 = dA1 * (Z1 > 0)"),
+        ("dW2 = A1.T.dot(dZ2)", "dW2 = A1.T.dot(dZ2) / m", "extra 1/m", "dW2 = A1.T.dot(dZ2)"),
+        ("dZ2 /= m", "", "missing 1/m", None),
+        ("db1 = dZ1.sum(axis=0)", "db1 = dZ1", "not summed over the batch", "db1 = np.sum(dZ1, axis=0)"),
+        ("dA1 = dZ2.dot(W2.T)", "dA1 = -dZ2.dot(W2.T)", "sign", "dA1 = dZ2.dot(W2.T)"),
+    ],
+)
+def test_one_fault_is_named_and_nothing_else_blamed(line, instead, reason, right):
+    found = wrong(nnc.check_derivation(SETUP + FORWARD + BACKWARD.replace(line, instead)))
+    assert len(found) == 1, found
+    [(text, (why, mended))] = found.items()
+    assert why.startswith(reason)
+    if right:
+        assert text == instead and mended == right
+
+
+def test_the_example_of_the_docs():
+    report = nnc.check_derivation(SETUP + FORWARD + BACKWARD.replace("(Z1 > 0)", "(dA1 > 0)"))
+    assert "✗ derivative taken of dA1" in repr(report) and "-> dZ1 = dA1 * (Z1 > 0)" in repr(report)
+    assert "<code>dZ1 = dA1 * (Z1 &gt; 0)</code>" in report._repr_html_()
+
+
+def test_no_cost_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match="there is no cost"):
+        nnc.check_derivation("import numpy as np\na = np.zeros(3)\n")
+    with pytest.raises(ValueError, match="cost is 'loss'"):
+        nnc.check_derivation(SETUP + FORWARD, cost="loss")
+    with pytest.raises(TypeError, match="no function and no source"):
+        nnc.check_derivation(3)
+
+
+def test_a_function_its_arguments_and_the_random_numbers_are_left_alone():
+    rng = np.random.default_rng(1)
+    X, Y, W, b = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), rng.normal(size=(3, 2)), np.zeros(2)
+    before = [x.copy() for x in (X, Y, W, b)]
+    np.random.seed(3)  # noqa: NPY002
+    expected = np.random.rand()  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    report = nnc.check_derivation(step, X, Y, W, b)
+    assert report.ok, report
+    assert np.random.rand() == expected  # noqa: NPY002
+    assert all(np.array_equal(x, y) for x, y in zip((X, Y, W, b), before, strict=True))
+
+
+def step(X, Y, W, b):
+    keep = np.random.rand(*X.shape) > 0.2  # noqa: NPY002
+    A = np.tanh((X * keep) @ W + b)
+    loss = ((A - Y) ** 2).sum() / 2
+    dZ = (A - Y) * (1 - A**2)
+    dW = (X * keep).T @ dZ
+    db = dZ.sum(0)
+    W -= 0.1 * dW
+    b -= 0.1 * db
+    print(loss)
+    return loss
