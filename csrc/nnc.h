@@ -75,11 +75,15 @@ NNC_API const char *nnc_get_isa(void);
 /* The i-th instruction set this build has and this machine can run, the simplest first; NULL past the last. */
 NNC_API const char *nnc_available_isa(int i);
 
-/* Threads that large work is shared among. The default is the number of cores that this process may run on.
+/* Threads that large work is shared among. The default is the number of cores that this process may use: those that
+ * it may run on, or fewer if a container's CPU quota leaves fewer.
  * n < 1 is NNC_ERR_ARGUMENT; a large n is capped at nnc_max_threads(). */
 NNC_API nnc_status nnc_set_num_threads(int n);
 NNC_API int nnc_get_num_threads(void);
 NNC_API int nnc_max_threads(void);
+/* The cores that the CPU quotas of Linux's control groups leave, rounded up; 0 where there is no quota. `root` is put in
+ * front of all paths that are read: "", or the root of another tree. */
+NNC_API int nnc_quota_cores(const char *root);
 
 /* Of a clock that nobody sets. */
 NNC_API int64_t nnc_nanoseconds(void);

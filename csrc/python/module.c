@@ -41,6 +41,14 @@ static PyObject *set_num_threads(PyObject *Py_UNUSED(module), PyObject *arg) {
     Py_RETURN_NONE;
 }
 
+static PyObject *quota_cores(PyObject *Py_UNUSED(module), PyObject *root) {
+    PyObject *path = NULL;
+    if (!PyUnicode_FSConverter(root, &path)) return NULL;
+    const int cores = nnc_quota_cores(PyBytes_AS_STRING(path));
+    Py_DECREF(path);
+    return PyLong_FromLong(cores);
+}
+
 /* ---- the environment, read once, at import ----------------------------------------------------------------------- */
 
 static int choose_isa(void) {
@@ -101,6 +109,9 @@ static PyMethodDef methods[] = {
     {"predict", (PyCFunction)(void (*)(void))nnc_predict, METH_VARARGS | METH_KEYWORDS,
      "predict(weights, biases, activations, slope, mean, std, X): the probabilities P (n, r)."},
     {"cpu_info", cpu_info, METH_NOARGS, "cpu_info(): a dict of isa, available isas, threads, max_threads."},
+    {"quota_cores", quota_cores, METH_O,
+     "quota_cores(root): the cores that the CPU quotas of control groups leave, 0 for no quota; '' is the root of this "
+     "machine, another one that of a tree to try it on."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "get_num_threads(): threads that large work is shared among."},
     {"set_num_threads", set_num_threads, METH_O, "set_num_threads(n): n >= 1, capped at the cores of this process."},
     {NULL, NULL, 0, NULL},

@@ -10,7 +10,9 @@ int nnc_num_cores(void) {
     static atomic_int remembered;
     int n = atomic_load_explicit(&remembered, memory_order_relaxed);
     if (n == 0) {
+        const int quota = nnc_quota_cores("");
         n = nnc_system_cores();
+        if (quota > 0 && quota < n) n = quota;
         if (n < 1) n = 1;
         if (n > NNC_MOST_THREADS) n = NNC_MOST_THREADS;
         atomic_store_explicit(&remembered, n, memory_order_relaxed);
