@@ -81,8 +81,8 @@ NNC_API const char *nnc_available_isa(int i);
 NNC_API nnc_status nnc_set_num_threads(int n);
 NNC_API int nnc_get_num_threads(void);
 NNC_API int nnc_max_threads(void);
-/* The cores that the CPU quotas of Linux's control groups leave, rounded up; 0 where there is no quota. `root` is put in
- * front of all paths that are read: "", or the root of another tree. */
+/* The cores that the CPU quotas of Linux's control groups leave, rounded up; 0 where there is no quota. `root` is put
+ * in front of all paths that are read: "", or the root of another tree. */
 NNC_API int nnc_quota_cores(const char *root);
 
 /* Of a clock that nobody sets. */
