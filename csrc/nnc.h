@@ -5,9 +5,9 @@
  * Conventions, everywhere in the engine
  * -------------------------------------
  * Examples are columns. X is (m, r): m inputs, r examples. W is (n, m), b is (n, 1), Z, A, P are (n, r).
- * A matrix is a pointer to its element (0, 0) and two strides, counted in elements: `rs` steps to the next row, `cs` to
- * the next column. A stride may be negative, zero (inputs only) or anything else; a transposed view costs nothing.
- * Arguments come in the order: outputs, inputs, sizes, strides (of the outputs, then of the inputs).
+ * A matrix is a view, nnc_matrix_f32 or nnc_matrix_f64: a pointer to its element (0, 0), rows, columns, and the steps
+ * from row to row and from column to column. A transposed view costs nothing.
+ * Arguments come in the order: outputs, inputs.
  * Outputs must not overlap inputs unless a function says that they may. Inputs are never written.
  * Every typed function exists for float (`_f32`) and double (`_f64`); they are declared once, in nnc_typed.inc.
  *
@@ -24,9 +24,12 @@
  *
  * A first program
  * ---------------
- *     float Z[2], W[2] = {1, -1}, X[1] = {3}, b[2] = {0, 0};
- *     nnc_linear_forward_f32(Z, W, X, b, 2, 1, 1,  1, 1,  1, 1,  1, 1,  1);     eq. 3.9: Z = W X + b
- *     nnc_relu_forward_f32(Z, Z, 2, 1, 1);                                      eq. 12.3: Z is now {3, 0}
+ *     float w[2] = {1, -1}, x[1] = {3}, c[2] = {0, 0}, z[2];
+ *     nnc_matrix_f32 W = nnc_rows_f32(w, 2, 1), X = nnc_rows_f32(x, 1, 1);
+ *     nnc_matrix_f32 b = nnc_rows_f32(c, 2, 1), Z = nnc_rows_f32(z, 2, 1);
+ *
+ *     nnc_linear_forward_f32(Z, W, X, b);     eq. 3.9: Z = W X + b
+ *     nnc_relu_forward_f32(Z, Z);             eq. 12.3: z is now {3, 0}
  */
 #ifndef NNC_H
 #define NNC_H
@@ -122,6 +125,12 @@ typedef struct nnc_fit_options {
     int (*poll)(void *arg); /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
     void *poll_arg;
 } nnc_fit_options;
+
+/* A row number for each of `count` examples, `stride` numbers from one to the next */
+typedef struct nnc_labels {
+    const ptrdiff_t *data;
+    ptrdiff_t count, stride;
+} nnc_labels;
 
 /* ---- the maths, once for each dtype ----------------------------------------------------------------------------- */
 

@@ -43,11 +43,11 @@ cross_entropy_backward: np.ufunc
 cross_entropy_targets_backward: np.ufunc
 softmax_cross_entropy: np.ufunc
 softmax_cross_entropy_targets: np.ufunc
+softmax_cross_entropy_recompute_backward: np.ufunc
+softmax_cross_entropy_targets_recompute_backward: np.ufunc
+softmax_cross_entropy_saving: np.ufunc
 softmax_cross_entropy_backward: np.ufunc
 softmax_cross_entropy_targets_backward: np.ufunc
-loss_and_probabilities: np.ufunc
-loss_gradient: np.ufunc
-loss_gradient_targets: np.ufunc
 
 MANY: int
 

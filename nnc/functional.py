@@ -593,13 +593,15 @@ def _backward(op, of_labels, of_targets):
 _cross_entropy = _engine.direct(_engine.cross_entropy, _direct.UFUNCS, partial(_loss, "cross_entropy", "P"))
 _softmax_cross_entropy = _engine.direct(
     _engine.softmax_cross_entropy, _direct.UFUNCS, partial(_loss, "softmax_cross_entropy", "Z"),
-    _engine.loss_and_probabilities,
+    _engine.softmax_cross_entropy_saving,
 )  # fmt: skip
 _cross_entropy_backward = _backward(
     "cross_entropy_backward", _engine.cross_entropy_backward, _engine.cross_entropy_targets_backward
 )
 _softmax_cross_entropy_backward = _backward(
-    "softmax_cross_entropy_backward", _engine.loss_gradient, _engine.loss_gradient_targets
+    "softmax_cross_entropy_backward",
+    _engine.softmax_cross_entropy_backward,
+    _engine.softmax_cross_entropy_targets_backward,
 )
 
 

@@ -202,8 +202,8 @@ def test_only_the_engines_ufuncs():
     for other in (np.matmul, np.add):
         with pytest.raises(TypeError, match="direct: .* is not a ufunc of this engine"):
             _engine.direct(other, {})
-    with pytest.raises(TypeError, match="'loss_and_probabilities'> is not a ufunc of this engine with that many"):
-        _engine.direct(_engine.loss_and_probabilities, {})
+    with pytest.raises(TypeError, match="'softmax_cross_entropy_saving'> is not a ufunc of this engine with that many"):
+        _engine.direct(_engine.softmax_cross_entropy_saving, {})
     for keeping in (np.modf, _engine.softmax_cross_entropy):
         with pytest.raises(TypeError, match=f"{keeping.__name__}'> is not a ufunc of this engine with that many"):
             _engine.direct(_engine.softmax_cross_entropy, {}, len, keeping)
@@ -231,9 +231,9 @@ def test_a_number_is_an_array_of_it(name, number, dtype):
 
 
 def test_a_number_too_large_for_float32():
-    _, P, y = oblong("loss_gradient", "f4", 4, 5, 6)
-    assert only("loss_gradient")(1e39, P, y) is ORDINARY
-    assert only("loss_gradient")(1e39, P.astype("f8"), y) is not ORDINARY
+    _, P, y = oblong("softmax_cross_entropy_backward", "f4", 4, 5, 6)
+    assert only("softmax_cross_entropy_backward")(1e39, P, y) is ORDINARY
+    assert only("softmax_cross_entropy_backward")(1e39, P.astype("f8"), y) is not ORDINARY
     with pytest.warns(RuntimeWarning, match="overflow"):
         nnc.softmax_cross_entropy_backward(1e39, P, y)
 
@@ -367,7 +367,7 @@ def test_a_loss_of_nodes_keeps_the_probabilities(dtype, monkeypatch):
     assert len(L._args) == 3 and L._args[0] is Z.value and L._args[1] is y
     assert_same(L.value, nnc.softmax_cross_entropy(Z.value, y))
     assert_same(L._args[2], nnc.softmax(Z.value))
-    monkeypatch.delattr(_direct, "softmax_cross_entropy_backward")  # what would compute them again
+    monkeypatch.delattr(_direct, "softmax_cross_entropy_recompute_backward")  # what would compute them again
     wanted = nnc.softmax_cross_entropy_backward(0.25, nnc.softmax(Z.value), y)
     for _ in range(2):
         L.backward(0.25)

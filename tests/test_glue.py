@@ -26,8 +26,10 @@ SQUARE = {
     "softmax_backward_columns": "MM",
     "cross_entropy": "Py", "cross_entropy_targets": "PP", "cross_entropy_backward": "LPy",
     "cross_entropy_targets_backward": "LPP", "softmax_cross_entropy": "My", "softmax_cross_entropy_targets": "MP",
-    "softmax_cross_entropy_backward": "LMy", "softmax_cross_entropy_targets_backward": "LMP",
-    "loss_gradient": "LPy", "loss_gradient_targets": "LPP", "loss_and_probabilities": "My",
+    "softmax_cross_entropy_recompute_backward": "LMy",
+    "softmax_cross_entropy_targets_recompute_backward": "LMP",
+    "softmax_cross_entropy_backward": "LPy", "softmax_cross_entropy_targets_backward": "LPP",
+    "softmax_cross_entropy_saving": "My",
 }  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def test_a_setting_never_widens(setting):
     Z, y = np.ones((3, 2), "f4"), np.zeros(2, int)
     assert engine.leaky_relu(Z, setting).dtype == engine.leaky_relu_backward(Z, Z, setting).dtype == F4
     assert engine.sgd(Z, Z, setting).dtype == F4
-    assert engine.softmax_cross_entropy_backward(np.full(2, setting), Z, y).dtype == F4
+    assert engine.softmax_cross_entropy_recompute_backward(np.full(2, setting), Z, y).dtype == F4
     assert engine.leaky_relu(Z.astype("f8"), setting).dtype == F8
 
 

@@ -141,7 +141,7 @@ WORKING = {
 
 Z, HUGE = np.ones((3, 6), np.float32), np.full((6, 3), 1e30, np.float32)
 DIRECT_LOSS = nnc._engine.direct(nnc._engine.softmax_cross_entropy, {}, lambda *operands: None)
-DIRECT_GRADIENT = nnc._engine.direct(nnc._engine.loss_gradient, {})
+DIRECT_GRADIENT = nnc._engine.direct(nnc._engine.softmax_cross_entropy_backward, {})
 DIRECT_MATMUL = nnc._engine.direct(nnc._engine.matmul, nnc.autodiff.operations.UFUNCS)
 OUT, READ_ONLY = np.empty((6, 6), np.float32), np.broadcast_to(np.float32(0), (6, 6))
 
@@ -173,7 +173,7 @@ DIRECT = {  # ways through a direct call
     "a new one": lambda: nnc._engine.direct(nnc._engine.matmul, {}, repeat),
     "no new one": lambda: nnc._engine.direct(np.add, {}, repeat),
     "a new one that keeps": lambda: nnc._engine.direct(
-        nnc._engine.softmax_cross_entropy, {}, repeat, nnc._engine.loss_and_probabilities
+        nnc._engine.softmax_cross_entropy, {}, repeat, nnc._engine.softmax_cross_entropy_saving
     ),
     "attributes": lambda: (nnc.relu.__class__, nnc.relu.__doc__, nnc.relu.nin, repr(nnc.relu), copy.copy(nnc.relu)),
     "comparisons": lambda: (hash(nnc.relu), nnc.relu == nnc.tanh, nnc.relu != 1),

@@ -1,5 +1,5 @@
-/* cross_entropy.c - the loss of probabilities (eq. 5.1), L_i = - sum_k y_ki ln P_ki, when the softmax stands by itself.
- * */
+/* cross_entropy.c - the loss of probabilities (eq. 5.1), L_i = - sum_k y_ki ln P_ki, and what its gradient makes of
+ * probabilities that are there already (eq. 10.1). */
 #ifndef NNC_TEMPLATE
 #include "ops.h"
 
@@ -13,127 +13,129 @@ enum {
 #include "../each_dtype.inc"
 #else
 
-nnc_status PUBLIC(cross_entropy_forward)(REAL *L, const REAL *P, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,
-                                         ptrdiff_t L_s, ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t y_s) {
+static REAL FN(nan)(void) { return (REAL)__builtin_nan(""); }
+
+nnc_status PUBLIC(cross_entropy_forward)(PUBLIC(matrix) L, PUBLIC(matrix) P, nnc_labels y) {
+    const ptrdiff_t n = P.rows, r = P.cols;
     nnc_status status = NNC_OK;
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    if (!FN(is_shape)(P, n, r) || !FN(is_shape)(L, 1, r) || y.count != r) return NNC_ERR_SHAPE;
     for (ptrdiff_t i0 = 0; i0 < r; i0 += BLOCK) {
         const ptrdiff_t w = r - i0 < BLOCK ? r - i0 : BLOCK;
         REAL p[BLOCK];
         for (ptrdiff_t i = 0; i < w; i++) {
-            const ptrdiff_t K = y[(i0 + i) * y_s];
+            const ptrdiff_t K = y.data[(i0 + i) * y.stride];
             if (K < 0 || K >= n) status = NNC_ERR_LABEL;
-            p[i] = K < 0 || K >= n ? (REAL)__builtin_nan("") : P[K * P_rs + (i0 + i) * P_cs];
+            p[i] = K < 0 || K >= n ? FN(nan)() : *FN(at)(P, K, i0 + i);
         }
         KERNELS->log_forward(p, p, NULL, NULL, w, 0);
         for (ptrdiff_t i = 0; i < w; i++)
-            L[(i0 + i) * L_s] = -p[i];
+            *FN(at)(L, 0, i0 + i) = -p[i];
     }
     return status;
 }
 
 /* A zero in Y adds nothing, whatever P is there: 0 ln 0 counts as 0. */
-nnc_status PUBLIC(cross_entropy_targets_forward)(REAL *L, const REAL *P, const REAL *Y, ptrdiff_t n, ptrdiff_t r,
-                                                 ptrdiff_t L_s, ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t Y_rs,
-                                                 ptrdiff_t Y_cs) {
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+nnc_status PUBLIC(cross_entropy_targets_forward)(PUBLIC(matrix) L, PUBLIC(matrix) P, PUBLIC(matrix) Y) {
+    const ptrdiff_t n = P.rows, r = P.cols;
+    if (!FN(is_shape)(P, n, r) || !FN(is_shape)(Y, n, r) || !FN(is_shape)(L, 1, r)) return NNC_ERR_SHAPE;
     for (ptrdiff_t i0 = 0; i0 < r; i0 += BLOCK) {
         const ptrdiff_t w = r - i0 < BLOCK ? r - i0 : BLOCK;
         REAL sum[BLOCK] = {0}, p[BLOCK];
         for (ptrdiff_t k = 0; k < n; k++) {
-            const REAL *target = Y + k * Y_rs + i0 * Y_cs;
+            const REAL *target = FN(at)(Y, k, i0);
             for (ptrdiff_t i = 0; i < w; i++)
-                p[i] = target[i * Y_cs] != 0 ? P[k * P_rs + (i0 + i) * P_cs] : 1;
+                p[i] = target[i * Y.cs] != 0 ? *FN(at)(P, k, i0 + i) : 1;
             KERNELS->log_forward(p, p, NULL, NULL, w, 0);
             for (ptrdiff_t i = 0; i < w; i++)
-                if (target[i * Y_cs] != 0) sum[i] -= target[i * Y_cs] * p[i];
+                if (target[i * Y.cs] != 0) sum[i] -= target[i * Y.cs] * p[i];
         }
         for (ptrdiff_t i = 0; i < w; i++)
-            L[(i0 + i) * L_s] = sum[i];
+            *FN(at)(L, 0, i0 + i) = sum[i];
     }
     return NNC_OK;
 }
 
 /* L = - sum_k y_k ln P_k (cross_entropy_forward), so dL/dP_k = - y_k / P_k */
-nnc_status PUBLIC(cross_entropy_backward)(REAL *dP, const REAL *dL, const REAL *P, const ptrdiff_t *y, ptrdiff_t n,
-                                          ptrdiff_t r, ptrdiff_t dP_rs, ptrdiff_t dP_cs, ptrdiff_t dL_s, ptrdiff_t P_rs,
-                                          ptrdiff_t P_cs, ptrdiff_t y_s) {
+nnc_status PUBLIC(cross_entropy_backward)(PUBLIC(matrix) dP, PUBLIC(matrix) dL, PUBLIC(matrix) P, nnc_labels y) {
+    const ptrdiff_t n = P.rows, r = P.cols;
     nnc_status status = NNC_OK;
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+    if (!FN(is_shape)(P, n, r) || !FN(is_shape)(dL, 1, r) || !FN(is_shape)(dP, n, r) || y.count != r)
+        return NNC_ERR_SHAPE;
     for (ptrdiff_t i = 0; i < r; i++) {
-        const ptrdiff_t K = y[i * y_s];
+        const ptrdiff_t K = y.data[i * y.stride];
         const int good = K >= 0 && K < n;
         for (ptrdiff_t k = 0; k < n; k++)
-            dP[k * dP_rs + i * dP_cs] = good ? 0 : (REAL)__builtin_nan("");
+            *FN(at)(dP, k, i) = good ? 0 : FN(nan)();
         if (good)
-            dP[K * dP_rs + i * dP_cs] = -dL[i * dL_s] / P[K * P_rs + i * P_cs];
+            *FN(at)(dP, K, i) = -*FN(at)(dL, 0, i) / *FN(at)(P, K, i);
         else
             status = NNC_ERR_LABEL;
     }
     return status;
 }
 
-nnc_status PUBLIC(cross_entropy_targets_backward)(REAL *dP, const REAL *dL, const REAL *P, const REAL *Y, ptrdiff_t n,
-                                                  ptrdiff_t r, ptrdiff_t dP_rs, ptrdiff_t dP_cs, ptrdiff_t dL_s,
-                                                  ptrdiff_t P_rs, ptrdiff_t P_cs, ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+nnc_status PUBLIC(cross_entropy_targets_backward)(PUBLIC(matrix) dP, PUBLIC(matrix) dL, PUBLIC(matrix) P,
+                                                  PUBLIC(matrix) Y) {
+    const ptrdiff_t n = P.rows, r = P.cols;
+    if (!FN(is_shape)(P, n, r) || !FN(is_shape)(Y, n, r) || !FN(is_shape)(dL, 1, r) || !FN(is_shape)(dP, n, r))
+        return NNC_ERR_SHAPE;
     for (ptrdiff_t k = 0; k < n; k++)
         for (ptrdiff_t i = 0; i < r; i++) {
-            const REAL y = Y[k * Y_rs + i * Y_cs];
-            dP[k * dP_rs + i * dP_cs] = y != 0 ? -y / P[k * P_rs + i * P_cs] * dL[i * dL_s] : 0;
+            const REAL y = *FN(at)(Y, k, i);
+            *FN(at)(dP, k, i) = y != 0 ? -y / *FN(at)(P, k, i) * *FN(at)(dL, 0, i) : 0;
         }
     return NNC_OK;
 }
 
 typedef struct FN(gradient) {
-    REAL *dZ;
-    const REAL *dL, *P;
-    const ptrdiff_t *y;
-    ptrdiff_t n, r, dZ_rs, dZ_cs, dL_s, P_rs, P_cs, y_s;
+    PUBLIC(matrix) dZ, dL, P;
+    nnc_labels y;
     _Atomic int bad_label;
 } FN(gradient);
 
 /* Examples i0 .. i0 + w: rows of P first, then the labels, whose P - 1 is formed before it is multiplied: P dL - dL
  * would lose the digits of a P near 1. */
 static void FN(gradient_block)(FN(gradient) *job, ptrdiff_t i0, ptrdiff_t w) {
-    REAL dL[BLOCK], *dZ = job->dZ + i0 * job->dZ_cs, label[BLOCK];
-    const REAL *P = job->P + i0 * job->P_cs;
-    const ptrdiff_t n = job->n, *y = job->y + i0 * job->y_s;
+    PUBLIC(matrix) dZ = job->dZ, P = job->P;
+    const ptrdiff_t n = P.rows, *y = job->y.data + i0 * job->y.stride;
+    REAL dL[BLOCK], label[BLOCK];
+    dZ.data += i0 * dZ.cs, P.data += i0 * P.cs;
     for (ptrdiff_t i = 0; i < w; i++) {
-        const ptrdiff_t K = y[i * job->y_s];
-        dL[i] = job->dL[(i0 + i) * job->dL_s];
-        label[i] = K >= 0 && K < n ? P[K * job->P_rs + i * job->P_cs] : 0; /* dZ may be P */
+        const ptrdiff_t K = y[i * job->y.stride];
+        dL[i] = *FN(at)(job->dL, 0, i0 + i);
+        label[i] = K >= 0 && K < n ? *FN(at)(P, K, i) : 0; /* dZ may be P */
     }
-    if (job->dZ_cs == 1 && job->P_cs == 1)
-        KERNELS->columns_scale(dZ, P, dL, n, w, job->dZ_rs, job->P_rs, 0);
+    if (dZ.cs == 1 && P.cs == 1)
+        KERNELS->columns_scale(dZ.data, P.data, dL, n, w, dZ.rs, P.rs, 0);
     else
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)
-                dZ[k * job->dZ_rs + i * job->dZ_cs] = P[k * job->P_rs + i * job->P_cs] * dL[i];
+                *FN(at)(dZ, k, i) = *FN(at)(P, k, i) * dL[i];
     for (ptrdiff_t i = 0; i < w; i++) {
-        const ptrdiff_t K = y[i * job->y_s];
+        const ptrdiff_t K = y[i * job->y.stride];
         if (K >= 0 && K < n) {
-            dZ[K * job->dZ_rs + i * job->dZ_cs] = (label[i] - 1) * dL[i];
+            *FN(at)(dZ, K, i) = (label[i] - 1) * dL[i];
             continue;
         }
         job->bad_label = 1;
-        for (ptrdiff_t k = 0; k < n; k++) dZ[k * job->dZ_rs + i * job->dZ_cs] = (REAL)__builtin_nan("");
+        for (ptrdiff_t k = 0; k < n; k++) *FN(at)(dZ, k, i) = FN(nan)();
     }
 }
 
 static void FN(gradient_task)(void *arg, int thread, int threads) {
     FN(gradient) *job = arg;
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), end = nnc_share(job->r, line, thread + 1, threads);
-    for (ptrdiff_t i = nnc_share(job->r, line, thread, threads); i < end; i += BLOCK)
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), r = job->P.cols, end = nnc_share(r, line, thread + 1, threads);
+    for (ptrdiff_t i = nnc_share(r, line, thread, threads); i < end; i += BLOCK)
         FN(gradient_block)(job, i, end - i < BLOCK ? end - i : BLOCK);
 }
 
 /* L = - ln P_K for P = softmax(Z), so dL/dz_k = P_k - delta_kK (eq. 10.1) */
-nnc_status PUBLIC(loss_gradient)(REAL *dZ, const REAL *dL, const REAL *P, const ptrdiff_t *y, ptrdiff_t n, ptrdiff_t r,
-                                 ptrdiff_t dZ_rs, ptrdiff_t dZ_cs, ptrdiff_t dL_s, ptrdiff_t P_rs, ptrdiff_t P_cs,
-                                 ptrdiff_t y_s) {
-    FN(gradient) job = {dZ, dL, P, y, n, r, dZ_rs, dZ_cs, dL_s, P_rs, P_cs, y_s, 0};
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+nnc_status PUBLIC(softmax_cross_entropy_backward)(PUBLIC(matrix) dZ, PUBLIC(matrix) dL, PUBLIC(matrix) P,
+                                                  nnc_labels y) {
+    const ptrdiff_t n = P.rows, r = P.cols;
+    if (!FN(is_shape)(P, n, r) || !FN(is_shape)(dL, 1, r) || !FN(is_shape)(dZ, n, r) || y.count != r)
+        return NNC_ERR_SHAPE;
+    FN(gradient) job = {.dZ = dZ, .dL = dL, .P = P, .y = y};
     if (n * r < WORK_FOR_THREADS)
         FN(gradient_task)(&job, 0, 1);
     else
@@ -141,13 +143,14 @@ nnc_status PUBLIC(loss_gradient)(REAL *dZ, const REAL *dL, const REAL *P, const 
     return job.bad_label ? NNC_ERR_LABEL : NNC_OK;
 }
 
-nnc_status PUBLIC(loss_gradient_targets)(REAL *dZ, const REAL *dL, const REAL *P, const REAL *Y, ptrdiff_t n,
-                                         ptrdiff_t r, ptrdiff_t dZ_rs, ptrdiff_t dZ_cs, ptrdiff_t dL_s, ptrdiff_t P_rs,
-                                         ptrdiff_t P_cs, ptrdiff_t Y_rs, ptrdiff_t Y_cs) {
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
+nnc_status PUBLIC(softmax_cross_entropy_targets_backward)(PUBLIC(matrix) dZ, PUBLIC(matrix) dL, PUBLIC(matrix) P,
+                                                          PUBLIC(matrix) Y) {
+    const ptrdiff_t n = P.rows, r = P.cols;
+    if (!FN(is_shape)(P, n, r) || !FN(is_shape)(Y, n, r) || !FN(is_shape)(dL, 1, r) || !FN(is_shape)(dZ, n, r))
+        return NNC_ERR_SHAPE;
     for (ptrdiff_t k = 0; k < n; k++)
         for (ptrdiff_t i = 0; i < r; i++)
-            dZ[k * dZ_rs + i * dZ_cs] = (P[k * P_rs + i * P_cs] - Y[k * Y_rs + i * Y_cs]) * dL[i * dL_s];
+            *FN(at)(dZ, k, i) = (*FN(at)(P, k, i) - *FN(at)(Y, k, i)) * *FN(at)(dL, 0, i);
     return NNC_OK;
 }
 

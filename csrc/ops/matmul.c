@@ -1,11 +1,11 @@
-/* matmul.c - the scores of a layer (eq. 3.9) and the sums of its bias gradient (eq. 11.7), for any shape and stride.
+/* matmul.c - the matrix product, for any shape and stride, on all cores.
  *
  * The kernel wants the rows of B and of C side by side in memory. Here everything else is brought into that form: a C
  * that lies column by column is computed as its transpose, C^T = B^T A^T. A B that does not have its rows side by side,
  * or has them so far apart that they would push each other out of the cache, or beginning in the middle of a register,
  * is packed into panels one tile wide. */
 #ifndef NNC_TEMPLATE
-#include "ops.h"
+#include "matmul.h"
 
 enum {
     LINE = 64,
@@ -198,35 +198,39 @@ static void FN(product_task)(void *arg, int thread, int threads) {
     }
 }
 
-/* The product where the rows of C lie side by side and no side is empty. */
-static nnc_status FN(run_product)(FN(gemm_args) g, ptrdiff_t b_cs) {
-    FN(product) job = {.kernels = KERNELS, .g = g, .b_cs = b_cs};
+nnc_status FN(nnc_product)(const PUBLIC(matrix) *C, const PUBLIC(matrix) *A, const PUBLIC(matrix) *B,
+                           const PUBLIC(matrix) *bias) {
+    FN(product) job = {.kernels = KERNELS, .g = {.n = C->rows, .k = A->cols, .p = C->cols}};
+    FN(gemm_args) *const g = &job.g;
+    g->A = A->data, g->a_rs = A->rs, g->a_cs = A->cs, g->B = B->data, g->b_rs = B->rs, g->C = C->data, g->c_rs = C->rs;
+    if (bias) g->bias = bias->data, g->bias_s = bias->rs;
+    const ptrdiff_t b_cs = job.b_cs = g->k == 0 ? 1 : B->cs; /* of no rows of B nothing is read */
     const ptrdiff_t bytes = sizeof(REAL);
-    const double work = 2.0 * (double)g.n * (double)g.k * (double)g.p * (double)sizeof(REAL);
+    const double work = 2.0 * (double)g->n * (double)g->k * (double)g->p * (double)sizeof(REAL);
     const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
 
-    job.gemm = job.kernels->gemm_for(g.n, g.k, g.p);
+    job.gemm = job.kernels->gemm_for(g->n, g->k, g->p);
     const int plain = job.gemm == job.kernels->gemm; /* another takes B as it is, but for b_cs */
     job.width = job.kernels->tile_columns * (plain ? 1 : 2);
-    const int reused = g.n >= REUSE_TO_PACK * job.kernels->tile_rows;
-    const int conflicts = g.b_rs * bytes % CONFLICT_BYTES == 0 && g.k > 8;
-    const int in_two = ((uintptr_t)g.B | (uintptr_t)(g.b_rs * bytes)) % (uintptr_t)(job.kernels->lanes * bytes) != 0;
-    job.far = (b_cs == 1 ? g.k * g.b_rs : g.p * b_cs) * bytes > nnc_cpu_l2();
+    const int reused = g->n >= REUSE_TO_PACK * job.kernels->tile_rows;
+    const int conflicts = g->b_rs * bytes % CONFLICT_BYTES == 0 && g->k > 8;
+    const int in_two = ((uintptr_t)g->B | (uintptr_t)(g->b_rs * bytes)) % (uintptr_t)(job.kernels->lanes * bytes) != 0;
+    job.far = (b_cs == 1 ? g->k * g->b_rs : g->p * b_cs) * bytes > nnc_cpu_l2();
     job.packed = b_cs != 1 || (plain && reused && (conflicts || job.far));
     /* Rows, wherever that costs little: they are next to each other, and a core that will work on C number by number
      * finds its share where it left it. */
-    const ptrdiff_t strips = g.n / (threads * job.kernels->tile_rows);
+    const ptrdiff_t strips = g->n / (threads * job.kernels->tile_rows);
     const int each_turns = plain && b_cs != 1 && !job.far && threads <= EACH_PACKS && strips >= REUSE_TO_TURN;
-    const int wide = g.p >= 2 * threads * job.kernels->tile_columns;
+    const int wide = g->p >= 2 * threads * job.kernels->tile_columns;
     job.by_rows = threads > 1 && (plain && !job.packed ? strips > 0 : !wide || each_turns);
     /* more rows would be cut, and rounded between, wherever B began */
-    if (plain && in_two && g.k > 0 && g.k <= NNC_PANEL_ROWS)
-        job.packed = job.packed || g.n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
+    if (plain && in_two && g->k > 0 && g->k <= NNC_PANEL_ROWS)
+        job.packed = job.packed || g->n >= REUSE_TO_ALIGN * job.kernels->tile_rows * (job.by_rows ? threads : 1);
     if (job.packed) {
         job.shared = job.by_rows && b_cs != 1 && threads > EACH_PACKS;
-        job.panel_size = (job.shared || g.k < NNC_PANEL_ROWS ? g.k : NNC_PANEL_ROWS) * job.width;
+        job.panel_size = (job.shared || g->k < NNC_PANEL_ROWS ? g->k : NNC_PANEL_ROWS) * job.width;
         FN(cut_into_blocks)(&job);
-        const ptrdiff_t panels = job.shared ? FN(groups)(&job, g.p) : threads * job.slab;
+        const ptrdiff_t panels = job.shared ? FN(groups)(&job, g->p) : threads * job.slab;
         job.panels = nnc_scratch_alloc((size_t)panels * (size_t)job.panel_size * sizeof(REAL));
         if (job.panels == NULL) return NNC_ERR_MEMORY;
     }
@@ -272,67 +276,28 @@ static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_
     return NNC_OK;
 }
 
-nnc_status PUBLIC(matmul_forward)(REAL *C, const REAL *A, const REAL *B, ptrdiff_t n, ptrdiff_t m, ptrdiff_t p,
-                                  ptrdiff_t C_rs, ptrdiff_t C_cs, ptrdiff_t A_rs, ptrdiff_t A_cs, ptrdiff_t B_rs,
-                                  ptrdiff_t B_cs) {
-    FN(gemm_args) g = {.n = n, .k = m, .p = p, .A = A, .B = B, .C = C};
-    g.a_rs = A_rs, g.a_cs = A_cs, g.b_rs = B_rs, g.c_rs = C_rs;
-    if (n < 0 || m < 0 || p < 0) return NNC_ERR_SHAPE;
+nnc_status PUBLIC(matmul_forward)(PUBLIC(matrix) C, PUBLIC(matrix) A, PUBLIC(matrix) B) {
+    const ptrdiff_t n = A.rows, m = A.cols, p = B.cols;
+    if (!FN(is_shape)(A, n, m) || !FN(is_shape)(B, m, p) || !FN(is_shape)(C, n, p)) return NNC_ERR_SHAPE;
     if (n == 0 || p == 0) return NNC_OK;
-    if (m == 0) B_cs = 1; /* nothing of B is read: the kernel writes its zeros */
-    if (p == 1 && A_cs == 1) return FN(run_vector)(C, A, B, n, m, C_rs, A_rs, B_rs);
-    if (n == 1 && B_rs == 1) return FN(run_vector)(C, B, A, p, m, C_cs, B_cs, A_cs);
-    if (C_cs == 1 && p > 1) return FN(run_product)(g, B_cs);
-    if (C_rs == 1 && n > 1) /* C^T (p, n) = B^T A^T */
-        return PUBLIC(matmul_forward)(C, B, A, p, m, n, C_cs, 1, B_cs, B_rs, A_cs, A_rs);
-    if (n == 1 || p == 1) C_cs = p == 1 ? 1 : C_cs;
-    if (C_cs == 1) return FN(run_product)(g, B_cs);
+    if (p == 1 && A.cs == 1) return FN(run_vector)(C.data, A.data, B.data, n, m, C.rs, A.rs, B.rs);
+    if (n == 1 && B.rs == 1) return FN(run_vector)(C.data, B.data, A.data, p, m, C.cs, m == 0 ? 1 : B.cs, A.cs);
+    if (C.cs == 1 && p > 1) return FN(nnc_product)(&C, &A, &B, NULL);
+    if (C.rs == 1 && n > 1) { /* C^T (p, n) = B^T A^T, whose rows are contiguous */
+        C.rs = C.cs, C.cs = 1, C.rows = p, C.cols = n;
+        return PUBLIC(matmul_forward)(C, PUBLIC(transposed)(B), PUBLIC(transposed)(A));
+    }
+    if (C.cs == 1 || p == 1) return FN(nnc_product)(&C, &A, &B, NULL);
 
-    REAL *whole = nnc_scratch_alloc((size_t)n * (size_t)p * sizeof(REAL));
-    if (whole == NULL) return NNC_ERR_MEMORY;
-    const nnc_status status = PUBLIC(matmul_forward)(whole, A, B, n, m, p, p, 1, A_rs, A_cs, B_rs, B_cs);
+    REAL *copy = nnc_scratch_alloc((size_t)n * (size_t)p * sizeof(REAL));
+    if (copy == NULL) return NNC_ERR_MEMORY;
+    const PUBLIC(matrix) whole = PUBLIC(rows)(copy, n, p);
+    const nnc_status status = PUBLIC(matmul_forward)(whole, A, B);
     for (ptrdiff_t i = 0; status == NNC_OK && i < n; i++)
         for (ptrdiff_t j = 0; j < p; j++)
-            C[i * C_rs + j * C_cs] = whole[i * p + j];
-    nnc_scratch_free(whole);
+            *FN(at)(C, i, j) = *FN(at)(whole, i, j);
+    nnc_scratch_free(copy);
     return status;
-}
-
-nnc_status PUBLIC(linear_forward)(REAL *Z, const REAL *W, const REAL *X, const REAL *b, ptrdiff_t n, ptrdiff_t m,
-                                  ptrdiff_t r, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t W_rs, ptrdiff_t W_cs,
-                                  ptrdiff_t X_rs, ptrdiff_t X_cs, ptrdiff_t b_s) {
-    if (n > 0 && m >= 0 && r > 1 && Z_cs == 1) { /* the bias is where the kernel's sums begin */
-        FN(gemm_args) g = {.n = n, .k = m, .p = r, .A = W, .B = X, .C = Z, .bias = b, .bias_s = b_s};
-        g.a_rs = W_rs, g.a_cs = W_cs, g.b_rs = X_rs, g.c_rs = Z_rs;
-        return FN(run_product)(g, m == 0 ? 1 : X_cs);
-    }
-    NNC_TRY(PUBLIC(matmul_forward)(Z, W, X, n, m, r, Z_rs, Z_cs, W_rs, W_cs, X_rs, X_cs));
-    return PUBLIC(add_bias_forward)(Z, Z, b, n, r, Z_rs, Z_cs, Z_rs, Z_cs, b_s);
-}
-
-nnc_status PUBLIC(add_bias_forward)(REAL *out, const REAL *Z, const REAL *b, ptrdiff_t n, ptrdiff_t r, ptrdiff_t out_rs,
-                                    ptrdiff_t out_cs, ptrdiff_t Z_rs, ptrdiff_t Z_cs, ptrdiff_t b_s) {
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
-    for (ptrdiff_t i = 0; i < n; i++)
-        for (ptrdiff_t j = 0; j < r; j++)
-            out[i * out_rs + j * out_cs] = Z[i * Z_rs + j * Z_cs] + b[i * b_s];
-    return NNC_OK;
-}
-
-/* out = Z + b broadcast along the columns (add_bias_forward), so db_i = sum_j dZ_ij */
-nnc_status PUBLIC(add_bias_backward)(REAL *db, const REAL *dZ, ptrdiff_t n, ptrdiff_t r, ptrdiff_t db_s,
-                                     ptrdiff_t dZ_rs, ptrdiff_t dZ_cs) {
-    if (n < 0 || r < 0) return NNC_ERR_SHAPE;
-    if (dZ_cs == 1) {
-        KERNELS->row_sums(db, dZ, n, r, db_s, dZ_rs, 0);
-        return NNC_OK;
-    }
-    for (ptrdiff_t i = 0; i < n; i++)
-        db[i * db_s] = 0;
-    for (ptrdiff_t j = 0; j < r; j++) /* down the columns, which is how such a matrix lies */
-        for (ptrdiff_t i = 0; i < n; i++)
-            db[i * db_s] += dZ[i * dZ_rs + j * dZ_cs];
-    return NNC_OK;
 }
 
 #endif

@@ -10,4 +10,7 @@
 /* The kernels of a template's dtype: of a file that includes itself by each_dtype.inc, its second half. */
 #define KERNELS (nnc_kernels()->NNC_DTYPE)
 
+#define NNC_TEMPLATE "ops/views.inc"
+#include "../each_dtype.inc"
+
 #endif

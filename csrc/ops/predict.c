@@ -52,8 +52,9 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
             for (ptrdiff_t l = 0; l < layers; l++)
                 FN(nnc_pass_forward)(&pass, l, l ? (FN(input)){.panel = A[l - 1]} : first, r,
                                      nnc_all_of(net->sizes[l + 1]), nnc_all_of(r));
-            PUBLIC(softmax_forward)(job->P + i * job->P_cs, A[layers - 1], net->sizes[layers], r, job->P_rs, job->P_cs,
-                                    width, 1);
+            const ptrdiff_t n = net->sizes[layers];
+            PUBLIC(softmax_forward)((PUBLIC(matrix)){job->P + i * job->P_cs, n, r, job->P_rs, job->P_cs},
+                                    (PUBLIC(matrix)){A[layers - 1], n, r, width, 1});
         }
     }
     const nnc_status status = A && rows ? NNC_OK : NNC_ERR_MEMORY;

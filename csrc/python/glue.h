@@ -62,7 +62,7 @@ PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t cou
 PyObject *nnc_check(PyObject *module, PyObject *nodes);
 PyObject *nnc_call(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_part(PyObject *module, PyObject *args, PyObject *keywords);
-PyObject *nnc_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *nnc_read_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);
 

@@ -57,7 +57,7 @@ static PyObject *checked(const char *op, PyArrayObject *y, Py_ssize_t n, Py_ssiz
     return bad < r ? wrong_label(op, y, bad, n) : (PyObject *)labels;
 }
 
-PyObject *nnc_labels(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs) {
+PyObject *nnc_read_labels(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs) {
     if (nargs != 4) {
         PyErr_Format(PyExc_TypeError, "labels takes 4 arguments (op, y, n, r), not %zd", nargs);
         return NULL;

@@ -102,7 +102,7 @@ static PyMethodDef methods[] = {
      "called itself."},
     {"part", (PyCFunction)(void (*)(void))nnc_part, METH_VARARGS | METH_KEYWORDS,
      "part(i, g, joined, *arrays, axis=0): the part of g, a view, that flows back to the i-th of the arrays."},
-    {"labels", (PyCFunction)(void (*)(void))nnc_labels, METH_FASTCALL,
+    {"labels", (PyCFunction)(void (*)(void))nnc_read_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
     {"bad_targets", nnc_bad_targets, METH_VARARGS,
      "bad_targets(Y, tolerance): the first column of Y (n, r) whose sum is not 1 to within the tolerance, or -1."},

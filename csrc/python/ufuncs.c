@@ -1,7 +1,8 @@
 /* ufuncs.c - the universal functions: one table (ufuncs.inc), one NumPy loop for each dtype. */
 #include "glue.h"
 
-/* A label that is none has made its example NaN: the loop goes on with the next repetition and says so at its end. */
+/* A label that is out of range has made its example NaN: the loop goes on with the next repetition, and says so at its
+ * end. */
 static inline nnc_status note_label(nnc_status *noted, nnc_status status) {
     if (status != NNC_ERR_LABEL) return status;
     *noted = status;
@@ -19,30 +20,31 @@ typedef struct ufunc_row {
     function_f64 function_f64;
 } ufunc_row;
 
-/* The signature and the roles (see ufunc_head) of each kind. Its loop, and the type of the function that the loop
- * calls, have the same name in loops.inc. */
-#define SIGNATURE_unary NULL, "rR"
-#define SIGNATURE_unary_scalar NULL, "rsR"
-#define SIGNATURE_binary NULL, "rrR"
-#define SIGNATURE_binary_scalar NULL, "rrsR"
-#define SIGNATURE_ternary NULL, "rrrR"
-#define SIGNATURE_product "(n?,k),(k,p?)->(n?,p?)", "rrR"
-#define SIGNATURE_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrR"
-#define SIGNATURE_bias "(n,r),(n,1)->(n,r)", "rrR"
-#define SIGNATURE_row_sums "(n,r)->(n,1)", "rR"
-#define SIGNATURE_columns "(n)->(n)", "rR"
-#define SIGNATURE_matrix "(n,r)->(n,r)", "rR"
-#define SIGNATURE_column_pairs "(n),(n)->(n)", "rrR"
-#define SIGNATURE_matrix_pairs "(n,r),(n,r)->(n,r)", "rrR"
-#define SIGNATURE_loss "(n,r),(r)->(r)", "ryR"
-#define SIGNATURE_loss_kept "(n,r),(r)->(r),(n,r)", "ryRR"
-#define SIGNATURE_loss_targets "(n,r),(n,r)->(r)", "rtR"
-#define SIGNATURE_loss_backward "(r),(n,r),(r)->(n,r)", "sryR"
-#define SIGNATURE_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srtR"
+/* For each kind of operands, whose loop has the same name in loops.inc: the signature, the roles (see ufunc_head), and
+ * the type of the function. */
+#define KIND_unary NULL, "rR", one
+#define KIND_unary_scalar NULL, "rsR", one_number
+#define KIND_binary NULL, "rrR", two
+#define KIND_binary_scalar NULL, "rrsR", two_number
+#define KIND_ternary NULL, "rrrR", three
+#define KIND_product "(n?,k),(k,p?)->(n?,p?)", "rrR", two
+#define KIND_layer "(n,m),(m,r),(n,1)->(n,r)", "rrrR", three
+#define KIND_bias "(n,r),(n,1)->(n,r)", "rrR", two
+#define KIND_row_sums "(n,r)->(n,1)", "rR", one
+#define KIND_columns "(n)->(n)", "rR", one
+#define KIND_matrix "(n,r)->(n,r)", "rR", one
+#define KIND_column_pairs "(n),(n)->(n)", "rrR", two
+#define KIND_matrix_pairs "(n,r),(n,r)->(n,r)", "rrR", two
+#define KIND_loss "(n,r),(r)->(r)", "ryR", one_labels
+#define KIND_loss_saving "(n,r),(r)->(r),(n,r)", "ryRR", two_labels
+#define KIND_loss_targets "(n,r),(n,r)->(r)", "rtR", two
+#define KIND_loss_backward "(r),(n,r),(r)->(n,r)", "sryR", two_labels
+#define KIND_loss_targets_backward "(r),(n,r),(n,r)->(n,r)", "srtR", three
 
-#define F32(kind, fn) .loop_f32 = kind##_f32, .function_f32.kind = nnc_##fn##_f32
-#define F64(kind, fn) .loop_f64 = kind##_f64, .function_f64.kind = nnc_##fn##_f64
-#define UFUNC(name, kind, fn, doc) {{#name, doc, SIGNATURE_##kind}, F32(kind, fn), F64(kind, fn)},
+#define ROW(name, fn, doc, kind, signature, roles, type) \
+    {{#name, doc, signature, roles}, kind##_f32, kind##_f64, {.type = nnc_##fn##_f32}, {.type = nnc_##fn##_f64}},
+#define EXPANDED_ROW(...) ROW(__VA_ARGS__)
+#define UFUNC(name, kind, fn, doc) EXPANDED_ROW(name, fn, doc, kind, KIND_##kind)
 static const ufunc_row rows[] = {
 #include "ufuncs.inc"
 };
@@ -60,7 +62,7 @@ nnc_status nnc_run_loop(const ufunc_head *head, int type, char *const *data, con
                              : row->loop_f64(row->function_f64, data, dims, steps);
 }
 
-/* NumPy has let go of the GIL when it calls these. That a label is none is not for a ufunc to say. */
+/* NumPy has let go of the GIL when it calls these. A ufunc does not say that a label is out of range. */
 static int finish(PyArrayMethod_Context *context, nnc_status status) {
     if (status == NNC_OK || status == NNC_ERR_LABEL) return 0;
     PyGILState_STATE gil = PyGILState_Ensure();

@@ -282,7 +282,8 @@ row("softmax_backward", (_engine.softmax_backward, _engine.softmax_backward_colu
      r"{1} \circ ({g} - \sum_k {1} \circ {g})"),
     (softmax_backward_probabilities, r"{g} \circ ({0} - \sum_k {1} \circ {0}) - {0} \circ \sum_k {1} \circ {g}"),
     params="axis")
-row("softmax_cross_entropy_backward", (_engine.loss_gradient, _engine.loss_gradient_targets),
+row("softmax_cross_entropy_backward",
+    (_engine.softmax_cross_entropy_backward, _engine.softmax_cross_entropy_targets_backward),
     r"({1} - Y_{{shape1}}) \circ {0}",
     (loss_gradient_loss, r"\sum_k {g} \circ ({1} - Y_{{shape1}})"),
     (lambda g, C, dL, P, y: g * dL[..., None, :], r"{g} \circ {0}"), None)

@@ -244,24 +244,30 @@ def cross_entropy_back(g, L, P, y):
     return (_direct.cross_entropy_backward if y.ndim == 1 else _direct.cross_entropy_targets_backward)(g, P, y)
 
 
+def _from_probabilities(y):
+    """(P - Y) dL, for labels or for targets."""
+    labels, targets = _engine.softmax_cross_entropy_backward, _engine.softmax_cross_entropy_targets_backward
+    return labels if y.ndim == 1 else targets
+
+
 def softmax_cross_entropy_back(g, L, Z, y, P=None):
-    """dZ = (P - Y) dL (eq. 10.1), from P where the way forward has kept it: of few numbers, for labels."""
+    """dZ = (P - Y) dL (eq. 10.1), from P where it was saved for backward: of few numbers, for labels."""
     if P is not None and g.ndim == 1:
-        return _direct.loss_gradient(g, P, y)
+        return _direct.softmax_cross_entropy_backward(g, P, y)
     if y.ndim == 1:
-        return _direct.softmax_cross_entropy_backward(g, Z, y)
-    return _direct.softmax_cross_entropy_targets_backward(g, Z, y)
+        return _direct.softmax_cross_entropy_recompute_backward(g, Z, y)
+    return _direct.softmax_cross_entropy_targets_recompute_backward(g, Z, y)
 
 
 def softmax_cross_entropy_back_of_nodes(g, L, Z, y, P=None):
     """dZ = (P - Y) dL, with the softmax in sight."""
-    return (_engine.loss_gradient if y.ndim == 1 else _engine.loss_gradient_targets)(g, functional.softmax(Z), y)
+    return _from_probabilities(y)(g, functional.softmax(Z), y)
 
 
 def loss_gradient_loss(g, C, dL, P, y):
     """d/d(dL) of (P - Y) dL."""
     ones = np.ones(P.shape[-1], P.dtype)
-    D = (_engine.loss_gradient if y.ndim == 1 else _engine.loss_gradient_targets)(ones, P, y)
+    D = _from_probabilities(y)(ones, P, y)
     return np.sum(g * D, -2)
 
 

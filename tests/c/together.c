@@ -51,9 +51,11 @@ static nnc_status do_work(work *w) {
     for (int i = 0; i < PARAMETERS; i++)
         w->parameters[i] = (float)(i * 29 % 103 - 51) / 500;
 
-    NNC_TRY(nnc_linear_forward_f32(w->Z, w->W, w->X, w->b, N, M, R, R, 1, M, 1, R, 1, 1));
-    NNC_TRY(nnc_tanh_forward_f32(w->Z, w->Z, N * R, 1, 1));
-    NNC_TRY(nnc_softmax_forward_f32(w->P, w->Z, N, R, R, 1, R, 1));
+    const nnc_matrix_f32 Z = nnc_rows_f32(w->Z, N, R);
+    NNC_TRY(nnc_linear_forward_f32(Z, nnc_rows_f32(w->W, N, M), nnc_transposed_f32(nnc_rows_f32(w->X, R, M)),
+                                   nnc_rows_f32(w->b, N, 1)));
+    NNC_TRY(nnc_tanh_forward_f32(Z, Z));
+    NNC_TRY(nnc_softmax_forward_f32(nnc_rows_f32(w->P, N, R), Z));
     NNC_TRY(nnc_fit_open_f32(&fit, &net, &X, y, NULL, 0, 0, &options));
     nnc_status status = nnc_fit_epoch_f32(fit, &loss);
     nnc_fit_close_f32(fit);

@@ -10,5 +10,7 @@
 #include <string.h>
 #include <tgmath.h>
 
+static nnc_labels labels_of(const ptrdiff_t *y, ptrdiff_t r, ptrdiff_t stride) { return (nnc_labels){y, r, stride}; }
+
 #define NNC_TEMPLATE "../tests/c/typed.inc"
 #include "../../csrc/each_dtype.inc"
