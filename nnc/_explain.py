@@ -301,7 +301,19 @@ def number_of_a_node(convert):
                      "gradient its number is node.item(), its array node.value")  # fmt: skip
 
 
+OF_NODES = {"softmax": "nnc.softmax", "log_softmax": "nnc.log_softmax", "logsumexp": "np.logaddexp.reduce"}
+
+
 def array_of_a_node():
+    """Where one of SciPy's functions wants the array, that is named: they make arrays before they ask anybody."""
+    frame = sys._getframe(1)
+    while frame and not (frame.f_globals.get("__name__", "").startswith("scipy.special")
+                         and frame.f_code.co_name in OF_NODES):  # fmt: skip
+        frame = frame.f_back
+    if frame:
+        name = frame.f_code.co_name
+        return TypeError(f"scipy.special.{name} makes an array of what it gets, which a Node cannot become; "
+                         f"{OF_NODES[name]}(Z, axis=...) takes Nodes")  # fmt: skip
     return TypeError("a Node cannot become an array without leaving its graph. np.stack and np.concatenate make an "
                      "array of Nodes, @ and np.dot multiply arrays by them. Without a gradient its array is "
                      "node.value")  # fmt: skip

@@ -22,6 +22,8 @@ def further_rows():
         "round": [*WIDE, (3 * away(3), {"decimals": 1})],
         "ldexp": [(away(3, 4), np.array([1, -2, 0, 3]))],
         "piece": [(away(3, 4), np.arange(4))],
+        "logsumexp": [(3 * away(3, 4),), (away(3, 4), {"axis": 1}), (away(3, 4), {"axis": None})]
+        + [(away(2, 3, 4), {"axis": (0, -1), "keepdims": True}), (np.array([[800.0, 801.0], [-90.0, -91.0]]).T,)],
         "diagflat": [(away(3, 4),), (away(3), {"k": -2})],
         "cumprod": [(away(3, 4),), (away(3, 4), {"axis": 0}), (away(2, 3, 4), {"axis": 1}), (away(1),)]
         + [(np.array([0.5, 0.0, 2.0, 0.0, 3.0]),)],

@@ -111,7 +111,7 @@ def _axis_of(operand, i, node, k):
     if node.op == "einsum":
         terms, _, out = node.params["subscripts"].partition("->")
         return at if (at := terms.split(",")[i].find(out[k])) >= 0 else None
-    if node.op in ("sum", "mean", "max", "min", "prod", "norm"):
+    if node.op in ("sum", "mean", "max", "min", "prod", "norm", "logsumexp"):
         return _axis_of_reduction(operand, node, k)
     if node.op in ("softmax", "log_softmax", "cumsum", "cumprod", "concatenate", "stack"):
         along = node.params.get("axis", None if node.op in ("cumsum", "cumprod") else 0)

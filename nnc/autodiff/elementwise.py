@@ -7,7 +7,7 @@ the derivative 0 wherever they have one, and their kinks are where they jump.
 import numpy as np
 
 from .operations import LN2, row, side
-from .vjps import flat
+from .vjps import flat, kept
 
 # fmt: off
 
@@ -26,6 +26,21 @@ row("logaddexp2", np.logaddexp2, r"\log_2(2^{{0}} + 2^{{1}})",
     (lambda g, C, A, B: g * np.exp((B - C) * LN2), r"{g} \circ 2^{{1} - {out}}"))
 
 
+
+# ---- np.logaddexp.reduce, the only method of a ufunc that has no function by the side of it
+
+
+def logsumexp(A, axis=0, keepdims=False):
+    greatest = np.max(A, axis, keepdims=True, initial=-np.inf)
+    greatest = np.where(np.isfinite(greatest), greatest, 0)
+    with np.errstate(divide="ignore"):  # of no numbers, or of -∞ alone, it is -∞
+        total = np.log(np.sum(np.exp(A - greatest), axis, keepdims=True)) + greatest
+    return total if keepdims else np.squeeze(total, tuple(range(A.ndim)) if axis is None else axis)
+
+
+row("logsumexp", (), r"\ln \sum e^{{0}}",
+    (lambda g, C, A, axis=0, keepdims=False: kept(g, A, axis, keepdims) * np.exp(A - kept(C, A, axis, keepdims)),
+     r"{g} \circ e^{{0} - {out}}"), params="axis - - keepdims", forward=logsumexp)
 
 # ---- quotients with a whole number
 

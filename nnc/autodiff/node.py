@@ -249,6 +249,8 @@ class Node(_engine.Node):
         raise _explain.array_of_a_node()
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method == "reduce" and ufunc is np.logaddexp:
+            return _call(RULES["logsumexp"], inputs, {"axis": 0} | kwargs)
         if method != "__call__" or "out" in kwargs:
             raise _explain.ufunc_of_nodes(ufunc, method)
         if not kwargs and ufunc in UFUNCS:  # most of the calls, so they go straight

@@ -2,7 +2,7 @@ r"""Rows for `scipy.special`, entered when a Node first meets a ufunc that is no
 
 SciPy's ufuncs hand Nodes over as NumPy's do. The derivatives are those of the *NIST Digital Library of Mathematical
 Functions* (5.2, 5.5, 5.15, 7.2, 25.11). `logsumexp`, `softmax` and `log_softmax` are no ufuncs: SciPy makes arrays of
-what they are given, and nobody else can take part.
+what they are given before it asks anybody; `nnc.softmax`, `nnc.log_softmax`, ``np.logaddexp.reduce`` take Nodes.
 """
 
 import math
