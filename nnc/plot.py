@@ -10,7 +10,7 @@ import numpy as np
 
 from . import functional as F
 
-__all__ = ["history", "images", "weights", "histograms", "confusion", "curves"]
+__all__ = ["history", "images", "weights", "histograms", "confusion", "curves", "live"]
 
 _GREY = "#808080"
 STYLE = {  # matplotlib's settings for all of them
@@ -68,6 +68,39 @@ def history(history):
             ax.grid(alpha=0.3, color=_GREY)
 
     return _figure(1, len(curves), 4.5 * len(curves), 3.2, draw)
+
+
+def live(net):
+    """A picture of the training while it goes on, in a notebook: a callback for `nnc.MLP.fit`.
+
+    Loss, accuracy and the first layer's weights, after each epoch; when the training is over a slider (or the arrow
+    keys, on the slider) goes back over the epochs. Needs anywidget: the extra ``teaching``.
+
+    Parameters
+    ----------
+    net : nnc.MLP
+
+    Returns
+    -------
+    callback : a widget, which the notebook shows when it is a cell's value or is given to ``display``
+
+    Raises
+    ------
+    ImportError
+        If anywidget is not installed.
+
+    Examples
+    --------
+    >>> net = nnc.MLP([784, 200, 10])
+    >>> picture = nnc.plot.live(net)  # doctest: +SKIP
+    >>> display(picture)  # doctest: +SKIP
+    >>> net.fit(X, y, callback=picture)  # doctest: +SKIP
+    """
+    try:
+        from .display.live import Live
+    except ImportError as error:
+        raise ImportError("nnc.plot.live needs anywidget: pip install anywidget, the extra 'teaching'") from error
+    return Live(net)
 
 
 def images(X, titles=None, shape=None, columns=10, size=0.9):

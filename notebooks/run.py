@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -38,6 +39,8 @@ def execute(notebook, folder=FOLDER):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not is_bar(output)]
+            for output in cell.outputs:  # what a widget shows is stored as the table or picture beside it
+                output.get("data", {}).pop(WIDGET, None)
     return notebook
 
 
@@ -45,7 +48,7 @@ def is_bar(output):
     """Whether it is a progress bar, which tells the time and is of no use when the training is over."""
     if output.output_type == "stream":
         return output.name == "stderr" and "epoch/s" in output.text
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return WIDGET in output.get("data", {}) and "text/html" not in output.data
 
 
 def store(notebook, path):

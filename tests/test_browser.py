@@ -33,6 +33,18 @@ TRAINING = [
     "nnc.derive(J, wrt=W)",
 ]
 
+# The widgets, and what Python knows of them after somebody has pressed keys.
+STEPPER = [
+    "import nnc\nw, x, b = nnc.Node(-2.0, name='w'), nnc.Node(5.0, name='x'), nnc.Node(3.0, name='b')",
+    "z = w * x + b\nz.name = 'z'\nz.steps()",
+]
+LIVE = [
+    "import nnc\n(X, y), (X_val, y_val) = nnc.data.digits()\n"
+    "net = nnc.MLP([784, 60, 10], mean=X.mean(), std=X.std(), seed=0)",
+    "picture = nnc.plot.live(net)\npicture",
+    "net.fit(X.T, y, epochs=4, validation=(X_val.T, y_val), callback=picture, progress=False)",
+]
+
 # What must be seen: a formula that is none, LaTeX that is not typeset, a picture that cannot be shown, an exception.
 WRONG = [
     "from IPython.display import HTML, Latex\nLatex(r'$$ \\frac{1} $$')",
@@ -58,7 +70,8 @@ def lab(request, browser, tmp_path_factory):
     shutil.copytree(NOTEBOOKS, home / "notebooks", ignore=shutil.ignore_patterns(".*"))
     empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    for name, sources in {"training": TRAINING, "wrong": WRONG}.items():
+    notebooks = {"training": TRAINING, "stepper": STEPPER, "live": LIVE, "wrong": WRONG}
+    for name, sources in notebooks.items():
         cells = [empty | {"id": f"cell-{i}", "source": source} for i, source in enumerate(sources)]
         notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
         (home / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook))
@@ -251,3 +264,62 @@ def test_training_with_its_bar(lab, screenshots):
     assert page.count('.jp-OutputArea img[src^="data:image/svg"]') >= 1, "the graph"
     assert page.count('.jp-OutputArea img[src^="data:image/png"]') >= 1, "the curves"
     assert page.count(".jp-OutputArea mjx-container") >= 3, "the derivation"
+
+
+def test_the_stepper_by_keyboard(lab, screenshots):
+    from selenium.webdriver.common.keys import Keys
+
+    page = lab.open("stepper.ipynb")
+    page.run_all()
+    page.wait("return document.querySelector('.nnc-stepper img')?.naturalWidth > 0", "no stepper")
+    heading = "return document.querySelector('.nnc-heading').textContent"
+    assert page.browser.execute_script(heading) == "1 of 2: z = add; ∂z/∂node = 1"
+    stepper = page.browser.find_element("css selector", ".nnc-stepper")
+    stepper.send_keys(Keys.ARROW_RIGHT)
+    page.wait(f"{heading}.startsWith('2 of 2')", "the arrow to the right does not go forward")
+    cells = page.browser.execute_script(
+        "return [...document.querySelectorAll('.nnc-stepper td')].map(e => e.innerText)"
+    )
+    assert cells == ["w", "x = 5", "5", "5", "x", "w = −2", "−2", "−2"]
+    page.save(screenshots / f"stepper-{lab.theme}.png")
+    stepper.send_keys(Keys.ARROW_RIGHT)  # there is no third
+    stepper.send_keys(Keys.HOME)
+    page.wait(f"{heading}.startsWith('1 of 2')", "Home does not go to the first step")
+    page.browser.find_element("css selector", "[aria-label='one step forward']").send_keys(Keys.ENTER)
+    page.wait(f"{heading}.startsWith('2 of 2')", "the button does not go forward")
+    assert not page.errors()
+    assert contrast(page, ".nnc-heading") > 4.5 and contrast(page, ".nnc-bar button") > 4.5
+
+
+def test_the_picture_of_a_training(lab, screenshots):
+    from selenium.webdriver.common.keys import Keys
+
+    page = lab.open("live.ipynb")
+    page.run_all()
+    page.wait("return document.querySelectorAll('.nnc-live svg').length === 2", "no curves")
+    page.save(screenshots / f"live-{lab.theme}.png")
+    words = page.browser.execute_script("return document.querySelector('.nnc-live').innerText")
+    assert "epoch 4: loss" in words and "accuracy" in words
+    points = page.count(".nnc-live circle")
+    assert points == 4 * page.count(".nnc-live polyline") >= 8
+    pixels = "return document.querySelector('.nnc-live canvas').toDataURL()"
+    last = page.browser.execute_script(pixels)
+    page.browser.find_element("css selector", ".nnc-live input").send_keys(Keys.ARROW_LEFT)
+    page.wait(f"{pixels} !== arguments[0]".replace("arguments[0]", repr(last)), "the slider does not go back")
+    assert not page.errors()
+    assert contrast(page, ".nnc-heading") > 4.5
+
+
+def contrast(page, selector):
+    """Between the text and what lies behind it, as WCAG 2 defines it."""
+    return page.browser.execute_script("""
+        const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+        const light = (c) => { c = c / 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+        const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+        const text = document.querySelector(arguments[0]);
+        let behind = text;
+        const ground = (e) => channels(getComputedStyle(e).backgroundColor);
+        while (behind && (ground(behind)[3] ?? 1) === 0) behind = behind.parentElement;
+        const a = luminance(channels(getComputedStyle(text).color));
+        const b = luminance(channels(getComputedStyle(behind).backgroundColor));
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);""", selector)  # fmt: skip

@@ -119,6 +119,9 @@ class Step:
 class Steps(Sequence):
     """All steps of the backward pass of `root`. Prints as a table; each step can draw the graph as it is then.
 
+    In a notebook with anywidget (the extra ``teaching``) it is a stepper: buttons, a slider and the arrow keys go
+    forward and back, one node at a time.
+
     Parameters
     ----------
     root : Node
@@ -180,6 +183,20 @@ class Steps(Sequence):
 
     def _repr_html_(self):
         return _html(self.header, self.rows(self[:ROWS]))
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """In a notebook with anywidget a stepper; the table beside it is what a page that is only read shows."""
+        table = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        stepper = self.stepper() if len(self) else None
+        return table if stepper is None else {**stepper._repr_mimebundle_()[0], **table}
+
+    def stepper(self):
+        """The steps as a widget with buttons, a slider and keys; None where anywidget is not installed."""
+        try:
+            from .stepper import Stepper
+        except ImportError:
+            return None
+        return Stepper(self)
 
 
 def _table(header, rows):
