@@ -23,8 +23,8 @@ function render({ model, el }) {
   const table = make("table");
   const picture = make("div", { class: "nnc-picture" });
   const bar = make("div", { class: "nnc-bar", role: "group", "aria-label": "steps of the backward pass" },
-    button("first step", "⏮", () => 0), button("one step back", "◀", (i) => i - 1), slider,
-    button("one step forward", "▶", (i) => i + 1), button("last step", "⏭", () => model.get("count") - 1));
+    button("first step", "|◀", () => 0), button("one step back", "◀", (i) => i - 1), slider,
+    button("one step forward", "▶", (i) => i + 1), button("last step", "▶|", () => model.get("count") - 1));
   const page = make("div", { class: "nnc-stepper", tabindex: 0, role: "region", "aria-label": "backward pass, step by step" },
     bar, heading, table, picture);
   const keys = { ArrowRight: (i) => i + 1, ArrowLeft: (i) => i - 1, Home: () => 0, End: () => model.get("count") - 1 };
