@@ -300,13 +300,13 @@ class Node(_engine.Node):
                                  "J.mean(), or give a seed of the node's shape")  # fmt: skip
             seed = _ONE[self.value.dtype.type]
         else:
-            if not (create_graph and isinstance(seed, Node)):
-                seed = np.asarray(seed)
+            is_node = create_graph and isinstance(seed, Node)
+            seed = seed if is_node else np.asarray(seed)
             if seed.dtype.kind not in "biuf":
                 raise TypeError(f"backward: the seed is {seed.dtype}, but must be real numbers")
             if seed.ndim and seed.shape != self.shape:
                 raise ValueError(f"backward: the seed is {seed.shape}, but must be of the node's shape {self.shape}")
-            if isinstance(seed, Node):
+            if is_node:
                 seed = np.broadcast_to(seed, self.shape).astype(self.dtype)
             else:
                 full = np.empty(self.shape, self.dtype)  # what np.full does, in a third of the time

@@ -8,7 +8,7 @@ and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the
 import numpy as np
 
 from .. import _direct, _engine, functional
-from .dispatch import is_node, value_of
+from .dispatch import value_of
 from .indexing import axes_of, from_end, reshape_back
 
 MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
@@ -42,7 +42,7 @@ def flat(g, C, *operands, **params):
 
 def chosen(g, mask):
     """g where the mask is true, else 0. np.where is many times slower if true and false change in no regular way."""
-    g = g if is_node(g) else np.asarray(g, order="C")
+    g = g if isinstance(g, _engine.Node) else np.asarray(g, order="C")
     return _engine.relu_backward(g, np.asarray(mask, g.dtype))
 
 
@@ -185,7 +185,7 @@ def matmul_right(g, C, A, B, b=None):
 
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
-    if is_node(B):  # also the derivative by B is to be right where B = 0
+    if isinstance(B, _engine.Node):  # also the derivative by B is to be right where B = 0
         return g * (B * A ** np.where((value_of(A) == 0) & (value_of(B) == 0), 1, B - 1))
     if getattr(B, "ndim", 0) == 0:
         if B == 2:
