@@ -125,7 +125,8 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(3, 1) > 0, away(4), away(3, 1)),
     ],
     **dict.fromkeys(("sum", "mean", "max", "min"), REDUCED),
-    "prod": [*REDUCED, (np.array([[0.0, 2.0], [3.0, 0.0], [0.5, 0.7]]), {"axis": 1}), (np.array([0.0, 2.0, 0.0]),)],
+    "prod": [*REDUCED, (np.array([[0.0, 2.0], [3.0, 0.0], [0.5, 0.7]]), {"axis": 1}), (np.array([0.0, 2.0, 0.0]),)]
+    + [(np.ones((0, 0)), {"axis": 0}), (np.ones((0, 2)), {"axis": 0})],
     "cumsum": [(away(3, 4),), (away(3, 4), {"axis": 0}), (away(3, 4), {"axis": -1})],
     "reshape": [(away(3, 4), {"shape": (2, 6)}), (away(3, 4), {"shape": -1}), (away(), {"shape": (1, 1)})],
     "ravel": [(away(3, 4),), (away(),)],

@@ -5,6 +5,8 @@ and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the
 ``something_back_of_nodes`` is the same where a graph of the backward pass is built, if the first is for arrays only.
 """
 
+import math
+
 import numpy as np
 
 from .. import _direct, _engine, functional
@@ -121,7 +123,7 @@ def prod_back(g, C, A, axis=None, keepdims=False):
     axes = axes_of(axis, A)
     order = [i for i in range(A.ndim) if i not in axes] + axes
     line = A.transpose(order)
-    flat = line.reshape(line.shape[: A.ndim - len(axes)] + (-1,))
+    flat = line.reshape((*line.shape[: A.ndim - len(axes)], math.prod(line.shape[A.ndim - len(axes) :])))
     others = np.ones_like(flat)
     others[..., 1:] = np.cumprod(flat[..., :-1], axis=-1)
     others[..., :-1] *= np.cumprod(flat[..., :0:-1], axis=-1)[..., ::-1]
@@ -137,7 +139,7 @@ def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
     axes = axes_of(axis, A)
     order = [i for i in range(A.ndim) if i not in axes] + axes
     line = A.transpose(order)
-    flat = line.reshape(line.shape[: A.ndim - len(axes)] + (-1,))
+    flat = line.reshape((*line.shape[: A.ndim - len(axes)], math.prod(line.shape[A.ndim - len(axes) :])))
     n = flat.shape[-1]
     others = np.prod(flat[..., np.array([[j for j in range(n) if j != i] for i in range(n)], np.intp)], -1)
     return g * others.reshape(line.shape).transpose(sorted(range(A.ndim), key=order.__getitem__))

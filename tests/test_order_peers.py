@@ -1,0 +1,168 @@
+"""First and second derivatives beside autograd's and JAX's, in float64: shapes, axes and strides as hypothesis draws.
+
+Each function is written once, with the module of NumPy's functions as its first argument.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nnc
+
+autograd = pytest.importorskip("autograd")
+anp = pytest.importorskip("autograd.numpy")
+
+AXES = {  # functions of an array and one of its axes
+    "sum": lambda np, x, k: np.sum(x * x, axis=k),
+    "sum, keepdims": lambda np, x, k: x * np.sum(x, axis=k, keepdims=True),
+    "mean": lambda np, x, k: np.mean(x**3, axis=k),
+    "prod": lambda np, x, k: np.prod(x, axis=k),
+    "cumsum": lambda np, x, k: np.cumsum(x * x, axis=k),
+    "softmax": lambda np, x, k: np.exp(x) / np.sum(np.exp(x), axis=k, keepdims=True),
+    "swapaxes": lambda np, x, k: np.swapaxes(x * x, k, 0) * 2.0,
+    "moveaxis": lambda np, x, k: np.moveaxis(np.sin(x), k, -1),
+    "roll": lambda np, x, k: np.roll(x * x, 2, axis=k) * x,
+    "concatenate": lambda np, x, k: np.concatenate([x, x * x], axis=k),
+    "stack": lambda np, x, k: np.stack([x, x**3], axis=k),
+    "expand_dims": lambda np, x, k: np.expand_dims(x, k) ** 2 * 1.5,
+}
+JAX_ONLY = {  # which autograd does not have, or not for every axis
+    "flip": lambda np, x, k: x * np.flip(x, k),
+    "repeat": lambda np, x, k: np.repeat(x * x, 2, axis=k),
+}
+NOT_EMPTY = {
+    "max": lambda np, x, k: np.max(x * x * x, axis=k),
+    "min": lambda np, x, k: np.min(x, axis=k, keepdims=True) * x,
+    "var": lambda np, x, k: np.var(x, axis=k),
+    "std": lambda np, x, k: np.std(x, axis=k),
+    "norm": lambda np, x, k: np.linalg.norm(x, axis=k) if x.ndim > 1 else np.linalg.norm(x),
+    "pick": lambda np, x, k: x[0] * x[-1],
+    "logsumexp": lambda np, x, k: np.log(np.sum(np.exp(x), axis=k)),
+}
+PLAIN = {  # functions of an array
+    "numbers": lambda np, x: np.tanh(x) * np.exp(-x) + np.sin(x) / (2 + np.cos(x)) + np.arctan(x) * np.sqrt(x * x + 1),
+    "powers": lambda np, x: (x * x + 0.5) ** 0.3 + x**3 - (x * x + 1) ** -1.5 + 1.7**x,
+    "logs": lambda np, x: np.log(1 + x * x) * np.log1p(x * x) + np.expm1(x) + np.logaddexp(x, -x),
+    "hyperbolic": lambda np, x: np.sinh(x) / np.cosh(x) + np.tanh(2 * x) ** 2,
+    "where": lambda np, x: np.where(x > 0, x * x, -x),
+    "reshape": lambda np, x: np.reshape(x, (-1,)) * np.ravel(x * x),
+    "transpose": lambda np, x: np.transpose(x) * np.transpose(x * x),
+    "broadcast": lambda np, x: x * np.sum(x) + x[None] * 2.0,
+    "outer": lambda np, x: np.einsum("i,j->ij", np.ravel(x), np.ravel(x)),
+    "matmul": lambda np, x: np.matmul(np.reshape(x, (1, -1)), np.reshape(x * x, (-1, 1))),
+    "mask": lambda np, x: np.abs(x) * x + np.maximum(x, 0.1) * np.minimum(x, 0.3),
+}
+
+
+@st.composite
+def arrays(draw, least=0):
+    """An array with any strides, no two of its numbers alike and none near a kink; and one of its axes."""
+    shape = draw(st.lists(st.integers(least, 4), min_size=1, max_size=3))
+    size = int(np.prod(shape))
+    seed = draw(st.integers(0, 99))
+    x = (np.random.default_rng(seed).permutation(np.linspace(-1.3, 1.4, max(size, 1)) + 0.017)[:size]).reshape(shape)
+    layout = draw(st.sampled_from(["C", "F", "reversed", "every other", "transposed"]))
+    if layout == "F":
+        x = np.asfortranarray(x)
+    elif layout == "reversed":
+        x = x[(slice(None, None, -1),) * x.ndim]
+    elif layout == "every other":
+        x = np.repeat(x, 2, axis=-1)[..., ::2]
+    elif layout == "transposed":
+        x = x.T
+    return x, draw(st.integers(-x.ndim, x.ndim - 1))
+
+
+def weighted(f, module):
+    """A scalar, every number of f's result having another weight."""
+
+    def J(x):
+        y = f(module, x)
+        return module.sum(y * np.cos(np.arange(np.size(y))).reshape(np.shape(y)))
+
+    return J
+
+
+def assert_like(mine, theirs):
+    size = np.max(np.abs(theirs), initial=1)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-11 * size)
+
+
+def beside_autograd(f, x):
+    mine, theirs = weighted(f, np), weighted(f, anp)
+    assert_like(nnc.grad(mine)(x), autograd.grad(theirs)(x))
+    v = np.sin(1 + np.arange(x.size)).reshape(x.shape)
+    right = autograd.grad(lambda x: anp.sum(autograd.grad(theirs)(x) * v))(x)
+    assert_like(nnc.hvp(mine)(x, v), right)
+
+
+@pytest.mark.parametrize("name", AXES)
+@given(case=arrays())
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_along_an_axis(name, case):
+    beside_autograd(lambda np, x: AXES[name](np, x, case[1]), case[0])
+
+
+@pytest.mark.parametrize("name", NOT_EMPTY)
+@given(case=arrays(least=2))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_along_an_axis_that_is_not_empty(name, case):
+    beside_autograd(lambda np, x: NOT_EMPTY[name](np, x, case[1]), case[0])
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@given(case=arrays())
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_of_an_array(name, case):
+    beside_autograd(PLAIN[name], case[0])
+
+
+@given(x=arrays(least=1), y=arrays(least=1), ties=st.booleans())
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_broadcasting(x, y, ties):
+    """Of two operands, one of which is repeated."""
+    x, y = x[0], y[0]
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return
+    if ties:
+        x, y = np.round(x), np.round(y)
+
+    def f(np, x, y):
+        smooth = x * y + x / (2 + y * y) + np.exp(x - y) * (x * x + 1) ** y
+        return np.sum(smooth * smooth) + np.sum(np.maximum(x, y) - 2 * np.minimum(x, y))
+
+    for mine, theirs in zip(nnc.grad(lambda x, y: f(np, x, y), (0, 1))(x, y),
+                            autograd.grad(lambda x, y: f(anp, x, y), (0, 1))(x, y), strict=True):  # fmt: skip
+        assert_like(mine, theirs)
+    for i in (0, 1):
+        mine = nnc.hessian(lambda x, y: f(np, x, y), i)(x, y)
+        assert_like(mine, autograd.hessian(lambda x, y: f(anp, x, y), i)(x, y))
+
+
+def test_ties_are_shared_as_they_share_them():
+    x = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
+    for f in (lambda np, x: np.sum(np.max(x, axis=1)), lambda np, x: np.max(x), lambda np, x: np.sum(np.min(x, axis=0)),
+              lambda np, x: np.sum(np.maximum(x, 2.0))):  # fmt: skip
+        assert_like(nnc.grad(lambda x, f=f: f(np, x))(x), autograd.grad(lambda x, f=f: f(anp, x))(x))
+
+
+def test_beside_jax():
+    """One example of each, since JAX compiles every function."""
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    try:
+        jnp = jax.numpy
+        x = np.random.default_rng(0).permutation(np.linspace(-1.3, 1.4, 12)).reshape(3, 4)[:, ::-1]
+        v = np.sin(1 + np.arange(12.0)).reshape(3, 4)
+        along = {name: lambda np, x, f=f: f(np, x, 1) for name, f in (AXES | JAX_ONLY | NOT_EMPTY).items()}
+        for f in (along | PLAIN).values():
+            mine, theirs = weighted(f, np), weighted(f, jnp)
+            value, tangent = jax.jvp(jax.grad(theirs), (x,), (v,))
+            assert_like(nnc.grad(mine)(x), value)
+            assert_like(nnc.hvp(mine)(x, v), tangent)
+    finally:
+        jax.config.update("jax_enable_x64", before)
