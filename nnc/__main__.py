@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import warnings
+from io import BytesIO
 
 import numpy as np
 
@@ -144,14 +145,23 @@ def predict(options):
     print(f"prediction: {nnc.predict(P[:, None])[0]}")
 
 
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")  # Pillow reads others too, some with the help of other programs
+_MOST_PIXELS = 1 << 24  # a small file can hold a picture that is larger than the memory
+
+
 def _image(path, m, invert):
     """The image as m numbers from 0 to 255, resized if it has not as many pixels."""
     Image = _need("PIL.Image", "Pillow", "predict")
     side = math.isqrt(m)
     if side * side != m:
         raise Failure(f"the model takes {m} numbers, which is no square image")
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file:
+            content = BytesIO(file.read())  # which has no more to read than there is, whatever a picture claims
+        with Image.open(content, formats=_FORMATS) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise Failure(f"{path} has {image.width:,} x {image.height:,} pixels: make it smaller first")
             if image.mode.startswith("I"):  # 16 bits: Pillow itself would cut off at 255
                 image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             grey = image.convert("L")
@@ -274,7 +284,7 @@ def _parser(prog):
     command = commands.add_parser(
         "predict",
         help="print the probability of each class for one image",
-        description="Print the probability of each class for one image (PNG, or what else Pillow reads). It is taken "
+        description="Print the probability of each class for one image (PNG, JPEG, GIF, BMP, TIFF or PPM). It is taken "
         "as grey levels and, if its size is another, resized to that of the training images, without keeping its "
         "proportions. A digit is expected as in MNIST: light on dark, upright, in the middle, with a margin.",
     )

@@ -78,7 +78,7 @@ class _Graph:
             node = self.producer.get(name)
             if node is not None and node.op_type == "Constant":
                 ((kind, value),) = self.attributes(node).items()
-                found = self._onnx.numpy_helper.to_array(value) if kind == "value" else np.asarray(value)
+                found = self._array(name, value) if kind == "value" else np.asarray(value)
                 break
             if node is None or node.op_type not in ("Identity", "Cast"):
                 return None
@@ -86,10 +86,16 @@ class _Graph:
                 casts.append(self._onnx.helper.tensor_dtype_to_np_dtype(self.attributes(node)["to"]))
             name = node.input[0]
         else:
-            found = self._onnx.numpy_helper.to_array(self._stored[name])
+            found = self._array(name, self._stored[name])
         for dtype in reversed(casts):
             found = found.astype(dtype)
         return found
+
+    def _array(self, name, tensor):
+        try:
+            return self._onnx.numpy_helper.to_array(tensor)
+        except Exception as error:  # the library trusts that the file is sound
+            raise ValueError(f"its tensor {name} is damaged: {error}") from None
 
     def operands(self, node):
         """The name of the operand that is computed from X, and for all of them the constant, None for that one."""

@@ -9,6 +9,7 @@ allocated for it beyond the file's own size, and nothing of it is executed.
 import math
 import os
 from contextlib import contextmanager
+from io import BytesIO
 
 import numpy as np
 
@@ -96,12 +97,13 @@ def _load_npz(cls, path):
     import zipfile  # here, since it takes as long to import as all of nnc
 
     damage = zipfile.BadZipFile, EOFError, KeyError, TypeError, RuntimeError, OverflowError
+    with open(path, "rb") as file:
+        content = file.read()  # in memory nothing that the file says leads to an error of the system's
     try:
-        with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it is no .npz file, or it is cut short")
-            with zipfile.ZipFile(file) as archive:
-                return _read_npz(cls, archive, os.fstat(file.fileno()).st_size)
+        if not zipfile.is_zipfile(BytesIO(content)):
+            raise ValueError("it is no .npz file, or it is cut short")
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            return _read_npz(cls, archive, len(content))
     except (ValueError, *damage) as error:
         raise ValueError(f"load: {os.fspath(path)} is no model that MLP.save wrote: {error}") from None
 
@@ -135,8 +137,6 @@ def _read_npz(cls, archive, size):
 
 def _array(name, content):
     """The array of an .npy file's bytes, without a copy: what its header announces is compared with what is there."""
-    from io import BytesIO
-
     from numpy.lib import format
 
     file = BytesIO(content)
@@ -144,7 +144,10 @@ def _array(name, content):
     version = format.read_magic(file)
     if version not in read_header:
         raise ValueError(f"its {name} is of version {version} of NumPy's format")
-    shape, fortran_order, dtype = read_header[version](file)
+    try:
+        shape, fortran_order, dtype = read_header[version](file)
+    except Exception as error:  # NumPy takes it apart with Python's own parser, which can raise almost anything
+        raise ValueError(f"its {name} has a damaged header: {error}") from None
     if dtype.kind not in "biufU":
         raise ValueError(f"its {name} has dtype {dtype}")
     if math.prod(shape) * dtype.itemsize != len(content) - file.tell():

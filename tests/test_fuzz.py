@@ -1,0 +1,54 @@
+"""The readers on mutated files (fuzz.py): no crash, no memory beyond the file's size, only the documented errors."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnc
+from nnc.__main__ import main
+
+FUZZ = Path(__file__).with_name("fuzz.py")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits its memory as Linux does")
+
+
+@pytest.mark.parametrize(
+    "reader, library, count",
+    [("idx", "numpy", 1000), ("npz", "numpy", 300), ("safetensors", "safetensors", 1000), ("onnx", "onnx", 1000),
+     ("png", "PIL", 100)],
+)  # fmt: skip
+def test_mutated_files(reader, library, count):
+    pytest.importorskip(library)
+    done = subprocess.run([sys.executable, FUZZ, reader, str(count)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    read = int(done.stdout.split(" read")[0].split()[-1])
+    assert 0.01 * count < read < 0.9 * count, done.stdout  # some are as good as before; most are not
+
+
+def test_a_gzip_bomb_is_read_no_further_than_its_header_says(tmp_path):
+    header = bytes([0, 0, 8, 1]) + (1000).to_bytes(4, "big")
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(header + bytes(10**8)))
+    with pytest.raises(ValueError, match="goes on after them"):
+        nnc.data.load_idx(tmp_path / "bomb.gz")
+
+
+def test_a_picture_larger_than_any_screen_is_refused_before_it_is_unpacked(tmp_path, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    nnc.MLP([16, 2], seed=0).save(tmp_path / "net.npz")
+    for side in (5000, 20000):
+        Image.new("1", (side, side)).save(tmp_path / "bomb.png")
+        assert os.path.getsize(tmp_path / "bomb.png") < 1 << 16
+        assert main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "bomb.png")]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and ("make it smaller first" in said or "cannot read" in said)
+
+
+def test_pictures_that_need_another_program_are_not_opened(tmp_path, capsys):
+    pytest.importorskip("PIL")
+    nnc.MLP([16, 2], seed=0).save(tmp_path / "net.npz")
+    (tmp_path / "page.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
+    assert main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "page.eps")]) == 1
+    assert "cannot identify image file" in capsys.readouterr().err
