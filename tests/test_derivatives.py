@@ -271,3 +271,15 @@ def test_one_example():
     assert [nnc.jacobian(L, n, per_example=True).shape for n in (w, x, b)] == [(1, 2, 3), (1, 3), (1, 2, 1)]
     Z = Node(away(3, 1))
     assert nnc.jacobian(np.exp(Z).sum(axis=0), Z, per_example=True).shape == (1, 3)
+
+
+def test_an_operation_of_which_nothing_is_known_keeps_no_example_apart():
+    """Each column divided by the sum of its row: every example depends on all."""
+
+    def vjp(g, y, Z):
+        total = Z.sum(-1, keepdims=True)
+        return g / total - (g * Z).sum(-1, keepdims=True) / total**2
+
+    Z = nnc.Node(np.random.default_rng(0).uniform(1, 2, (2, 3)))
+    L = nnc.custom(lambda Z: Z / Z.sum(-1, keepdims=True), vjp)(Z).sum(axis=0)
+    np.testing.assert_array_equal(nnc.jacobian(L, Z, per_example=True), nnc.jacobian(L, Z))

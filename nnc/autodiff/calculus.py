@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from . import batch_axes
 from .composed import stands_for
 from .dispatch import is_node, operation
 from .operations import row
@@ -106,7 +107,7 @@ def cumprod_back(g, C, A, axis=None):
 
 
 row("cumprod", np.cumprod, r"\prod_{j \leq i} {0}_j", (cumprod_back, r"\sum_{k \geq i} {g}_k \prod_{j \neq i} {0}_j"),
-    params="axis", forward=lambda A, axis=None: A.cumprod(axis))  # fmt: skip
+    params="axis", forward=lambda A, axis=None: A.cumprod(axis), batch=batch_axes.all_but(None))  # fmt: skip
 
 
 def cumulative(function, start):

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from . import batch_axes
 from .composed import stands_for
 from .dispatch import is_node, operation, refuse, value_of
 from .operations import row
@@ -429,7 +430,7 @@ def length_back(g, C, A, ord=2, axis=None, keepdims=False):
 
 
 row("norm", length, r"\|{0}\|", (length_back, r"{g} \circ \frac{{0}}{{out}}"), params="ord axis keepdims",
-    kinks=lambda A, **params: np.sign(length(A, **params)))  # fmt: skip
+    kinks=lambda A, **params: np.sign(length(A, **params)), batch=batch_axes.reduction)  # fmt: skip
 
 
 @stands_for(np.linalg.norm)

@@ -31,8 +31,9 @@ its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may
 - A row with ``once=True`` is not differentiable twice: a TypeError says so. No row is silently 0.
 
 ``kinks=`` is a function of the operands: on which side of its kinks each number is (`nnc.gradcheck` skips an entry
-that changes sides, visibly). ``batch=`` says where the axis of the examples comes from, for results that are not number
-by number (`nnc.jacobian` pairs the examples).
+that changes sides, visibly). ``batch=`` says where the axis of the examples comes from (`batch_axes`; `nnc.jacobian`
+pairs the examples). A universal function of NumPy's kind is elementwise; any other row without one keeps no example
+apart, which is never wrong.
 
 In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
 one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp
@@ -48,6 +49,7 @@ from itertools import count
 import numpy as np
 
 from .. import _direct, _engine, _explain, functional
+from . import batch_axes
 from . import indexing as shapes
 from .dispatch import FUNCTIONS, value_of
 from .einsum import einsum, einsum_arguments, einsum_back
@@ -146,6 +148,8 @@ def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, t
     constants = tuple(i for i, call in enumerate(calls) if call is None)
     if takes:  # of any number of arrays one entry tells all
         calls, of_nodes = calls[0], of_nodes[0]
+    if any(isinstance(f, np.ufunc) and f.signature is None for f in functions):
+        batch = batch or batch_axes.elementwise
     forwards = [forward or _direct.OF.get(function) or getattr(function, "__wrapped__", function)
                 for function in functions]  # __wrapped__: NumPy's without the search for Nodes among the arguments
     RULES[name] = Rule(name, forwards[0] if forwards else forward, for_many, latex, calls, None if once else of_nodes,
@@ -221,17 +225,20 @@ row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 # ---- products, layers
 
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
-    (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=functional.matmul)
+    (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=functional.matmul,
+    batch=batch_axes.product)
 row("add_bias_backward", _engine.add_bias_backward, r"\sum_{j=1}^{{r}} {0}",
     (lambda g, C, dZ: np.broadcast_to(g, g.shape[: g.ndim - C.ndim] + dZ.shape), r"{g}\,{ones0}"))
 row("add_bias", _engine.add_bias, "{0} + {1}",
-    (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
+    (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"),
+    batch=batch_axes.bias)
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"),
-    (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"))
+    (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"),
+    batch=batch_axes.product)
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
-    takes=einsum_arguments, forward=einsum)
+    takes=einsum_arguments, forward=einsum, batch=batch_axes.einsum)
 
 # ---- activations, softmax, losses
 
@@ -262,31 +269,35 @@ row("tanh_gradient", _engine.tanh_gradient, r"{0} \circ \tanh'({1})",
     (lambda g, C, dA, Z: _direct.tanh_gradient(g, Z), r"{g} \circ \tanh'({1})"),
     (lambda g, C, dA, Z: -2 * g * (C * _direct.tanh(Z)), r"-{g} \circ {out} \circ 2 \tanh {1}"))
 row("softmax", (_engine.softmax, _engine.softmax_columns), r"\mathrm{softmax}({0})",
-    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax)
+    (softmax_back, r"{out} \circ ({g} - \sum_k {out} \circ {g})"), params="axis", forward=functional.softmax,
+    batch=batch_axes.all_but(0))
 row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\mathrm{softmax}({0})",
     (log_softmax_back, r"{g} - \mathrm{softmax}({0}) \circ \sum_k {g}", log_softmax_back_of_nodes), params="axis",
-    forward=functional.log_softmax)
+    forward=functional.log_softmax, batch=batch_axes.all_but(0))
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
-    (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None, forward=functional.cross_entropy)
+    (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None, forward=functional.cross_entropy,
+    batch=batch_axes.loss)
 row("cross_entropy_backward", (_engine.cross_entropy_backward, _engine.cross_entropy_targets_backward),
     r"-{0} \circ \frac{Y_{{shape1}}}{{1}}",
     (cross_entropy_backward_loss, r"-\sum_k {g} \circ \frac{Y_{{shape1}}}{{1}}"),
-    (cross_entropy_backward_probabilities, r"-{g} \circ \frac{{out}}{{1}}"), None)
+    (cross_entropy_backward_probabilities, r"-{g} \circ \frac{{out}}{{1}}"), None,
+    batch=batch_axes.elementwise)
 row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cross_entropy_targets),
     r"-\sum_k Y \circ \ln\,\mathrm{softmax}({0})",
     (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}",
-     softmax_cross_entropy_back_of_nodes), None, forward=functional.softmax_cross_entropy)
+     softmax_cross_entropy_back_of_nodes), None, forward=functional.softmax_cross_entropy,
+    batch=batch_axes.loss)
 row("softmax_backward", (_engine.softmax_backward, _engine.softmax_backward_columns),
     r"{1} \circ ({0} - \sum_k {1} \circ {0})",
     (lambda g, C, dP, P, axis=-2: _engine.softmax_backward(g, P, axis=shapes.from_end(axis, C)),
      r"{1} \circ ({g} - \sum_k {1} \circ {g})"),
     (softmax_backward_probabilities, r"{g} \circ ({0} - \sum_k {1} \circ {0}) - {0} \circ \sum_k {1} \circ {g}"),
-    params="axis")
+    params="axis", batch=batch_axes.all_but(-2))
 row("softmax_cross_entropy_backward",
     (_engine.softmax_cross_entropy_backward, _engine.softmax_cross_entropy_targets_backward),
     r"({1} - Y_{{shape1}}) \circ {0}",
     (loss_gradient_loss, r"\sum_k {g} \circ ({1} - Y_{{shape1}})"),
-    (lambda g, C, dL, P, y: g * dL[..., None, :], r"{g} \circ {0}"), None)
+    (lambda g, C, dL, P, y: g * dL[..., None, :], r"{g} \circ {0}"), None, batch=batch_axes.elementwise)
 
 # ---- number by number
 
@@ -336,44 +347,53 @@ row("minimum", np.minimum, r"\min({0}, {1})",
 row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
     (lambda g, C, where, A, B: chosen(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
     (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"),
-    kinks=lambda where, A, B: where)
+    kinks=lambda where, A, B: where, batch=batch_axes.elementwise)
 
 # ---- sums
 
 row("sum", np.sum, r"\sum {0}",
     (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,{ones0}", sum_back_of_nodes),
-    params="axis - - keepdims", forward=reduction(np.add))
+    params="axis - - keepdims", forward=reduction(np.add), batch=batch_axes.reduction)
 row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,{ones0}", mean_back_of_nodes),
-    params="axis - - keepdims", forward=mean)
+    params="axis - - keepdims", forward=mean, batch=batch_axes.reduction)
 row("prod", np.prod, r"\prod {0}", (prod_back, r"{g} \circ \prod_{j \neq i} {0}_j", prod_back_of_nodes),
-    params="axis - - keepdims", forward=reduction(np.multiply))
+    params="axis - - keepdims", forward=reduction(np.multiply), batch=batch_axes.reduction)
 row("max", (np.max, np.amax), r"\max {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}", share_among_of_nodes),
     params="axis - keepdims", forward=reduction(np.maximum),
-    kinks=lambda A, axis=None, keepdims=False: A == np.max(A, axis, keepdims=True))
+    kinks=lambda A, axis=None, keepdims=False: A == np.max(A, axis, keepdims=True),
+    batch=batch_axes.reduction)
 row("min", (np.min, np.amin), r"\min {0}", (share_among, r"{g} \circ \delta_{{0} = {out}}", share_among_of_nodes),
     params="axis - keepdims", forward=reduction(np.minimum),
-    kinks=lambda A, axis=None, keepdims=False: A == np.min(A, axis, keepdims=True))
+    kinks=lambda A, axis=None, keepdims=False: A == np.min(A, axis, keepdims=True),
+    batch=batch_axes.reduction)
 row("cumsum", np.cumsum, r"\sum_{j \leq i} {0}_j", (cumsum_back, r"\sum_{j \geq i} {g}_j", cumsum_back_of_nodes),
-    params="axis", forward=lambda A, axis=None: A.cumsum(axis))
+    params="axis", forward=lambda A, axis=None: A.cumsum(axis), batch=batch_axes.all_but(None))
 
 # ---- shapes
 
 row("reshape", np.reshape, r"\mathrm{reshape}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"),
-    params="shape", forward=lambda A, shape: A.reshape(shape))
-row("ravel", np.ravel, r"\mathrm{ravel}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"))
-row("squeeze", np.squeeze, r"\mathrm{squeeze}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"), params="axis")
-row("expand_dims", np.expand_dims, "{0}", (shapes.reshape_back, r"\mathrm{reshape}({g})"), params="axis")
-row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), params="shape")
+    params="shape", forward=lambda A, shape: A.reshape(shape), batch=batch_axes.moves)
+row("ravel", np.ravel, r"\mathrm{ravel}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"),
+    batch=batch_axes.moves)
+row("squeeze", np.squeeze, r"\mathrm{squeeze}({0})", (shapes.reshape_back, r"\mathrm{reshape}({g})"), params="axis",
+    batch=batch_axes.moves)
+row("expand_dims", np.expand_dims, "{0}", (shapes.reshape_back, r"\mathrm{reshape}({g})"), params="axis",
+    batch=batch_axes.moves)
+row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), params="shape",
+    batch=batch_axes.moves)
 row("transpose", np.transpose, "{0}^T", (shapes.transpose_back, "{g}^T"),
-    params="axes", forward=lambda A, axes=None: A.transpose(axes))
+    params="axes", forward=lambda A, axes=None: A.transpose(axes), batch=batch_axes.moves)
 row("swapaxes", np.swapaxes, "{0}^T", (shapes.swapaxes_back, "{g}^T"),
-    params="axis1 axis2", forward=lambda A, axis1, axis2: A.swapaxes(axis1, axis2))
-row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="source destination")
+    params="axis1 axis2", forward=lambda A, axis1, axis2: A.swapaxes(axis1, axis2), batch=batch_axes.moves)
+row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="source destination",
+    batch=batch_axes.moves)
 row("getitem", shapes.getitem, "{0}[i]",
     (shapes.getitem_back, r"\mathrm{scatter}({g})", shapes.scattered(shapes.getitem)), params="index",
-    kinks=shapes.places_in)
-row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="places shape")
-row("astype", (), "{0}", (lambda g, C, A, dtype: g, "{g}"), params="dtype", forward=lambda A, dtype: A.astype(dtype))
+    kinks=shapes.places_in, batch=batch_axes.moves)
+row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="places shape",
+    batch=batch_axes.moves)
+row("astype", (), "{0}", (lambda g, C, A, dtype: g, "{g}"), params="dtype", forward=lambda A, dtype: A.astype(dtype),
+    batch=batch_axes.moves)
 for name, params, forward in (
     ("take", "indices axis", lambda A, indices, axis=None: A.take(indices, axis)),
     ("take_along_axis", "indices axis", None),
@@ -384,10 +404,11 @@ for name, params, forward in (
     row(name, getattr(np, name), r"\mathrm{" + name.replace("_", r"\_") + "}({0})",
         (getattr(shapes, name + "_back"), r"\mathrm{scatter}({g})",
          shapes.scattered(forward or getattr(np, name).__wrapped__)), params=params, forward=forward,
-        kinks=shapes.places_in if "indices" in params else None)
+        kinks=shapes.places_in if "indices" in params else None, batch=batch_axes.moves)
 row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(shapes.concatenate_back), "{g}[i]",
     EachOperand(shapes.concatenate_back_of_nodes)),
     takes=lambda xs, axis=0: (xs, {"axis": axis} if axis else {}) if axis is not None else (map(np.ravel, xs), {}),
-    forward=lambda *arrays, axis=0: np.concatenate(arrays, axis))
+    forward=lambda *arrays, axis=0: np.concatenate(arrays, axis), batch=batch_axes.all_but(0))
 row("stack", np.stack, r"[{0}, \ldots]", (EachOperand(shapes.stack_back), "{g}[i]"),
-    takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=shapes.stack)
+    takes=lambda arrays, axis=0: (arrays, {"axis": axis}), forward=shapes.stack,
+    batch=batch_axes.all_but(0, new=1))

@@ -1,0 +1,85 @@
+"""Where an operation's operands hold the examples: the `batch` of a row of the table in `operations`.
+
+``something(operand, i, node, k)`` is the axis of the node's i-th operand that axis k of the node comes from: number j
+along that axis of the node depends on number j along this axis of the operand and on no other. It is None where there
+is no such axis. An operation whose row has no `batch` may mix all numbers, so that no example is kept apart.
+"""
+
+import numpy as np
+
+from .. import _engine
+
+
+def elementwise(operand, i, node, k):
+    """Axes are matched from the end, as they broadcast."""
+    axis = k - node.ndim + operand.ndim
+    if axis < 0 or operand.shape[axis] != node.shape[k]:
+        return None
+    if node.shape[k] == 1 and not operand.inputs:  # one example: is this leaf (n, 1) a bias or a column of data?
+        if any(isinstance(x, _engine.Node) and x.inputs for x in node.inputs):
+            return None  # beside what was computed from the example, it is a bias
+    return axis
+
+
+def bias(operand, i, node, k):
+    """Z + b: b is everybody's."""
+    return None if i == 1 else elementwise(operand, i, node, k)
+
+
+def product(operand, i, node, k):
+    """Z = W X + b: the columns of Z are those of X, its rows those of W and b, the axes in front are everybody's."""
+    ends = [name for name, x in zip(("rows", "columns"), node.inputs, strict=False) if np.ndim(x) > 1]
+    behind = k - node.ndim + len(ends)
+    if behind >= 0:
+        if ends[behind] == "columns":
+            return operand.ndim - 1 if i == 1 else None
+        return operand.ndim - 2 if i != 1 else None
+    axis = operand.ndim - 2 + behind
+    return axis if axis >= 0 and operand.shape[axis] == node.shape[k] else None
+
+
+def einsum(operand, i, node, k):
+    """The axis with the same letter."""
+    terms, _, out = node.params["subscripts"].partition("->")
+    return axis if (axis := terms.split(",")[i].find(out[k])) >= 0 else None
+
+
+def loss(operand, i, node, k):
+    """L (r,) of P (n, r)."""
+    return 1
+
+
+def reduction(operand, i, node, k):
+    """Sums, means, maxima: the axes that are left."""
+    axes, axis = list(range(operand.ndim)), node.params.get("axis")
+    gone = axes if axis is None else [a % operand.ndim for a in np.atleast_1d(axis)]
+    left = axes if node.params.get("keepdims") else [a for a in axes if a not in gone]
+    return left[k] if left[k] not in gone else None
+
+
+def all_but(default, new=0):
+    """For operations that mix along an axis, by default this one, all axes but that; `new` if it is one more."""
+
+    def batch(operand, i, node, k):
+        along = node.params.get("axis", default)
+        if along is None or along % node.ndim == k:
+            return None
+        return k - (new and along % node.ndim < k)
+
+    return batch
+
+
+def moves(operand, i, node, k):
+    """For operations that move numbers: number the examples along an axis, and see if they come out along axis k."""
+    r = node.shape[k]
+    expected = np.broadcast_to(_along(k, r, node.ndim), node.shape)
+    for axis in reversed(range(operand.ndim)):
+        if operand.shape[axis] == r:
+            numbers = np.broadcast_to(_along(axis, r, operand.ndim), operand.shape)
+            if np.array_equal(node._rule.forward(numbers, **node.params), expected):
+                return axis
+    return None
+
+
+def _along(axis, n, ndim):
+    return np.arange(n).reshape([n if a == axis else 1 for a in range(ndim)])
