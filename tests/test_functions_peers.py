@@ -78,7 +78,7 @@ def test_as_theirs(peer, function):
     if function.__name__ in THEIR_FAULTS[library.__name__]:
         pytest.skip(f"{library.__name__} has another gradient")
     compared = 0
-    for call, *operands in CASES[function][:3]:
+    for i, (call, *operands) in enumerate(CASES[function][:2]):
         call = symmetric(call) if function.__name__ in OF_A_TRIANGLE else call
         operands = [np.asarray(x, float) for x in operands]
         nodes = [Node(x) for x in operands]
@@ -93,6 +93,8 @@ def test_as_theirs(peer, function):
             continue  # not everything that NumPy has
         close(mine, right)
         compared += 1
+        if i:  # JAX compiles each of the operations anew, and twice takes long
+            continue
         try:
             right = again()
         except (AttributeError, TypeError, NotImplementedError, ValueError):

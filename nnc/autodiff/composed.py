@@ -25,14 +25,14 @@ def stands_for(*functions):
 def var(a, axis=None, *, ddof=0, keepdims=False):
     deviation = a - np.mean(a, axis, keepdims=True)
     total = np.sum(deviation * deviation, axis, keepdims=keepdims)
-    return total / (np.size(a) / np.size(total) - ddof)
+    return total / max(np.size(a) / (np.size(total) or 1) - ddof, 0)
 
 
 @stands_for(np.std)
 def std(a, axis=None, *, ddof=0, keepdims=False):
     """As a length, whose gradient is 0 where all numbers are equal."""
     length = np.linalg.norm(a - np.mean(a, axis, keepdims=True), axis=axis, keepdims=keepdims)
-    return length / np.sqrt(np.size(a) / np.size(length) - ddof)
+    return length / max(np.size(a) / (np.size(length) or 1) - ddof, 0) ** 0.5
 
 
 @stands_for(np.clip)
@@ -84,23 +84,28 @@ def nanprod(a, axis=None, *, keepdims=False):
     return np.prod(np.where(np.isnan(a), 1, a), axis, keepdims=keepdims)
 
 
+def count(a, axis, keepdims):
+    """How many are numbers, in a's dtype."""
+    return np.sum(~np.isnan(a), axis, a.dtype, keepdims=keepdims)
+
+
 @stands_for(np.nanmean)
 def nanmean(a, axis=None, *, keepdims=False):
-    return np.nansum(a, axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis, keepdims=keepdims)
+    return np.nansum(a, axis, keepdims=keepdims) / count(a, axis, keepdims)
 
 
 @stands_for(np.nanvar)
 def nanvar(a, axis=None, *, ddof=0, keepdims=False):
     deviation = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     total = np.sum(deviation * deviation, axis, keepdims=keepdims)
-    return total / (np.sum(~np.isnan(a), axis, keepdims=keepdims) - ddof)
+    return total / np.maximum(count(a, axis, keepdims) - ddof, 0)
 
 
 @stands_for(np.nanstd)
 def nanstd(a, axis=None, *, ddof=0, keepdims=False):
     deviation = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     return np.linalg.norm(deviation, axis=axis, keepdims=keepdims) / np.sqrt(
-        np.sum(~np.isnan(a), axis, keepdims=keepdims) - ddof
+        np.maximum(count(a, axis, keepdims) - ddof, 0)
     )
 
 
