@@ -23,9 +23,11 @@ MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(MACHINE, MACHINE)
 ROWS = [line.split() for line in open("csrc/isa/flags.txt") if not line.startswith("#")]
 ISAS = {name: flags for machine, name, *flags in ROWS if machine in ("any", MACHINE)}
 
-# -std=c11 keeps gcc from fusing and from needless exception flags, -g0 from 12 MB for debuggers; see also IF_KNOWN.
-FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
-FLAGS += ["-Wconversion", "-isystem", numpy.get_include()] + ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
+# -std=c11 keeps gcc from fusing and from needless exception flags, -fno-math-errno from a call of sqrt, -g0 from 12 MB
+# for debuggers; see also IF_KNOWN.
+FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
+FLAGS += ["-Wall", "-Wextra", "-Wconversion", "-isystem", numpy.get_include()]
+FLAGS += ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
 IF_KNOWN = [["-ffp-exception-behavior=maytrap"], ["-fschedule-insns", "-fsched-pressure"]]
 LINK = ["-pthread"]
 if os.environ.get("NNC_SANITIZE"):

@@ -101,6 +101,24 @@ typedef enum nnc_activation {
     NNC_TANH
 } nnc_activation;
 
+/* What a network is trained on, and with it the activation of its last layer; the rows are in losses.inc:
+ * NNC_CROSS_ENTROPY (softmax), NNC_BINARY_CROSS_ENTROPY (logistic), NNC_SQUARED_ERROR (none), NNC_POISSON (exp). */
+typedef enum nnc_loss {
+#define NNC_LOSS(id, name, output, terms, gradient) id,
+#include "losses.inc"
+#undef NNC_LOSS
+    NNC_LOSSES
+} nnc_loss;
+
+/* How a gradient becomes a step; the rows are in optimizers.inc: NNC_SGD, NNC_MOMENTUM, NNC_NESTEROV, NNC_ADAM. */
+typedef enum nnc_optimizer {
+#define NNC_OPTIMIZER(id, name, states) id,
+#include "optimizers.inc"
+#undef NNC_OPTIMIZER
+    NNC_OPTIMIZERS,
+    NNC_GRADIENT = NNC_OPTIMIZERS /* no step: the gradient of W and b is left in their state */
+} nnc_optimizer;
+
 typedef enum nnc_dtype {
     NNC_F32,
     NNC_F64,
@@ -118,8 +136,14 @@ typedef struct nnc_examples {
 
 typedef struct nnc_fit_options {
     ptrdiff_t batch_size;   /* >= 1; the last batch of an epoch may be smaller and is averaged over its own size */
+    nnc_optimizer optimizer;
     double lr;              /* eq. 6.3: w <- w - lr dJ/dw */
-    double momentum;        /* v <- momentum v + dJ/dw,  w <- w - lr v; 0 is plain gradient descent */
+    double beta1, beta2, eps; /* beta1 is the momentum; optimizers.inc says who uses which */
+    int eps_after;          /* eps is added to Adam's sqrt v before the correction of its bias, not after it */
+    double weight_decay;    /* adds 1/2 weight_decay sum W^2 to J of every batch, biases left out */
+    int decay_is_shared;    /* that is divided by the batch's sum of weights, as the loss is */
+    int64_t steps;          /* that the state has taken already, for Adam's correction of the bias */
+    int penalty;            /* report what the weight decay adds to J, which takes another look at W each step */
     int shuffle;            /* visit the examples in a new random order each epoch */
     uint64_t seed;          /* of that order */
     int (*poll)(void *arg); /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
@@ -131,6 +155,15 @@ typedef struct nnc_labels {
     const ptrdiff_t *data;
     ptrdiff_t count, stride;
 } nnc_labels;
+
+/* What an epoch was like */
+typedef struct nnc_epoch {
+    double loss;    /* the mean loss of the examples as they were seen */
+    double penalty; /* the mean of what the weight decay added to the batches' J; 0 unless asked for */
+} nnc_epoch;
+
+/* How many numbers of state the optimizer has for each parameter, 0 .. 2; -1 where there is no such optimizer. */
+NNC_API int nnc_optimizer_states(nnc_optimizer optimizer);
 
 /* ---- the maths, once for each dtype ----------------------------------------------------------------------------- */
 

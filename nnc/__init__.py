@@ -41,6 +41,7 @@ __all__ = [
     "jvp",
     "normalize",
     "numerical_gradient",
+    "optim",
     "plot",
     "reference",
     "set_num_threads",
@@ -64,13 +65,14 @@ _WHERE = {
     "jacobian": "autodiff.derivatives",
     "jvp": "autodiff.transforms",
     "numerical_gradient": "checking.gradcheck",
+    "optim": "optim",
     "plot": "plot",
     "value_and_grad": "autodiff.transforms",
     "vjp": "autodiff.transforms",
 }
 
 if TYPE_CHECKING:
-    from . import data, plot
+    from . import data, optim, plot
     from .autodiff.custom import custom
     from .autodiff.derivatives import jacobian
     from .autodiff.node import Node

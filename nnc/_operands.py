@@ -55,6 +55,27 @@ def targets(op, y, P):
     return y, False
 
 
+def numeric_targets(op, Y, Z, low=-np.inf, high=np.inf):
+    """Targets that are numbers, as an array of the shape and the dtype of Z (n, r), each of them from low to high."""
+    if not isinstance(Y, np.ndarray):
+        if hasattr(Y, "__array_ufunc__"):
+            raise TypeError(f"{op}: Y is a {type(Y).__name__}, but targets are data without a gradient; pass an array")
+        Y = np.asarray(Y)
+    if mistake := _explain.bad_dtype(op, Y=Y):
+        raise mistake
+    shape = tuple(Z.shape)
+    if Y.shape != shape:
+        hint = ". Did you mean Y.T?" if Y.shape == shape[::-1] else ""
+        hint = f". For one output write Y.reshape(1, {shape[-1]})" if Y.shape == shape[1:] and shape[0] == 1 else hint
+        raise ValueError(f"{op}: Y is {Y.shape}, but must be {shape}, a column an example{hint}")
+    if low > -np.inf:
+        if not ((low <= Y) & (high >= Y) & (np.inf > Y)).all():
+            at = tuple(map(int, np.argwhere(~((low <= Y) & (high >= Y) & (np.inf > Y)))[0]))
+            limits = f"from {low:g} to {high:g}" if high < np.inf else f"finite and at least {low:g}"
+            raise ValueError(f"{op}: Y[{', '.join(map(str, at))}] is {Y[at]}, but targets must be {limits}")
+    return Y.astype(real_dtype(Z), copy=False)
+
+
 def real_dtype(*arrays):
     """The dtype that the engine computes these arrays in: float32 if each is float32 or float16, else float64."""
     for x in arrays:

@@ -43,6 +43,8 @@ __all__ = [
     "sigmoid", "sigmoid_backward", "tanh", "tanh_backward",
     "softmax", "log_softmax", "softmax_backward",
     "cross_entropy", "cross_entropy_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+    "squared_error", "squared_error_backward", "binary_cross_entropy", "binary_cross_entropy_backward",
+    "poisson", "poisson_backward",
     "one_hot", "predict", "accuracy", "sgd",
 ]  # fmt: skip
 
@@ -721,6 +723,206 @@ def softmax_cross_entropy_backward(dL: ArrayLike, P: ArrayLike, y: ArrayLike) ->
            [-0.25]])
     """
     return _softmax_cross_entropy_backward(dL, P, y)
+
+
+# ---- losses whose outputs know nothing of each other -----------------------------------------------------------------
+
+
+def _numeric_loss(op, name, Z, Y, limits, out, dtype):
+    """A loss of scores or outputs Z, called `name`, and of targets that are numbers."""
+    Z = _operands.matrix(op, name, Z)
+    Y = _operands.numeric_targets(op, Y, Z, *limits)
+    forward = _direct.OF[getattr(_engine, op)]
+    try:
+        if out is None and dtype is None:
+            return forward(Z, Y)
+        return forward(Z, Y, out=out, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise _explain.loss(op, error, name, Z, out) from None
+
+
+def _numeric_loss_backward(op, dL, A, Y, limits):
+    A = _operands.matrix(op, "A", A)
+    Y = _operands.numeric_targets(op, Y, A, *limits)
+    dL = _operands.upstream(op, dL, A, _operands.real_dtype(A))
+    try:
+        return _direct.OF[getattr(_engine, op)](dL, A, Y)
+    except (TypeError, ValueError) as error:
+        raise _explain.loss(op, error, "A", A) from None
+
+
+_ANY, _SHARES, _COUNTS = (), (0, 1), (0,)  # limits of targets
+
+
+def squared_error(A: Operand, Y: Operand, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """L_i = ½ Σ_k (a_{ki} - y_{ki})², the loss of a regression.
+
+    Parameters
+    ----------
+    A : array_like, (n, r)
+        The outputs.
+    Y : array_like, (n, r)
+        What they should be; never widens A.
+    out : ndarray, (r,), optional
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    L : ndarray, (r,)
+
+    Raises
+    ------
+    ValueError
+        If Y is not of the shape of A, or A is not 2-D.
+
+    Examples
+    --------
+    >>> nnc.squared_error([[1.0, 2.0], [0.0, 0.0]], [[0.0, 2.0], [3.0, 0.0]])
+    array([5., 0.])
+    """
+    return _numeric_loss("squared_error", "A", A, Y, _ANY, out, dtype)
+
+
+def squared_error_backward(dL: ArrayLike, A: ArrayLike, Y: ArrayLike) -> Any:
+    """∂L_i/∂a_{ki} = a_{ki} - y_{ki}, so dA = (A - Y) · dL.
+
+    Parameters
+    ----------
+    dL : float or array_like, (r,)
+        1 / r for the mean of eq. 5.3. It never widens A.
+    A, Y : array_like, (n, r)
+
+    Returns
+    -------
+    dA : ndarray, (n, r)
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit.
+
+    Examples
+    --------
+    >>> nnc.squared_error_backward(0.5, [[1.0, 2.0]], [[0.0, 2.0]])
+    array([[0.5, 0. ]])
+    """
+    return _numeric_loss_backward("squared_error_backward", dL, A, Y, _ANY)
+
+
+def binary_cross_entropy(Z: Operand, Y: ArrayLike, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """L_i = Σ_k -y_{ki} ln σ(z_{ki}) - (1 - y_{ki}) ln(1 - σ(z_{ki})): the logistic function and the loss in one.
+
+    Each of the n outputs is a yes or a no of its own, unlike the n classes of `softmax_cross_entropy`.
+
+    Parameters
+    ----------
+    Z : array_like, (n, r)
+        Scores. The loss is exact also where σ(z) or 1 - σ(z) is too small to be written down.
+    Y : array_like, (n, r)
+        Numbers from 0 to 1; never widens Z.
+    out : ndarray, (r,), optional
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    L : ndarray, (r,)
+
+    Raises
+    ------
+    ValueError
+        If Y is not of the shape of Z, or a target is not from 0 to 1 (the first bad one is named).
+
+    Examples
+    --------
+    >>> nnc.binary_cross_entropy([[0.0, 1000.0]], [[1, 0]])
+    array([6.93147181e-01, 1.00000000e+03])
+    """
+    return _numeric_loss("binary_cross_entropy", "Z", Z, Y, _SHARES, out, dtype)
+
+
+def binary_cross_entropy_backward(dL: ArrayLike, A: ArrayLike, Y: ArrayLike) -> Any:
+    """∂L_i/∂z_{ki} = σ(z_{ki}) - y_{ki}, so dZ = (A - Y) · dL with A = σ(Z).
+
+    Parameters
+    ----------
+    dL : float or array_like, (r,)
+        1 / r for the mean of eq. 5.3. It never widens A.
+    A : array_like, (n, r)
+        sigmoid(Z).
+    Y : array_like, (n, r)
+
+    Returns
+    -------
+    dZ : ndarray, (n, r)
+
+    Raises
+    ------
+    ValueError
+        For Y as in `binary_cross_entropy`, and if dL has another shape.
+
+    Examples
+    --------
+    >>> nnc.binary_cross_entropy_backward(1.0, [[0.25, 0.5]], [[1, 0]])
+    array([[-0.75,  0.5 ]])
+    """
+    return _numeric_loss_backward("binary_cross_entropy_backward", dL, A, Y, _SHARES)
+
+
+def poisson(Z: Operand, Y: ArrayLike, *, out: Out = None, dtype: Dtype = None) -> Any:
+    """L_i = Σ_k y_{ki} ln(y_{ki} / μ_{ki}) - y_{ki} + μ_{ki} with μ = e^z: half the Poisson deviance, for counts.
+
+    Parameters
+    ----------
+    Z : array_like, (n, r)
+        Scores: the logarithms of the means μ.
+    Y : array_like, (n, r)
+        Numbers from 0 up, counts mostly; never widens Z. 0 ln 0 counts as 0.
+    out : ndarray, (r,), optional
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    L : ndarray, (r,)
+
+    Raises
+    ------
+    ValueError
+        If Y is not of the shape of Z, or a target is negative or not finite (the first bad one is named).
+
+    Examples
+    --------
+    >>> nnc.poisson([[0.0, 0.0]], [[1, 0]])
+    array([0., 1.])
+    """
+    return _numeric_loss("poisson", "Z", Z, Y, _COUNTS, out, dtype)
+
+
+def poisson_backward(dL: ArrayLike, A: ArrayLike, Y: ArrayLike) -> Any:
+    """∂L_i/∂z_{ki} = e^{z_{ki}} - y_{ki}, so dZ = (A - Y) · dL with A = e^Z.
+
+    Parameters
+    ----------
+    dL : float or array_like, (r,)
+        1 / r for the mean of eq. 5.3. It never widens A.
+    A : array_like, (n, r)
+        exp(Z).
+    Y : array_like, (n, r)
+
+    Returns
+    -------
+    dZ : ndarray, (n, r)
+
+    Raises
+    ------
+    ValueError
+        For Y as in `poisson`, and if dL has another shape.
+
+    Examples
+    --------
+    >>> nnc.poisson_backward(1.0, [[2.0, 0.5]], [[3, 0]])
+    array([[-1. ,  0.5]])
+    """
+    return _numeric_loss_backward("poisson_backward", dL, A, Y, _COUNTS)
 
 
 # ---- labels and predictions (section 10) -----------------------------------------------------------------------------

@@ -17,6 +17,8 @@ __all__ = [
     "sigmoid", "sigmoid_backward", "tanh", "tanh_backward",
     "softmax", "log_softmax", "softmax_backward",
     "cross_entropy", "cross_entropy_backward", "softmax_cross_entropy", "softmax_cross_entropy_backward",
+    "squared_error", "squared_error_backward", "binary_cross_entropy", "binary_cross_entropy_backward",
+    "poisson", "poisson_backward",
     "one_hot", "predict", "accuracy", "sgd",
 ]  # fmt: skip
 
@@ -154,6 +156,59 @@ def softmax_cross_entropy_backward(dL, P, y):
 def _targets(y, P):
     """The labels y (r,) as one-hot columns, or the targets (n, r) as they are, in the dtype of P (n, r)."""
     return one_hot(y, P.shape[0], P.dtype) if np.ndim(y) == 1 else np.asarray(y, P.dtype)
+
+
+# ---- losses whose outputs know nothing of each other -----------------------------------------------------------------
+
+
+def squared_error(A, Y):
+    """L_i = ½ Σ_k (a_{ki} - y_{ki})²."""
+    return squared_error_terms(A, Y).sum(axis=0)
+
+
+def squared_error_terms(A, Y):
+    """½ (a - y)², of each output."""
+    return (A - Y) ** 2 / 2
+
+
+def squared_error_backward(dL, A, Y):
+    """∂L_i/∂a_{ki} = a_{ki} - y_{ki}."""
+    return residual(A, Y, dL)
+
+
+def binary_cross_entropy(Z, Y):
+    """L_i = Σ_k -y_{ki} ln σ(z_{ki}) - (1 - y_{ki}) ln(1 - σ(z_{ki}))."""
+    return binary_cross_entropy_terms(Z, Y).sum(axis=0)
+
+
+def binary_cross_entropy_terms(Z, Y):
+    """-y ln σ(z) - (1 - y) ln(1 - σ(z)), of each output, where -ln σ(z) = ln(1 + e^{-z}) and 1 - σ(z) = σ(-z)."""
+    return Y * np.logaddexp(0, -Z) + (1 - Y) * np.logaddexp(0, Z)
+
+
+def binary_cross_entropy_backward(dL, A, Y):
+    """∂L_i/∂z_{ki} = σ(z_{ki}) - y_{ki}, with A = σ(Z)."""
+    return residual(A, Y, dL)
+
+
+def poisson(Z, Y):
+    """L_i = Σ_k y_{ki} ln(y_{ki} / e^{z_{ki}}) - y_{ki} + e^{z_{ki}}, half the Poisson deviance; 0 ln 0 counts as 0."""
+    return poisson_terms(Z, Y).sum(axis=0)
+
+
+def poisson_terms(Z, Y):
+    """y ln(y / e^z) - y + e^z, of each output."""
+    return np.where(Y == 0, 0, Y * (np.log(np.where(Y == 0, 1, Y)) - Z)) - Y + np.exp(Z)
+
+
+def poisson_backward(dL, A, Y):
+    """∂L_i/∂z_{ki} = e^{z_{ki}} - y_{ki}, with A = e^Z."""
+    return residual(A, Y, dL)
+
+
+def residual(A, Y, dL):
+    """(A - Y) · dL, the gradient of each of the three."""
+    return (A - Y) * dL
 
 
 # ---- labels and predictions (section 10) -----------------------------------------------------------------------------

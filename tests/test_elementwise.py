@@ -27,6 +27,10 @@ def operands(name, ufunc, count, dtype):
     arrays = [rng.uniform(0.1, 0.9, count) if name == "log" else rng.uniform(-3, 3, count) for _ in range(ufunc.nin)]
     if name == "maximum_backward":
         arrays[2][::3] = arrays[1][::3]
+    if name == "binary_cross_entropy_terms":
+        arrays[1] = rng.uniform(0, 1, count)
+    if name == "poisson_terms":
+        arrays[1] = rng.integers(0, 5, count).astype(float)
     scalar = re.search(rf"_scalar, \w+, {name},", ROWS)
     return [a.astype(dtype) for a in arrays[: ufunc.nin - bool(scalar)]] + ([dtype(0.25)] if scalar else [])
 
@@ -44,4 +48,7 @@ def test_row(name, dtype):
         got, expected = ufunc(*inputs), twin(name)(*[np.float64(x) for x in inputs])
         # two units in the last place, of the largest number that takes part
         scale = np.maximum(np.abs(expected), np.max([np.abs(x) for x in inputs if np.ndim(x)], axis=0))
+        if name == "poisson_terms":  # y ln y and y z take part
+            Z, Y = map(np.float64, inputs)
+            scale = np.abs(expected) + Y * (1 + np.log(np.maximum(Y, 1)) + np.abs(Z))
         assert got.dtype == dtype and (np.abs(got - expected) <= 2 * np.finfo(dtype).eps * scale).all()

@@ -18,7 +18,7 @@ BELOW = {
     "kernels": {"simd"},
     "simd": set(),
 }
-PUBLIC = {"nnc.h", "nnc_typed.inc", "elementwise.inc", "each_dtype.inc"}
+PUBLIC = {"nnc.h", "nnc_typed.inc", "elementwise.inc", "each_dtype.inc", "losses.inc", "optimizers.inc"}
 
 # A template is included by each_dtype.inc.
 INCLUDE = r'^\s*#\s*(?:include|define NNC_TEMPLATE)\s+(?:"([^"]+)"|<([^>]+)>)'

@@ -44,6 +44,9 @@ CONSTANT = {
     "cross_entropy_backward": [2],
     "softmax_cross_entropy": [1],
     "softmax_cross_entropy_backward": [2],
+    "squared_error": [1],
+    "binary_cross_entropy": [1],
+    "poisson": [1],
     "where": [0],
 }
 LOSSES = {name for name in CONSTANT if "cross_entropy" in name}
@@ -106,6 +109,9 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     ],
     "log_softmax": [(away(3, 4), {"axis": 0}), (away(3, 4), {"axis": -1}), (away(2, 3, 4), {"axis": 1})],
     "cross_entropy": [(inside(3, 5), LABELS), (inside(3, 5), TARGETS)],
+    "squared_error": [(away(3, 5), away(3, 5) + 1)],
+    "binary_cross_entropy": [(3 * away(3, 5), inside(3, 5)), (away(3, 5), (away(3, 5) > 0).astype(float))],
+    "poisson": [(away(3, 5), np.arange(15.0).reshape(3, 5))],
     "softmax_cross_entropy": [(away(3, 5), LABELS), (5 * away(3, 5), TARGETS)],
     "add_bias_backward": [(away(3, 4),), (away(3, 1),)],
     "relu_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],

@@ -4,6 +4,8 @@
  * so that a wish to stop is heard soon. While the products of one chunk run, the examples of the next come from main
  * memory into the cache; they are read at the end of the step, into a buffer that nobody uses any more. */
 #ifndef NNC_TEMPLATE
+#include "loss.h"
+#include "mlp.h"
 #include "mlp.h"
 #include "subnormals.h"
 
@@ -36,6 +38,14 @@ static void shuffle(uint32_t *order, ptrdiff_t count, uint64_t *state) {
     }
 }
 
+/* x^n for n >= 0, to a rounding for each of the few products */
+static double power(double x, int64_t n) {
+    double result = 1;
+    for (; n > 0; n /= 2, x *= x)
+        if (n % 2) result *= x;
+    return result;
+}
+
 #define NNC_TEMPLATE "ops/fit.c"
 #include "../each_dtype.inc"
 #else
@@ -51,8 +61,9 @@ struct PUBLIC(fit) {
     void *memory;    /* all that is below, in one piece */
     uint32_t *order; /* (r) the examples of an epoch */
     uint64_t random;
-    ptrdiff_t *y; /* (r) labels, or NULL */
-    REAL *Y;      /* (r, n) targets, example by example */
+    ptrdiff_t *y;  /* (r) labels, or NULL */
+    REAL *Y;       /* (r, n) targets, example by example */
+    REAL *weights; /* (r), or NULL */
     ptrdiff_t chunk;
     double flop; /* of a step, about: 2 for each number of W and each example, in each of three products */
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
@@ -61,8 +72,11 @@ struct PUBLIC(fit) {
      * other, so that no line belongs to both. */
     REAL **A_rows[2];
     ptrdiff_t *A_rows_ld;
-    REAL *most, *sum, *L;     /* of each example of the chunk */
-    double loss;
+    REAL *most, *sum, *L, *dL; /* of each example of the chunk */
+    REAL *squares;             /* of each row of each W, its sum of squares; or NULL */
+    ptrdiff_t units;           /* as many rows */
+    double loss, penalty;
+    int64_t steps, taken; /* by the state: before this epoch, in it */
     int unlooked; /* steps since the last look at the clock */
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
@@ -74,44 +88,95 @@ struct PUBLIC(fit) {
 typedef struct FN(chunk) {
     ptrdiff_t begin, r, batch_r;
     int first, last;
+    double over_weight; /* 1 / the sum of the batch's weights, 1 / batch_r without weights; 0 where all are 0 */
+    ptrdiff_t batch;    /* its number in the epoch */
 } FN(chunk);
 
-static FN(chunk) FN(chunk_at)(const PUBLIC(fit) *fit, ptrdiff_t begin) {
+/* The chunk that begins there; `before` is the one in front of it, and knows the weight of a batch that goes on. */
+static FN(chunk) FN(chunk_at)(const PUBLIC(fit) *fit, ptrdiff_t begin, const FN(chunk) *before) {
     const ptrdiff_t B = fit->options.batch_size, batch = begin / B * B;
     const ptrdiff_t batch_end = fit->X.r - batch < B ? fit->X.r : batch + B;
     const ptrdiff_t r = batch_end - begin < fit->chunk ? batch_end - begin : fit->chunk;
-    return (FN(chunk)){begin, r, batch_end - batch, begin == batch, begin + r == batch_end};
+    FN(chunk) c = {begin, r, batch_end - batch, begin == batch, begin + r == batch_end, .batch = batch / B};
+    if (!fit->weights)
+        c.over_weight = c.batch_r > 0 ? 1 / (double)c.batch_r : 0; /* at the end there is a batch of none */
+    else if (!c.first)
+        c.over_weight = before->over_weight;
+    else {
+        double sum = 0;
+        for (ptrdiff_t i = batch; i < batch_end; i++)
+            sum += (double)fit->weights[fit->order[i]];
+        c.over_weight = sum > 0 ? 1 / sum : 0;
+    }
+    return c;
 }
 
-/* Columns j0 .. j1 of the last layer: Z becomes dZ = (P - Y) dL (eq. 10.1), L the losses (eq. 5.2). */
+/* Columns j0 .. j1 of the last layer: Z becomes dZ, with the mean over the batch in it, and L the losses. */
 static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, ptrdiff_t j1) {
-    const FN(kernels) *k = fit->pass.k;
-    const ptrdiff_t last = fit->net.layers - 1, n = fit->net.sizes[last + 1], ld = fit->pass.ld;
-    const REAL *Z = fit->pass.A[last];
-    REAL *dZ = fit->pass.dZ[last], *most = fit->most, *sum = fit->sum, *L = fit->L;
-    const REAL dL = (REAL)((fit->pass.fused ? -fit->options.lr : 1) / (double)c.batch_r);
-    if (j1 <= j0) return;
-    k->columns_exp_sum(dZ + j0, most + j0, sum + j0, Z + j0, n, j1 - j0, ld, ld);
-    k->log_forward(L + j0, sum + j0, NULL, NULL, j1 - j0, 0);
+    const ptrdiff_t last = fit->net.layers - 1;
+    const double lr = fit->pass.gathering == INTO_PARAMETERS ? -fit->options.lr : 1;
+    const REAL alike = (REAL)(lr / (double)c.batch_r);
+    const uint32_t *index = fit->order + c.begin;
+    REAL *L = fit->L;
     for (ptrdiff_t j = j0; j < j1; j++)
-        sum[j] = dL / sum[j];
-    k->columns_scale(dZ + j0, dZ + j0, sum + j0, n, j1 - j0, ld, ld, 0);
-    for (ptrdiff_t j = j0; j < j1; j++) {
-        const ptrdiff_t which = fit->order[c.begin + j];
-        const REAL log_sum = L[j];
-        if (fit->y) {
-            const ptrdiff_t K = fit->y[which];
-            L[j] = log_sum - (Z[K * ld + j] - most[j]);
-            dZ[K * ld + j] -= dL;
-        } else {
-            const REAL *target = fit->Y + which * n;
-            L[j] = 0;
-            for (ptrdiff_t i = 0; i < n; i++)
-                if (target[i] != 0) {
-                    L[j] += target[i] * (log_sum - (Z[i * ld + j] - most[j]));
-                    dZ[i * ld + j] -= target[i] * dL;
-                }
-        }
+        fit->dL[j] = fit->weights ? (REAL)(lr * c.over_weight * (double)fit->weights[index[j]]) : alike;
+    const FN(loss_chunk) columns = {
+        .Z = fit->pass.A[last],
+        .dZ = fit->pass.dZ[last],
+        .L = L,
+        .dL = fit->dL,
+        .most = fit->most,
+        .sum = fit->sum,
+        .labels = fit->y,
+        .targets = fit->Y,
+        .index = index,
+        .n = fit->net.sizes[last + 1],
+        .ld = fit->pass.ld,
+    };
+    FN(nnc_loss_columns)(fit->pass.k, fit->net.loss, &columns, j0, j1);
+    for (ptrdiff_t j = j0; j < j1 && fit->weights; j++) {
+        const REAL weight = fit->weights[index[j]];
+        L[j] = weight != 0 ? weight * L[j] : 0;
+    }
+}
+
+/* What the optimizer is told of the batch's step */
+static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
+    const nnc_fit_options *o = &fit->options;
+    const int64_t t = fit->steps + c.batch + 1;
+    const double decay = o->weight_decay * (o->decay_is_shared ? c.over_weight : 1);
+    FN(batch_step) step = {c.first, c.last, {.lr = (REAL)o->lr, .decay = (REAL)decay, .beta1 = (REAL)o->beta1}};
+    step.numbers.correction1 = step.numbers.correction2 = 1;
+    if (o->optimizer != NNC_ADAM) return step;
+    step.numbers.beta2 = (REAL)o->beta2, step.numbers.eps = (REAL)o->eps, step.numbers.eps_after = o->eps_after;
+    step.numbers.rest1 = (REAL)(1 - o->beta1), step.numbers.rest2 = (REAL)(1 - o->beta2);
+    step.numbers.correction1 = (REAL)(1 - power(o->beta1, t));
+    step.numbers.correction2 = (REAL)(1 - power(o->beta2, t));
+    return step;
+}
+
+/* Thread 0 adds up the chunk's losses and, once a batch, the weights' squares. */
+static void FN(add_up)(PUBLIC(fit) *fit, FN(chunk) c) {
+    REAL loss;
+    fit->pass.k->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
+    fit->loss += (double)loss * (fit->weights ? c.over_weight * (double)c.batch_r : 1);
+    if (!fit->squares || !c.first) return;
+    double squares = 0;
+    for (ptrdiff_t i = 0; i < fit->units; i++)
+        squares += (double)fit->squares[i];
+    const double decay = fit->options.weight_decay * (fit->options.decay_is_shared ? c.over_weight : 1);
+    fit->penalty += 0.5 * decay * squares * (double)c.batch_r;
+}
+
+/* These units' rows of W, before they change */
+static void FN(square_rows)(PUBLIC(fit) *fit, int thread, int threads) {
+    REAL *squares = fit->squares;
+    for (ptrdiff_t l = 0; l < fit->net.layers; l++) {
+        const ptrdiff_t m = fit->net.sizes[l], n = fit->net.sizes[l + 1];
+        const nnc_range rows = nnc_share_of(n, 1, thread, threads);
+        for (ptrdiff_t i = rows.begin; i < rows.end; i++)
+            squares[i] = fit->pass.k->square_sum(fit->net.W[l] + i * m, m);
+        squares += n;
     }
 }
 
@@ -159,7 +224,7 @@ static void FN(ask)(PUBLIC(fit) *fit) {
 
 /* The chunk *at, whose examples are in *buffer, and on to the next; 0 if thread 0 wished to stop. Only after the loss,
  * between two meetings, do all threads see the same of that wish. */
-static int FN(step)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
+static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const FN(chunk) c = *at;
     const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
@@ -168,6 +233,8 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, in
 #define ALL(l) nnc_all_of(sizes[l])
 #define MINE(l) nnc_share_of(sizes[l], 1, thread, threads)
     const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
+    const FN(batch_step) batch_step = FN(step_of)(fit, c);
+    if (fit->squares && c.first) FN(square_rows)(fit, thread, threads);
     for (ptrdiff_t l = 0; l <= last; l++) {
         const FN(input) input = l ? (FN(input)){.panel = p->A[l - 1]} : X;
         if (l == last && threads * unit <= c.r) {
@@ -181,23 +248,22 @@ static int FN(step)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, in
     nnc_barrier_wait(&fit->barrier, threads);
     if (fit->stop) return 0;
     if (thread == 0) {
-        REAL loss;
-        p->k->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
-        fit->loss += (double)loss;
+        FN(add_up)(fit, c);
+        fit->taken += c.last;
     }
     for (ptrdiff_t l = last; l > 0; l--) {
         if (l < last) nnc_barrier_wait(&fit->barrier, threads);
         const FN(input) A = {fit->A_rows[thread % 2][l - 1], p->A[l - 1], fit->A_rows_ld[l - 1]};
         FN(nnc_pass_backward)(p, l, c.r, MINE(l));
         FN(nnc_pass_turn)(p, l - 1, fit->A_rows[thread % 2][l - 1], A.rows_ld, c.r, MINE(l));
-        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), c.first, c.last, (nnc_ahead){0});
-        FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), c.first, c.last);
+        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), &batch_step, (nnc_ahead){0});
+        FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), &batch_step);
     }
-    const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r);
+    const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r, &c);
     const FN(reading) reading = FN(reading_after)(*buffer, next, thread, threads);
     const nnc_ahead ahead = FN(ask_for)(fit, next, reading);
-    FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), c.first, c.last, ahead);
-    FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), c.first, c.last);
+    FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), &batch_step, ahead);
+    FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), &batch_step);
     FN(read_chunk)(fit, next, reading);
     *at = next, *buffer = reading.buffer;
     nnc_barrier_wait(&fit->barrier, threads);
@@ -210,20 +276,20 @@ static void FN(epoch_task)(void *arg, int thread, int threads) {
     PUBLIC(fit) *fit = arg;
     if (thread == 0 && fit->options.shuffle) shuffle(fit->order, fit->X.r, &fit->random);
     nnc_barrier_wait(&fit->barrier, threads);
-    FN(chunk) c = FN(chunk_at)(fit, 0);
+    FN(chunk) c = FN(chunk_at)(fit, 0, NULL);
     const FN(reading) mine = FN(reading_after)(1, c, thread, threads);
     int buffer = mine.buffer;
     FN(read_chunk)(fit, c, mine);
     nnc_barrier_wait(&fit->barrier, threads);
     while (c.begin < fit->X.r) {
         if (thread == 0 && fit->options.poll) FN(ask)(fit);
-        if (!FN(step)(fit, &c, &buffer, thread, threads)) return;
+        if (!FN(run_chunk)(fit, &c, &buffer, thread, threads)) return;
     }
 }
 
-nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, double *loss) {
+nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, nnc_epoch *result) {
     const int threads = fit->flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
-    fit->loss = 0, fit->stop = 0;
+    fit->loss = 0, fit->penalty = 0, fit->stop = 0, fit->taken = 0;
     nnc_barrier_init(&fit->barrier);
     fit->subnormals = nnc_flush_subnormals();
     if (threads == 1)
@@ -231,10 +297,23 @@ nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, double *loss) {
     else
         nnc_parallel(FN(epoch_task), fit, threads, 1);
     nnc_restore_subnormals(fit->subnormals);
+    fit->steps += fit->taken;
     if (fit->stop) return NNC_INTERRUPTED;
-    *loss = fit->loss / (double)fit->X.r;
+    *result = (nnc_epoch){fit->loss / (double)fit->X.r, fit->penalty / (double)fit->X.r};
     return NNC_OK;
 }
+
+void PUBLIC(fit_set_lr)(PUBLIC(fit) *fit, double lr) { fit->options.lr = lr; }
+
+nnc_status PUBLIC(fit_set_order)(PUBLIC(fit) *fit, const ptrdiff_t *order) {
+    for (ptrdiff_t i = 0; i < fit->X.r; i++)
+        if (order[i] < 0 || order[i] >= fit->X.r) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i = 0; i < fit->X.r; i++)
+        fit->order[i] = (uint32_t)order[i];
+    return NNC_OK;
+}
+
+int64_t PUBLIC(fit_steps)(const PUBLIC(fit) *fit) { return fit->steps; }
 
 /* All memory of a fit is laid out twice by one function: with base NULL to learn its size, then for good. */
 static void *FN(place)(char *base, size_t *used, ptrdiff_t count, size_t size) {
@@ -243,27 +322,32 @@ static void *FN(place)(char *base, size_t *used, ptrdiff_t count, size_t size) {
     return at;
 }
 
-static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
+static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *truth, const PUBLIC(state) *state) {
     const ptrdiff_t layers = fit->net.layers, n = fit->net.sizes[layers], unit = LINE / (ptrdiff_t)sizeof(REAL);
     const ptrdiff_t ld = (fit->chunk + unit - 1) / unit * unit, r = fit->X.r, m = fit->X.m;
     FN(pass) *p = &fit->pass;
     size_t used = 0;
     p->ld = ld, p->rows_ld = (m + unit - 1) / unit * unit;
-    REAL **table = FN(place)(base, &used, 6 * layers, sizeof *table);
+    REAL **table = FN(place)(base, &used, 10 * layers, sizeof *table);
     fit->A_rows_ld = FN(place)(base, &used, layers, sizeof *fit->A_rows_ld);
     if (base) p->A = table, p->dZ = table + layers, p->D = table + 2 * layers, p->db = table + 3 * layers,
               fit->A_rows[0] = table + 4 * layers, fit->A_rows[1] = table + 5 * layers;
+    const int states = nnc_optimizer_states(fit->options.optimizer);
+    for (int i = 0; base && i < states; i++)
+        p->states[i] = table + (6 + i) * layers, p->states_b[i] = table + (8 + i) * layers;
     fit->order = FN(place)(base, &used, r, sizeof *fit->order);
-    fit->y = targets ? NULL : FN(place)(base, &used, r, sizeof *fit->y);
-    fit->Y = targets ? FN(place)(base, &used, r * n, sizeof(REAL)) : NULL;
+    fit->y = truth->labels ? FN(place)(base, &used, r, sizeof *fit->y) : NULL;
+    fit->Y = truth->labels ? NULL : FN(place)(base, &used, r * n, sizeof(REAL));
+    fit->weights = truth->weights ? FN(place)(base, &used, r, sizeof(REAL)) : NULL;
+    fit->squares = fit->options.penalty ? FN(place)(base, &used, fit->units, sizeof(REAL)) : NULL;
     for (int i = 0; i < 2; i++) {
         fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
         fit->panel[i] = FN(place)(base, &used, m * ld, sizeof(REAL));
     }
     for (int i = 0; i < 2; i++)
         fit->next[i] = FN(place)(base, &used, ld, sizeof *fit->next[i]);
-    REAL **each[] = {&fit->most, &fit->sum, &fit->L};
-    for (int i = 0; i < 3; i++)
+    REAL **each[] = {&fit->most, &fit->sum, &fit->L, &fit->dL};
+    for (int i = 0; i < 4; i++)
         *each[i] = FN(place)(base, &used, ld, sizeof(REAL));
     for (ptrdiff_t l = 0; l < layers; l++) {
         const ptrdiff_t units = fit->net.sizes[l + 1], width = (units + unit - 1) / unit * unit;
@@ -273,56 +357,92 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, int targets) {
             REAL *A_rows = FN(place)(base, &used, fit->chunk * width, sizeof(REAL));
             if (base) fit->A_rows[i][l] = A_rows, fit->A_rows_ld[l] = width;
         }
-        REAL *D = p->fused ? NULL : FN(place)(base, &used, units * fit->net.sizes[l], sizeof(REAL));
-        REAL *db = p->fused ? NULL : FN(place)(base, &used, units, sizeof(REAL));
+        const ptrdiff_t count = units * fit->net.sizes[l];
+        for (int i = 0; i < states; i++) {
+            REAL *W = state ? state->W[i][l] : FN(place)(base, &used, count, sizeof(REAL));
+            REAL *b = state ? state->b[i][l] : FN(place)(base, &used, units, sizeof(REAL));
+            if (base) p->states[i][l] = W, p->states_b[i][l] = b;
+        }
+        const int in_state = p->gathering == INTO_VELOCITY || fit->options.optimizer == NNC_GRADIENT;
+        const int apart = p->gathering == APART && !in_state;
+        REAL *D = apart ? FN(place)(base, &used, count, sizeof(REAL)) : NULL;
+        REAL *db = apart ? FN(place)(base, &used, units, sizeof(REAL)) : NULL;
         if (base) p->A[l] = A, p->dZ[l] = dZ, p->D[l] = D, p->db[l] = db;
+        if (base && in_state) p->D[l] = p->states[0][l], p->db[l] = p->states_b[0][l];
     }
     return used;
 }
 
-/* Labels or targets, copied and (labels) checked: nobody can change them during an epoch. */
-static nnc_status FN(copy_labels)(PUBLIC(fit) *fit, const ptrdiff_t *labels, const REAL *targets, ptrdiff_t rs,
-                                  ptrdiff_t cs) {
+/* Labels or targets and weights, copied and (labels) checked: nobody can change them during an epoch. */
+static nnc_status FN(copy_truth)(PUBLIC(fit) *fit, const PUBLIC(truth) *truth) {
     const ptrdiff_t n = fit->net.sizes[fit->net.layers];
-    for (ptrdiff_t i = 0; i < fit->X.r; i++)
-        if (labels) {
-            if (labels[i] < 0 || labels[i] >= n) return NNC_ERR_LABEL;
-            fit->y[i] = labels[i];
+    for (ptrdiff_t i = 0; i < fit->X.r; i++) {
+        if (truth->weights) {
+            const REAL weight = truth->weights[i * truth->weights_s];
+            if (!(weight >= 0)) return NNC_ERR_ARGUMENT;
+            fit->weights[i] = weight;
+        }
+        if (truth->labels) {
+            if (truth->labels[i] < 0 || truth->labels[i] >= n) return NNC_ERR_LABEL;
+            fit->y[i] = truth->labels[i];
         } else
             for (ptrdiff_t k = 0; k < n; k++)
-                fit->Y[i * n + k] = targets[k * rs + i * cs];
+                fit->Y[i * n + k] = truth->targets[k * truth->rs + i * truth->cs];
+    }
     return NNC_OK;
 }
 
-nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc_examples *X, const ptrdiff_t *labels,
-                            const REAL *targets, ptrdiff_t targets_rs, ptrdiff_t targets_cs,
-                            const nnc_fit_options *options) {
+/* Where the gradient is gathered: in the velocity only if that may be left in the middle of a batch. */
+static nnc_gathering FN(gathering_of)(const PUBLIC(fit) *fit, const PUBLIC(state) *state) {
+    const nnc_fit_options *o = &fit->options;
+    const int in_one = o->batch_size <= fit->chunk;
+    if (o->weight_decay != 0) return APART;
+    if (o->optimizer == NNC_SGD && in_one) return INTO_PARAMETERS;
+    return o->optimizer == NNC_MOMENTUM && (in_one || !state) ? INTO_VELOCITY : APART;
+}
+
+static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *X, const PUBLIC(truth) *truth,
+                                    const PUBLIC(state) *state, const nnc_fit_options *o) {
+    if (o->batch_size < 1 || X->r < 1 || X->r > UINT32_MAX || net->loss == NNC_LOSSES) return NNC_ERR_ARGUMENT;
+    if (!truth->targets && (!truth->labels || net->loss != NNC_CROSS_ENTROPY)) return NNC_ERR_ARGUMENT;
+    if (nnc_optimizer_states(o->optimizer) < 0 || !(o->weight_decay >= 0) || o->steps < 0) return NNC_ERR_ARGUMENT;
+    if (o->optimizer == NNC_GRADIENT && (!state || o->batch_size < X->r)) return NNC_ERR_ARGUMENT;
+    if (o->optimizer == NNC_ADAM && !(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->eps >= 0))
+        return NNC_ERR_ARGUMENT;
+    return NNC_OK;
+}
+
+nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc_examples *X,
+                            const PUBLIC(truth) *truth, const PUBLIC(state) *state, const nnc_fit_options *options) {
     NNC_TRY(FN(nnc_pass_check)(net, X));
-    if (options->batch_size < 1 || X->r < 1 || X->r > UINT32_MAX || (!labels && !targets)) return NNC_ERR_ARGUMENT;
+    NNC_TRY(FN(check_options)(net, X, truth, state, options));
     PUBLIC(fit) *fit = calloc(1, sizeof *fit);
     if (fit == NULL) return NNC_ERR_MEMORY;
-    fit->net = *net, fit->X = *X, fit->options = *options, fit->random = options->seed;
+    fit->net = *net, fit->X = *X, fit->options = *options, fit->random = options->seed, fit->steps = options->steps;
     fit->chunk = options->batch_size < CHUNK ? options->batch_size : CHUNK;
     if (fit->chunk > X->r) fit->chunk = X->r;
-    for (ptrdiff_t l = 0; l < net->layers; l++)
+    for (ptrdiff_t l = 0; l < net->layers; l++) {
+        fit->units += net->sizes[l + 1];
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
+    }
     fit->polled = nnc_nanoseconds();
     if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
-    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .lr = options->lr, .momentum = options->momentum};
+    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
-    fit->pass.fused = options->momentum == 0 && fit->options.batch_size <= fit->chunk;
+    fit->pass.gathering = FN(gathering_of)(fit, state);
+    fit->pass.optimizer = options->optimizer == NNC_GRADIENT ? NULL : KERNELS->optimizers[options->optimizer];
 
-    const size_t bytes = FN(lay_out)(fit, NULL, labels == NULL);
+    const size_t bytes = FN(lay_out)(fit, NULL, truth, state);
     fit->memory = nnc_aligned_alloc(LINE, bytes);
     if (fit->memory == NULL) {
         free(fit);
         return NNC_ERR_MEMORY;
     }
-    memset(fit->memory, 0, bytes); /* v = 0 at the start, and no stray NaN in the padding */
-    FN(lay_out)(fit, fit->memory, labels == NULL);
+    memset(fit->memory, 0, bytes); /* the state is 0 at the start, and no stray NaN is in the padding */
+    FN(lay_out)(fit, fit->memory, truth, state);
     for (ptrdiff_t i = 0; i < X->r; i++)
         fit->order[i] = (uint32_t)i;
-    const nnc_status status = FN(copy_labels)(fit, labels, targets, targets_rs, targets_cs);
+    const nnc_status status = FN(copy_truth)(fit, truth);
     if (status != NNC_OK)
         PUBLIC(fit_close)(fit);
     else

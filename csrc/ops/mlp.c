@@ -2,8 +2,8 @@
  *
  * Layouts. A layer's Z, A and dZ are panels (n, ld): a row for each unit, the examples of a chunk side by side. The
  * input is there twice: example by example (`rows`), for dW = dZ X^T, and as a panel (m, ld), for Z = W X + b; one pass
- * over the caller's array makes both. dW is never formed when it need not be: dL carries -lr/r, and the product dZ X^T
- * is added to W where W lies.
+ * over the caller's array makes both. dW is never formed when it need not be: for plain gradient descent dL
+ * carries -lr/r, and the product dZ X^T is added to W where W lies.
  *
  * Threads own units, of each layer the same ones in every step: a thread computes its units' rows of Z and dZ, and it
  * updates the first layer's W for its units and every other W for those inputs of the layer that are its units of the
@@ -24,7 +24,7 @@ nnc_status FN(nnc_pass_check)(const PUBLIC(mlp) *net, const nnc_examples *X) {
         if (net->sizes[l] < 1) return NNC_ERR_SHAPE;
     for (ptrdiff_t l = 0; l < net->layers - 1; l++)
         if ((int)net->activation[l] < NNC_IDENTITY || net->activation[l] > NNC_TANH) return NNC_ERR_ARGUMENT;
-    if (!(net->slope >= 0)) return NNC_ERR_ARGUMENT;
+    if (!(net->slope >= 0) || (int)net->loss < 0 || net->loss > NNC_LOSSES) return NNC_ERR_ARGUMENT;
     if (X->dtype != NNC_F32 && X->dtype != NNC_F64 && X->dtype != NNC_U8) return NNC_ERR_ARGUMENT;
     return NNC_OK;
 }
@@ -136,44 +136,68 @@ static void FN(on_block)(FN(elementwise) *kernel, REAL *out, const REAL *y, REAL
     }
 }
 
-/* These units and inputs of W take their step (eqs. 6.3, 6.4). Without momentum, and with the batch in one chunk, dZ
- * carries -lr/r and the gradient is added to W. Else it is gathered in D, which is the velocity too, a few rows at a
- * time so that they are still in a cache when W follows: as many as the product is at its best with. */
+/* The optimizer's step for these rows and columns of layer l's W */
+static void FN(take_step)(const FN(pass) *p, ptrdiff_t l, nnc_range rows, nnc_range columns, const FN(step) *numbers) {
+    const ptrdiff_t m = p->net->sizes[l], width = columns.end - columns.begin;
+    const ptrdiff_t at_once = width == m ? rows.end - rows.begin : 1; /* whole rows are contiguous */
+    REAL *state0 = p->states[0] ? p->states[0][l] : NULL, *state1 = p->states[1] ? p->states[1][l] : NULL;
+    for (ptrdiff_t i = rows.begin; i < rows.end; i += at_once) {
+        const ptrdiff_t at = i * m + columns.begin;
+        p->optimizer(p->net->W[l] + at, p->D[l] + at, state0 ? state0 + at : NULL, state1 ? state1 + at : NULL, numbers,
+                     at_once * width);
+    }
+}
+
+/* These units and inputs of W take their step (eqs. 6.3, 6.4), where the gradient is gathered a few rows at a time, so
+ * that they are still in a cache when W follows: as many as the product is at its best with. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
-                         nnc_range inputs, int first, int last, nnc_ahead ahead) {
+                         nnc_range inputs, const FN(batch_step) *step, nnc_ahead ahead) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
     if (units.begin >= units.end || inputs.begin >= inputs.end) return;
-    if (p->fused) {
+    if (p->gathering == INTO_PARAMETERS) {
         FN(add_gradient)(p, l, p->net->W[l], input, r, units, inputs, 1, ahead);
         return;
     }
     REAL *D = p->D[l];
-    const REAL momentum = (REAL)p->momentum;
+    const int velocity = p->gathering == INTO_VELOCITY;
     const int small = p->k->gemm_for(p->net->sizes[l + 1], r, m) == p->k->gemm;
     const ptrdiff_t few = p->k->rows_to_pack ? p->k->rows_to_pack : p->k->tile_rows;
     const ptrdiff_t rows = small ? few : n; /* another kernel has more to prepare */
     for (ptrdiff_t i = 0; i < n; i += rows) {
         const ptrdiff_t end = i + rows < n ? i + rows : n;
         const nnc_range here = {units.begin + i, units.begin + end};
-        if (first && momentum != 0) /* v <- momentum v + g */
-            FN(on_block)(p->k->scale, D, NULL, momentum, m, here, inputs);
+        if (step->first && velocity) FN(on_block)(p->k->scale, D, NULL, step->numbers.beta1, m, here, inputs);
         const ptrdiff_t from = i * ahead.count / n, to = end * ahead.count / n;
         const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
-        FN(add_gradient)(p, l, D, input, r, here, inputs, !first || momentum != 0, part);
-        if (last) FN(on_block)(p->k->sgd, p->net->W[l], D, (REAL)p->lr, m, here, inputs);
+        FN(add_gradient)(p, l, D, input, r, here, inputs, !step->first || velocity, part);
+        if (!step->last) continue;
+        if (velocity)
+            FN(on_block)(p->k->sgd, p->net->W[l], D, step->numbers.lr, m, here, inputs);
+        else if (p->optimizer)
+            FN(take_step)(p, l, here, inputs, &step->numbers);
     }
 }
 
-/* The same for b: its gradient is the sum of each row of dZ (eq. 11.7). */
-void FN(nnc_pass_update_bias)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_range units, int first, int last) {
-    const REAL lr = (REAL)p->lr, momentum = (REAL)p->momentum;
-    const ptrdiff_t n = units.end - units.begin;
-    const REAL *dZ = p->dZ[l] + units.begin * p->ld;
-    REAL *b = p->net->b[l] + units.begin, *db = p->fused ? b : p->db[l] + units.begin;
+/* The same for b: its gradient is the sum of each row of dZ (eq. 11.7). No bias decays. */
+void FN(nnc_pass_update_bias)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_range units,
+                              const FN(batch_step) *step) {
+    const ptrdiff_t n = units.end - units.begin, i0 = units.begin;
+    const REAL *dZ = p->dZ[l] + i0 * p->ld;
+    const int into_b = p->gathering == INTO_PARAMETERS, velocity = p->gathering == INTO_VELOCITY;
+    REAL *b = p->net->b[l] + i0, *db = into_b ? b : p->db[l] + i0;
     if (n <= 0) return;
-    if (!p->fused && first && momentum != 0) p->k->scale(db, db, NULL, &momentum, n, 0);
-    p->k->row_sums(db, dZ, n, r, 1, p->ld, p->fused || !first || momentum != 0);
-    if (!p->fused && last) p->k->sgd(b, b, db, &lr, n, 0);
+    if (velocity && step->first) p->k->scale(db, db, NULL, &step->numbers.beta1, n, 0);
+    p->k->row_sums(db, dZ, n, r, 1, p->ld, into_b || !step->first || velocity);
+    if (into_b || !step->last) return;
+    if (velocity)
+        p->k->sgd(b, b, db, &step->numbers.lr, n, 0);
+    else if (p->optimizer) {
+        FN(step) numbers = step->numbers;
+        numbers.decay = 0;
+        REAL *state0 = p->states_b[0] ? p->states_b[0][l] + i0 : NULL;
+        REAL *state1 = p->states_b[1] ? p->states_b[1][l] + i0 : NULL;
+        p->optimizer(b, db, state0, state1, &numbers, n);
+    }
 }
 
 #endif

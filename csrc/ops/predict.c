@@ -1,5 +1,7 @@
 /* predict.c - the probabilities of many examples: forward in chunks, each thread with chunks and panels of its own. */
 #ifndef NNC_TEMPLATE
+#include "loss.h"
+#include "mlp.h"
 #include "mlp.h"
 
 #include <stdatomic.h>
@@ -53,8 +55,8 @@ static nnc_status FN(predict_range)(const FN(prediction) *job, ptrdiff_t begin, 
                 FN(nnc_pass_forward)(&pass, l, l ? (FN(input)){.panel = A[l - 1]} : first, r,
                                      nnc_all_of(net->sizes[l + 1]), nnc_all_of(r));
             const ptrdiff_t n = net->sizes[layers];
-            PUBLIC(softmax_forward)((PUBLIC(matrix)){job->P + i * job->P_cs, n, r, job->P_rs, job->P_cs},
-                                    (PUBLIC(matrix)){A[layers - 1], n, r, width, 1});
+            FN(nnc_loss_output)(pass.k, net->loss, (PUBLIC(matrix)){job->P + i * job->P_cs, n, r, job->P_rs, job->P_cs},
+                                (PUBLIC(matrix)){A[layers - 1], n, r, width, 1});
         }
     }
     const nnc_status status = A && rows ? NNC_OK : NNC_ERR_MEMORY;

@@ -12,7 +12,7 @@ enum {
 
 static const char *dtype_name(int type) { return type == NPY_FLOAT ? "float32" : "float64"; }
 
-static int is_plain(PyObject *object, int type, int writes) {
+int nnc_is_plain(PyObject *object, int type, int writes) {
     if (!PyArray_Check(object) || PyArray_TYPE((PyArrayObject *)object) != type) return 0;
     return writes ? PyArray_ISCARRAY((PyArrayObject *)object) : PyArray_ISCARRAY_RO((PyArrayObject *)object);
 }
@@ -22,7 +22,7 @@ static PyArrayObject *parameter(const network *net, const char *op, PyObject *co
                                 npy_intp rows, npy_intp columns, int writes) {
     PyObject *item = PyTuple_GET_ITEM(args[which], l);
     const char *name = which == WEIGHTS ? "weights" : "biases";
-    if (!is_plain(item, net->type, writes) || PyArray_NDIM((PyArrayObject *)item) != 2) {
+    if (!nnc_is_plain(item, net->type, writes) || PyArray_NDIM((PyArrayObject *)item) != 2) {
         PyErr_Format(PyExc_TypeError, "%s: %s[%zd] must be a 2-D, C-contiguous%s array of weights[0]'s dtype, %s", op,
                      name, l, writes ? ", writeable" : "", dtype_name(net->type));
         return NULL;
@@ -57,6 +57,23 @@ static int read_activation(nnc_activation *activation, const char *op, PyObject 
     return -1;
 }
 
+static int read_loss(nnc_loss *loss, const char *op, PyObject *name) {
+    static const char *const names[] = {
+#define NNC_LOSS(id, name, output, terms, gradient) [id] = #name,
+#include "../losses.inc"
+#undef NNC_LOSS
+    };
+    *loss = NNC_LOSSES;
+    if (name == Py_None) return 0;
+    for (int i = 0; PyUnicode_Check(name) && i < NNC_LOSSES; i++)
+        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
+            *loss = (nnc_loss)i;
+            return 0;
+        }
+    PyErr_Format(PyExc_ValueError, "%s: there is no loss %R", op, name);
+    return -1;
+}
+
 static int read_layers(network *net, const char *op, PyObject *const args[], int writes) {
     for (Py_ssize_t l = 0; l < net->layers; l++) {
         PyArrayObject *W = parameter(net, op, args, WEIGHTS, l, -1, l ? net->sizes[l] : -1, writes);
@@ -72,7 +89,7 @@ static int read_layers(network *net, const char *op, PyObject *const args[], int
 }
 
 static int read_scaling(const network *net, const char *op, const char *name, PyObject *array) {
-    if (is_plain(array, net->type, 0)) {
+    if (nnc_is_plain(array, net->type, 0)) {
         npy_intp size = PyArray_SIZE((PyArrayObject *)array);
         if (size == 1 || size == net->sizes[0]) return 0;
     }
@@ -152,11 +169,13 @@ static int read_tuples(network *net, const char *op, PyObject *const args[], dou
         return -1;
     net->arrays = all_arrays(args);
     if (net->arrays == NULL) return -1;
-    net->typed->fill(net, slope, (PyArrayObject *)args[MEAN], (PyArrayObject *)args[STD]);
+    net->typed->fill(net, slope, net->loss, (PyArrayObject *)args[MEAN], (PyArrayObject *)args[STD]);
     return 0;
 }
 
-int nnc_network_read(network *net, const char *op, PyObject *const args[6], double slope, int writes) {
+int nnc_network_read(network *net, const char *op, PyObject *const args[6], double slope, PyObject *loss,
+                     int writes) {
+    if (read_loss(&net->loss, op, loss) < 0) return -1;
     PyObject *tuples[6] = {PySequence_Tuple(args[WEIGHTS]), NULL, NULL, args[MEAN], args[STD], args[EXAMPLES]};
     if (tuples[WEIGHTS]) tuples[BIASES] = PySequence_Tuple(args[BIASES]);
     if (tuples[BIASES]) tuples[ACTIVATIONS] = PySequence_Tuple(args[ACTIVATIONS]);

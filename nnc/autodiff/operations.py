@@ -299,6 +299,23 @@ row("softmax_cross_entropy_backward",
     (loss_gradient_loss, r"\sum_k {g} \circ ({1} - Y_{{shape1}})"),
     (lambda g, C, dL, P, y: g * dL[..., None, :], r"{g} \circ {0}"), None, batch=batch_axes.elementwise)
 
+
+def column_of_an_example(operand, i, node, k):
+    """L (r,) of two operands (n, r)."""
+    return 1
+
+
+row("squared_error", _engine.squared_error, r"\sum_k ({0} - {1})^2 / 2",
+    (lambda g, L, A, Y: (A - Y) * g[..., None, :], r"({0} - {1}) \circ {g}"), None,
+    batch=column_of_an_example)
+row("binary_cross_entropy", _engine.binary_cross_entropy,
+    r"-\sum_k {1} \circ \ln \sigma({0}) + (1 - {1}) \circ \ln \sigma(-{0})",
+    (lambda g, L, Z, Y: (_direct.sigmoid(Z) - Y) * g[..., None, :], r"(\sigma({0}) - {1}) \circ {g}"), None,
+    batch=column_of_an_example)
+row("poisson", _engine.poisson, r"\sum_k {1} \circ (\ln {1} - {0}) - {1} + e^{{0}}",
+    (lambda g, L, Z, Y: (_direct.exp(Z) - Y) * g[..., None, :], r"(e^{{0}} - {1}) \circ {g}"), None,
+    batch=column_of_an_example)
+
 # ---- number by number
 
 row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"), forward=_direct.exp)

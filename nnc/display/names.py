@@ -17,7 +17,7 @@ from ..autodiff.operations import write
 from .notation import latex_text, name_latex, number_latex, shape_latex
 
 ACTIVATIONS = {"relu", "leaky_relu", "sigmoid", "tanh"}
-LOSSES = {"cross_entropy", "softmax_cross_entropy"}
+LOSSES = {"cross_entropy", "softmax_cross_entropy", "squared_error", "binary_cross_entropy", "poisson"}
 LAYERS = {"linear", "add_bias"}
 HOLE = "\0"  # in the place of a gradient; no name has it
 LONGEST = 12  # characters of an expression that stands for a name; what is longer is called u

@@ -10,9 +10,7 @@ import operator
 
 import numpy as np
 
-from .. import _engine
 from .._operands import number as one_number
-from .._operands import targets
 from ..init import kaiming, normal, uniform, xavier
 
 # ---- examples and labels ---------------------------------------------------------------------------------------------
@@ -54,18 +52,39 @@ def gathered(X):
     A batch is a random choice of columns. Where the inputs of one example lie a cache line or more apart, as in a
     C-ordered (m, r), each number fetched moves 64 bytes through the memory; one copy with every example in one piece
     costs about as much as a single such epoch. Images kept as rows and passed as `images.T` are in one piece already.
+    A file in memory (np.memmap) may be larger than the memory, and is never copied.
     """
-    if X.shape[0] > 1 and abs(X.strides[0]) >= _CACHE_LINE:
+    if X.shape[0] > 1 and abs(X.strides[0]) >= _CACHE_LINE and not _is_mapped(X):
         X = np.ascontiguousarray(X.T).T
     return X
 
 
-def as_truth(op, y, n, r, dtype):
-    """y as the engine takes it: checked labels (r,) as intp, or checked targets (n, r), one-hot or soft, in `dtype`."""
-    y = np.asarray(y)
-    if y.ndim != 2:
-        return _engine.labels(op, y, n, r)
-    return targets(op, y, np.broadcast_to(dtype.type(0), (n, r)))[0].astype(dtype, copy=False)
+def as_weights(op, sample_weight, r, dtype):
+    """sample_weight as the engine takes it: (r,) in `dtype`, finite, at least 0, not all of them 0; or None."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "buif":
+        raise TypeError(f"{op}: sample_weight has dtype {weights.dtype}, but weights are real numbers")
+    if weights.shape != (r,):
+        raise ValueError(f"{op}: sample_weight has shape {weights.shape}, but must be ({r},), one for each example")
+    weights = np.ascontiguousarray(weights, dtype)
+    good = (weights >= 0) & (weights < np.inf)
+    if not good.all():
+        i = int(np.argmin(good))
+        raise ValueError(f"{op}: sample_weight[{i}] is {weights[i]}, but a weight must be finite and at least 0")
+    if not weights.any():
+        raise ValueError(f"{op}: all of sample_weight is 0: no example counts")
+    return weights
+
+
+def _is_mapped(X):
+    """Is X a view of a file?"""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return False
 
 
 # ---- the net's own arrays --------------------------------------------------------------------------------------------
@@ -128,6 +147,12 @@ def activations(activation, hidden, known):
     if len(names) != hidden:
         raise ValueError(f"MLP: activation names {len(names)} functions, but there are {hidden} hidden layers")
     return names
+
+
+def loss(name, known):
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"MLP: loss {name!r} is unknown; it must be one of {', '.join(known)}")
+    return name
 
 
 def real_dtype(dtype):

@@ -1,4 +1,4 @@
-"""A net of dense layers, as derived: Z = W X + b, an activation, ..., softmax, the mean cross-entropy as its cost.
+"""A net of dense layers, as derived: Z = W X + b, an activation, ..., an output, and the mean of a loss as its cost.
 
 `forward` and `backward` are the derivation line by line, made of the primitives, and keep every intermediate result.
 `fit` and `predict` do the same arithmetic in the C engine, whole epochs at a time, and keep nothing.
@@ -16,12 +16,15 @@ import numpy as np
 from .. import _engine
 from .. import functional as F
 from . import arguments, storage, training
-from .arguments import as_examples, as_truth, at_least_one
+from .arguments import as_examples, as_weights, at_least_one
+from .losses import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from ..optim import Optimizer
 
     Seed = int | np.random.Generator | None
 
@@ -34,15 +37,13 @@ _ACTIVATIONS = {
     "identity": (lambda Z, slope: Z, lambda dA, A, slope: dA),
 }
 
-_CHUNK = 4096  # examples at a time where a result for all of them is summed up, to bound the memory
-
 
 def _shapes(arrays):
     return "[" + ", ".join(str(a.shape) for a in arrays) + "]"
 
 
 class Forward(NamedTuple):
-    """What `MLP.forward` computed: X (m, r) after mean and std; Z[0] is z¹, A[0] is a¹; P (n, r), the probabilities."""
+    """What `MLP.forward` computed: X (m, r) after mean and std; Z[0] is z¹, A[0] is a¹; P (n, r), the output."""
 
     X: NDArray[Any]
     Z: list[NDArray[Any]]
@@ -66,12 +67,12 @@ class Gradients(NamedTuple):
 
 
 class MLP:
-    """A net of dense layers with a softmax at its end (a multilayer perceptron).
+    """A net of dense layers (a multilayer perceptron), with a softmax at its end or what else its loss goes with.
 
     Parameters
     ----------
     sizes : sequence of int
-        Inputs, hidden layers, classes: ``[784, 200, 10]``. With two numbers there is no hidden layer.
+        Inputs, hidden layers, outputs: ``[784, 200, 10]``. With two numbers there is no hidden layer.
     activation : str or sequence of str
         'relu', 'leaky_relu', 'sigmoid', 'tanh' or 'identity', for all hidden layers or one for each of them.
     init : str or callable
@@ -86,6 +87,15 @@ class MLP:
         Of leaky_relu, where Z < 0.
     mean, std : float, or array (m, 1) or (m,)
         Every X is normalised on its way in, (X - mean) / std (eq. 17.3): one pair of numbers, or one for each input.
+    loss : str
+        What the net is trained on, which decides its output P and what y is:
+
+        - 'cross_entropy': one of n classes. P = softmax(Z), y labels (r,) or targets (n, r) that sum to 1.
+        - 'binary_cross_entropy': n outputs, each a yes or no of its own. P = sigmoid(Z), y (n, r) from 0 to 1.
+        - 'squared_error': a regression, L = ½ Σ (P - y)². P = Z, y (n, r).
+        - 'poisson': a regression of counts, L half the Poisson deviance. P = e^Z, y (n, r) from 0 up.
+
+        Where n is 1, y may also be (r,).
 
     Attributes
     ----------
@@ -93,6 +103,7 @@ class MLP:
         The live arrays, W (n, m) and b (n, 1) of each layer; writing into one changes the net:
         ``net.weights[0][...] = W``.
     sizes, activations : tuple
+    loss_name : str
     dtype : numpy.dtype
     slope : float
     mean, std : ndarray, (1, 1) or (m, 1)
@@ -123,10 +134,12 @@ class MLP:
         slope: float = 0.01,
         mean: ArrayLike = 0.0,
         std: ArrayLike = 1.0,
+        loss: str = "cross_entropy",
     ) -> None:
         self.sizes = arguments.sizes(sizes)
         self.activations = arguments.activations(activation, len(self.sizes) - 2, tuple(_ACTIVATIONS))
         self.dtype = arguments.real_dtype(dtype)
+        self.loss_name = arguments.loss(loss, tuple(LOSSES))
         self.slope = arguments.number("MLP", "slope", slope, at_least=0)
         self.mean = arguments.scale("mean", mean, self.sizes[0], self.dtype)
         self.std = arguments.scale("std", std, self.sizes[0], self.dtype)
@@ -152,7 +165,8 @@ class MLP:
         -------
         t : Forward
             ``t.X`` (m, r) after mean and std, ``t.Z`` the scores of each layer, ``t.A`` the outputs of the hidden
-            layers, ``t.P`` (n, r) the softmax of the last Z. All in the net's dtype.
+            layers, ``t.P`` (n, r) the output: the softmax of the last Z, or what else the loss goes with. All in the
+            net's dtype.
 
         Raises
         ------
@@ -172,9 +186,9 @@ class MLP:
         for activation, W, b in zip(self.activations, weights[1:], biases[1:], strict=True):
             A.append(_ACTIVATIONS[activation][0](Z[-1], self.slope))
             Z.append(F.linear(W, A[-1], b))
-        return Forward(X, Z, A, F.softmax(Z[-1]))
+        return Forward(X, Z, A, self._loss.output(Z[-1]))
 
-    def backward(self, t: Forward, y: ArrayLike) -> Gradients:
+    def backward(self, t: Forward, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Gradients:
         """Gradients of the mean loss J with respect to every W, b, Z and A (section 10 of the notes).
 
         Parameters
@@ -182,7 +196,9 @@ class MLP:
         t : Forward
             What `forward` returned; the weights must not have changed since.
         y : array_like
-            Labels (r,), whole numbers below n, or one-hot or soft targets (n, r).
+            Labels (r,), whole numbers below n, or one-hot or soft targets (n, r); of other losses numbers (n, r).
+        sample_weight : array_like, (r,), optional
+            What each example counts: J = Σ w L / Σ w.
 
         Returns
         -------
@@ -206,10 +222,13 @@ class MLP:
         if tuple(map(len, (t.X, *t.Z))) != self.sizes:
             raise ValueError(f"backward: t is of another net: its Z are {_shapes(t.Z)}, but sizes are {self.sizes}")
         at_least_one("backward", t.X, "t.X")
-        y = as_truth("backward", y, *t.P.shape, self.dtype)
+        y = self._loss.truth("backward", y, *t.P.shape, self.dtype)
+        weights_of_examples = as_weights("backward", sample_weight, t.X.shape[1], self.dtype)
         inputs = [t.X, *t.A]  # of each layer: X in the place of a⁰
         dL = 1 / t.X.shape[1]  # J is the mean of the losses: the one place where r divides
-        dZ = [F.softmax_cross_entropy_backward(dL, t.P, y)]
+        if sample_weight is not None:
+            dL = weights_of_examples / weights_of_examples.sum(dtype=np.float64)
+        dZ = [self._loss.backward(dL, t.P, y)]
         dW, db, dA = [], [], []
         for layer in reversed(range(len(weights))):  # the lists grow from the last layer on, and are turned round
             dW.append(F.matmul(dZ[-1], inputs[layer].T))
@@ -227,7 +246,7 @@ class MLP:
         y: ArrayLike,
         epochs: int = 10,
         batch_size: int = 64,
-        lr: float = 0.1,
+        lr: float | Callable[[int], float] = 0.1,
         momentum: float = 0.0,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
         shuffle: bool = True,
@@ -235,6 +254,10 @@ class MLP:
         progress: bool = True,
         callback: Callable[[int, training.History], object] | None = None,
         keep_best: bool = False,
+        optimizer: Optimizer | None = None,
+        weight_decay: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        patience: int | None = None,
     ) -> training.History:
         """Train: for each epoch, for each batch, W ← W - lr ∂J/∂W and b ← b - lr ∂J/∂b (eqs. 6.3, 6.4).
 
@@ -247,15 +270,16 @@ class MLP:
             uint8, float32 and float64 are read where they are, whatever the strides: an (r, m) array of images goes in
             as ``images.T``. Where the inputs of one example lie far apart, as in a C-ordered (m, r), one copy is made.
         y : array_like
-            Labels (r,), whole numbers below n, or one-hot or soft targets (n, r).
+            Labels (r,), whole numbers below n, or one-hot or soft targets (n, r); of other losses numbers (n, r), and
+            (r,) where n is 1.
         epochs, batch_size : int
             The last batch of an epoch may be smaller; it is averaged over its own size.
-        lr : float
-            The learning rate, α in the notes.
+        lr : float, or function of the epoch
+            The learning rate, α in the notes; a function gets the number of the epoch, from 0 on.
         momentum : float
             μ in v ← μ v + ∂J/∂W, W ← W - lr v; v starts at 0 in every fit.
         validation : tuple (X, y), optional
-            Examples that are not trained on; the accuracy on them is measured after each epoch.
+            Examples that are not trained on; their loss and accuracy are measured after each epoch.
         shuffle : bool
             Take the examples in a new random order in each epoch.
         seed : int, numpy.random.Generator or None
@@ -266,12 +290,23 @@ class MLP:
             ``callback(epoch, history)`` after each epoch, counted from 0; where it returns True the training stops.
         keep_best : bool
             At the end, go back to the weights of the best epoch: the first of those with the highest validation
-            accuracy (the notes' *optimal W, b*), also when the training was stopped or interrupted.
+            accuracy (the notes' *optimal W, b*), or the lowest validation loss where the loss knows no classes; also
+            when the training was stopped or interrupted.
+        optimizer : nnc.optim.SGD or nnc.optim.Adam, optional
+            How a gradient becomes a step, instead of `lr` and `momentum`. It holds its own state: a second fit with the
+            same object goes on.
+        weight_decay : float
+            λ, which adds ½ λ Σ W² (of the weights, not the biases) to the J of every batch, and so λ W to every
+            gradient. `history.loss` is without it.
+        sample_weight : array_like, (r,), optional
+            What each example counts: J of a batch is Σ w L / Σ w over its examples, and 0 if all of them are 0.
+        patience : int, optional
+            Stop after so many epochs without a better validation loss.
 
         Returns
         -------
         history : History
-            ``.loss .accuracy .seconds``: lists with a number for each epoch.
+            ``.loss .accuracy .validation_loss .seconds``: lists with a number for each epoch.
 
         Raises
         ------
@@ -303,11 +338,51 @@ class MLP:
         """
         with self._lock():
             return training.fit(
-                self, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best
-            )
+                self, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best,
+                optimizer, weight_decay, sample_weight, patience,
+            )  # fmt: skip
+
+    def loss_and_gradient(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, list[NDArray[Any]], list[NDArray[Any]]]:
+        """(J, dW, db): the mean loss and its gradient at full speed, for an optimizer of your own.
+
+        The same as `forward` and `backward`, but in the engine, which keeps no intermediate results.
+
+        Parameters
+        ----------
+        X : array_like, (m, r), real
+        y : array_like
+            As in `fit`.
+        sample_weight : array_like, (r,), optional
+            What each example counts: J = Σ w L / Σ w.
+
+        Returns
+        -------
+        J : float
+        dW, db : list of ndarray
+            ``dW[0]`` is ∂J/∂W¹, in the net's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit the net, or there is no example.
+
+        Examples
+        --------
+        >>> import numpy as np, nnc
+        >>> net = nnc.MLP([3, 1], init=lambda n, m: np.zeros((n, m)), loss="squared_error")
+        >>> net.loss_and_gradient(np.eye(3)[:, :2], [1, 2])
+        (1.25, [array([[-0.5, -1. ,  0. ]], dtype=float32)], [array([[-1.5]], dtype=float32)])
+        """
+        with self._lock():
+            return training.loss_and_gradient(self, X, y, sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """P (n, r): the probability of each class, for each example of X (m, r); in the net's dtype (eq. 4.2).
+        """P (n, r): the output for each example of X (m, r), in the net's dtype.
+
+        With the cross-entropy the probability of each class (eq. 4.2), with the binary cross-entropy that of each yes,
+        with other losses the numbers that `predict` returns.
 
         Raises
         ------
@@ -326,6 +401,9 @@ class MLP:
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Labels (r,): for each example of X (m, r) the row of its largest probability.
 
+        With the binary cross-entropy 0 or 1 for each output, (n, r), with other losses the outputs themselves, (n, r);
+        (r,) where n is 1.
+
         Raises
         ------
         TypeError, ValueError
@@ -338,15 +416,17 @@ class MLP:
         >>> net.predict(np.eye(3))
         array([0, 1, 0])
         """
-        return F.predict(self._proba("predict", X))
+        return self._loss.predict(self._proba("predict", X))
 
     def accuracy(self, X: ArrayLike, y: ArrayLike) -> float:
         """The share of the examples X (m, r) whose prediction is their label; y as in `fit`.
 
+        With the binary cross-entropy all outputs of an example must be right.
+
         Raises
         ------
         TypeError, ValueError
-            If X or y does not fit the net, or there is no example.
+            If X or y does not fit the net, there is no example, or the net's loss knows no classes.
 
         Examples
         --------
@@ -357,11 +437,11 @@ class MLP:
         """
         X = as_examples("accuracy", X, self.sizes[0], self.dtype)
         at_least_one("accuracy", X)
-        y = as_truth("accuracy", y, self.sizes[-1], X.shape[1], self.dtype)
-        return F.accuracy(self._proba("accuracy", X), y)
+        y = self._loss.truth("accuracy", y, self.sizes[-1], X.shape[1], self.dtype)
+        return self._loss.accuracy("accuracy", self._proba("accuracy", X), y)
 
-    def loss(self, X: ArrayLike, y: ArrayLike) -> float:
-        """J, the mean cross-entropy over the examples X (m, r) (eqs. 5.2, 5.3); y as in `fit`.
+    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """J, the mean loss over the examples X (m, r) (eqs. 5.2, 5.3), or Σ w L / Σ w; arguments as in `fit`.
 
         Raises
         ------
@@ -378,15 +458,9 @@ class MLP:
         self._parameters("loss")
         X = as_examples("loss", X, self.sizes[0], self.dtype)
         at_least_one("loss", X)
-        r = X.shape[1]
-        y = as_truth("loss", y, self.sizes[-1], r, self.dtype)
+        y = self._loss.truth("loss", y, self.sizes[-1], X.shape[1], self.dtype)
         # From the scores, not from P: the loss is exact also where a probability is too small to be a number.
-        total = 0.0
-        for start in range(0, r, _CHUNK):
-            some = slice(start, start + _CHUNK)
-            Z = self.forward(X[:, some]).Z[-1]
-            total += F.softmax_cross_entropy(Z, y[..., some]).sum(dtype=np.float64)
-        return float(total / r)
+        return training.evaluate(self, X, y, as_weights("loss", sample_weight, X.shape[1], self.dtype))[0]
 
     # ---- to keep -----------------------------------------------------------------------------------------------------
 
@@ -535,17 +609,17 @@ class MLP:
     # ---- to see ------------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        shown = ""
+        shown = "" if self.loss_name == "cross_entropy" else f"loss={self.loss_name!r}, "
         if self.activations:
             same = len(set(self.activations)) == 1
-            shown = f"activation={(self.activations[0] if same else list(self.activations))!r}, "
+            shown += f"activation={(self.activations[0] if same else list(self.activations))!r}, "
         return f"MLP({list(self.sizes)}, {shown}dtype={self.dtype.name!r}): {_count(self):,} parameters"
 
     def _repr_html_(self) -> str:
         """A table of the layers for a notebook; it names no colour, so it reads in a light and in a dark theme."""
         rows = []
         for layer, (m, n) in enumerate(pairwise(self.sizes)):
-            function = [*self.activations, "softmax"][layer]
+            function = [*self.activations, self._loss.output_name][layer]
             cells = (f"{layer + 1}", f"({n}, {m})", f"({n}, 1)", function, f"{n * m + n:,}")
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         head = "".join(f"<th>{title}</th>" for title in ("layer", "W", "b", "activation", "parameters"))
@@ -574,7 +648,13 @@ class MLP:
     def _proba(self, op, X):
         weights, biases = self._parameters(op)
         X = as_examples(op, X, self.sizes[0], self.dtype)
-        return _engine.predict(weights, biases, self.activations, self.slope, self.mean, self.std, X)
+        return _engine.predict(
+            weights, biases, self.activations, self.slope, self.mean, self.std, X, self.loss_name
+        )
+
+    @property
+    def _loss(self):
+        return LOSSES[self.loss_name]
 
     def _new_lock(self):
         # Re-entrant: a callback may train the net a little more.
@@ -590,6 +670,7 @@ class MLP:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_fit_")}
 
     def __setstate__(self, state):
+        self.loss_name = "cross_entropy"  # of a net from before there were others
         self.__dict__.update(state)
         self._new_lock()
 

@@ -36,6 +36,7 @@ def packed(net):
         "slope": net.slope,
         "mean": net.mean[:, 0].tolist(),
         "std": net.std[:, 0].tolist(),
+        "loss": net.loss_name,
     }
     metadata = {"format": "pt"} | {name: json.dumps(value) for name, value in options.items()}
     return _library().numpy.save(tensors, metadata)
@@ -99,7 +100,10 @@ def _options(metadata):
     if missing:
         raise ValueError(f"{', '.join(missing)} missing in its metadata")
     try:
-        return {name: json.loads(metadata[name]) for name in _IN_METADATA}
+        said = {name: json.loads(metadata[name]) for name in _IN_METADATA}
+        if "loss" in metadata:  # files of the first versions have none: there was only one
+            said["loss"] = json.loads(metadata["loss"])
+        return said
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is damaged: {error}") from None
 

@@ -1,6 +1,6 @@
 """A net as a file: an .npz with plain arrays under the notes' names, readable with `numpy.load` alone.
 
-sizes (L+1,)   activations (L-1,)   slope ()   mean, std (1, 1) or (m, 1)   W1, b1, W2, b2, ... in the net's dtype
+sizes (L+1,)   activations (L-1,)   loss ()   slope ()   mean, std (1, 1) or (m, 1)   W1, b1, W2, b2, ...
 
 A path that ends with .safetensors is that format's, in `safetensors_file.py`. What a file says is a claim: nothing is
 allocated for it beyond the file's own size, and nothing of it is executed.
@@ -84,6 +84,7 @@ def _arrays(net):
     arrays = {
         "sizes": np.array(net.sizes),
         "activations": np.array(net.activations, dtype=np.str_),
+        "loss": np.array(net.loss_name, dtype=np.str_),
         "slope": np.array(net.slope),
         "mean": net.mean,
         "std": net.std,
@@ -126,12 +127,15 @@ def _read_npz(cls, archive, size):
         raise ValueError("its sizes are no list of whole numbers, or its activations no list of names")
     if slope.shape != () or slope.dtype.kind != "f":
         raise ValueError("its slope is no number")
+    loss = take("loss")[0] if "loss" in stored else np.array("cross_entropy")  # the only one, once
+    if loss.shape != () or loss.dtype.kind != "U":
+        raise ValueError("its loss is no name")
     layers = range(1, len(sizes))
     weights, biases = take(*(f"W{layer}" for layer in layers)), take(*(f"b{layer}" for layer in layers))
     for layer, W in zip(layers, weights, strict=True):
         if W.shape != (sizes[layer], sizes[layer - 1]):
             raise ValueError(f"its W{layer} is {W.shape}, but its sizes are {sizes.tolist()}")
-    options = dict(activation=activations.tolist(), slope=slope.item(), mean=mean, std=std)
+    options = dict(activation=activations.tolist(), slope=slope.item(), mean=mean, std=std, loss=loss.item())
     return assemble(cls, weights, biases, **options)
 
 

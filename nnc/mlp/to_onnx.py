@@ -30,6 +30,15 @@ def write(net, path):
         file.write(content)
 
 
+# The output of each loss: an operator, and its attributes.
+_OUTPUTS = {
+    "cross_entropy": ("Softmax", {"axis": 1}),
+    "binary_cross_entropy": ("Sigmoid", {}),
+    "squared_error": ("Identity", {}),
+    "poisson": ("Exp", {}),
+}
+
+
 def model(net):
     """The onnx.ModelProto of the net."""
     onnx = library()
@@ -40,7 +49,8 @@ def model(net):
         last = nodes.add("Gemm", [last, f"W{layer}", f"b{layer}"], f"Z{layer}", transB=1)
         if layer < len(net.weights):
             last = _activation(nodes, constants, net.activations[layer - 1], last, f"A{layer}", net)
-    nodes.add("Softmax", [last], "P", axis=1)
+    output, settings = _OUTPUTS[net.loss_name]
+    nodes.add(output, [last], "P", **settings)
 
     real = onnx.helper.np_dtype_to_tensor_dtype(net.dtype)
     X, P = (onnx.helper.make_tensor_value_info(name, real, ["batch", size])
@@ -54,7 +64,8 @@ def model(net):
         producer_name="nnc",
         doc_string="A net of dense layers. X: an example in each row, not normalised. P: a probability for each class.",
     )
-    onnx.helper.set_model_props(made, {"sizes": json.dumps(net.sizes), "activation": json.dumps(net.activations)})
+    said = {"sizes": net.sizes, "activation": net.activations, "loss": net.loss_name}
+    onnx.helper.set_model_props(made, {name: json.dumps(value) for name, value in said.items()})
     onnx.checker.check_model(made, full_check=True)
     return made
 

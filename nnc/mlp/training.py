@@ -6,8 +6,10 @@ import warnings
 import numpy as np
 
 from .. import _engine
-from .. import functional as F
-from .arguments import as_examples, as_truth, at_least_one, gathered, number, whole
+from ..optim import SGD, Optimizer
+from .arguments import as_examples, as_weights, at_least_one, gathered, number, whole
+
+_CHUNK = 16384  # examples at a time where a result for all of them is summed up, to bound the memory
 
 
 class History:
@@ -18,7 +20,9 @@ class History:
     loss : list of float
         The mean loss of the examples as they were seen, so under weights that were still changing.
     accuracy : list of float
-        On the validation examples, after the epoch; empty without them.
+        On the validation examples, after the epoch; empty without them, and where the loss knows no classes.
+    validation_loss : list of float
+        The same for the mean loss; empty without validation examples.
     seconds : list of float
         The time spent training, without the validation.
     """
@@ -26,11 +30,14 @@ class History:
     def __init__(self) -> None:
         self.loss: list[float] = []
         self.accuracy: list[float] = []
+        self.validation_loss: list[float] = []
         self.seconds: list[float] = []
 
     def last(self) -> str:
         """The last epoch in a few words."""
         accuracy = f", accuracy {self.accuracy[-1]:.4f}" if self.accuracy else ""
+        if not accuracy and self.validation_loss:
+            accuracy = f", validation loss {self.validation_loss[-1]:.4f}"
         return f"loss {self.loss[-1]:.4f}{accuracy}"
 
     def __repr__(self) -> str:
@@ -45,41 +52,66 @@ class History:
         return f"History({', '.join(parts)})"
 
 
-def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best):
+def open_engine(net, X, y, batch_size, optimizer, lr, *, weight_decay=0.0, sample_weight=None, shuffle=False, seed=0,
+                decay_is_shared=False, penalty=False):
+    """The engine's training of a net: `epochs(count, lr, order)`, each of them a list of (loss, seconds); `.steps`.
+
+    X, y and sample_weight are as `as_examples`, the loss's `truth` and `as_weights` return them. `decay_is_shared`
+    divides the weight decay of a batch by the sum of its weights, as the loss is; with `penalty`, `.penalty` is what it
+    has added to the mean loss of the last epoch.
+    """  # fmt: skip
+    settings = optimizer._settings()
+    state = optimizer._arrays([*net.weights, *net.biases]) or None
+    return _engine.Fit(
+        net.weights, net.biases, net.activations, net.slope, net.mean, net.std, gathered(X), y,
+        min(batch_size, X.shape[1]), lr, settings.pop("momentum", 0.0), bool(shuffle), seed, loss=net.loss_name,
+        sample_weight=sample_weight, weight_decay=weight_decay, decay_is_shared=decay_is_shared, penalty=penalty,
+        state=state, steps=optimizer.steps, **settings,
+    )  # fmt: skip
+
+
+def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best,
+        optimizer, weight_decay, sample_weight, patience):  # fmt: skip
     """`MLP.fit`, with the net locked."""
     weights, biases = net._parameters("fit")
     parameters = [*weights, *biases]
     X = as_examples("fit", X, net.sizes[0], net.dtype)
     at_least_one("fit", X)
-    y = as_truth("fit", y, net.sizes[-1], X.shape[1], net.dtype)
+    y = net._loss.truth("fit", y, net.sizes[-1], X.shape[1], net.dtype)
+    sample_weight = as_weights("fit", sample_weight, X.shape[1], net.dtype)
     epochs = whole("fit", "epochs", epochs, 0)
     batch_size = whole("fit", "batch_size", batch_size, 1)
-    lr = number("fit", "lr", lr, at_least=0)
-    momentum = number("fit", "momentum", momentum, at_least=0)
+    weight_decay = number("fit", "weight_decay", weight_decay, at_least=0)
+    optimizer = _checked_optimizer(optimizer, lr, momentum)
     validation = _checked_validation(net, validation)
     if keep_best and not validation:
-        raise ValueError("fit: keep_best chooses by the validation accuracy; it needs validation=(X, y)")
+        raise ValueError("fit: keep_best chooses by the validation examples; it needs validation=(X, y)")
+    if patience is not None:
+        patience = whole("fit", "patience", patience, 1)
+        if not validation:
+            raise ValueError("fit: patience waits for a better validation loss; it needs validation=(X, y)")
+    first_rate = optimizer.rate(optimizer.epochs)
     rng = net._rng if seed is None else np.random.default_rng(seed)
     order = int(rng.integers(2**64, dtype=np.uint64)) if shuffle else 0
-    engine = _engine.Fit(
-        weights, biases, net.activations, net.slope, net.mean, net.std,
-        gathered(X), y, min(batch_size, X.shape[1]), lr, momentum, bool(shuffle), order,
-    )  # fmt: skip
+    engine = open_engine(net, X, y, batch_size, optimizer, first_rate, weight_decay=weight_decay,
+                         sample_weight=sample_weight, shuffle=shuffle, seed=order)  # fmt: skip
 
     history = History()
-    best_accuracy, best = -1.0, None
+    best = _Best(parameters, keep_best)
     bar = _progress_bar(epochs) if progress else None
-    watched = bool(validation or progress) or callback is not None
+    watched = bool(validation or progress) or callback is not None or callable(optimizer.lr)
     try:
-        for epoch, (loss, seconds) in enumerate(_trained(engine, epochs, watched)):
+        for epoch, (loss, seconds) in enumerate(_trained(engine, epochs, watched, optimizer)):
             history.loss.append(loss)
             history.seconds.append(seconds)
             if not math.isfinite(loss) and all(map(math.isfinite, history.loss[-2:-1])):  # the first such
                 _warn_of_lost_numbers(X, loss, epoch)
             if validation:
-                history.accuracy.append(_accuracy(net, *validation))
-                if keep_best and history.accuracy[-1] > best_accuracy:
-                    best_accuracy, best = history.accuracy[-1], [array.copy() for array in parameters]
+                validation_loss, accuracy = evaluate(net, *validation)
+                history.validation_loss.append(validation_loss)
+                if accuracy is not None:
+                    history.accuracy.append(accuracy)
+                best.look(epoch, validation_loss, accuracy)
             if bar is not None:
                 bar.set_postfix_str(history.last())
                 bar.update()
@@ -89,22 +121,106 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
                 _unreplaced(net, parameters)
                 if isinstance(stop, (bool, np.bool_)) and stop:
                     break
+            if patience is not None and epoch - best.epoch_of_loss >= patience:
+                break
     finally:
-        if best is not None:
-            for array, kept in zip(parameters, best, strict=True):
-                array[...] = kept
+        optimizer.steps = engine.steps
+        best.put_back()
         if bar is not None:
             bar.close()
     return history
 
 
-def _trained(engine, epochs, watched):
+def loss_and_gradient(net, X, y, sample_weight):
+    """`MLP.loss_and_gradient`: one batch of all examples, after which there is a gradient and no step."""
+    weights, biases = net._parameters("loss_and_gradient")
+    X = as_examples("loss_and_gradient", X, net.sizes[0], net.dtype)
+    at_least_one("loss_and_gradient", X)
+    y = net._loss.truth("loss_and_gradient", y, net.sizes[-1], X.shape[1], net.dtype)
+    sample_weight = as_weights("loss_and_gradient", sample_weight, X.shape[1], net.dtype)
+    gradient = Gradient()
+    engine = open_engine(net, X, y, X.shape[1], gradient, 0.0, sample_weight=sample_weight)
+    [(J, _)] = engine.epochs(1)
+    arrays = gradient.state["gradient"]
+    return J, arrays[: len(weights)], arrays[len(weights) :]
+
+
+class Gradient(Optimizer):
+    """No step at all: the gradient is its state."""
+
+    _names = ("gradient",)
+    _engine = "gradient"
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+
+class _Best:
+    """Which epoch has been the best so far, and its weights if they are to be put back."""
+
+    def __init__(self, parameters, keep):
+        self.parameters, self.keep, self.kept = parameters, keep, None
+        self.score = self.least_loss = math.inf
+        self.epoch_of_loss = -1
+
+    def look(self, epoch, loss, accuracy):
+        if loss < self.least_loss:
+            self.least_loss, self.epoch_of_loss = loss, epoch
+        score = loss if accuracy is None else -accuracy
+        if self.keep and score < self.score and all(np.isfinite(array).all() for array in self.parameters):
+            self.score, self.kept = score, [array.copy() for array in self.parameters]
+
+    def put_back(self):
+        for array, kept in zip(self.parameters, self.kept or (), strict=bool(self.kept)):
+            array[...] = kept
+
+
+def _checked_optimizer(optimizer, lr, momentum):
+    if optimizer is None:
+        momentum = number("fit", "momentum", momentum, at_least=0)
+        return _Plain(lr if callable(lr) else number("fit", "lr", lr, at_least=0), momentum)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: optimizer must be one of nnc.optim, such as nnc.optim.Adam(), not {optimizer!r}")
+    if lr != 0.1 or momentum != 0:
+        raise ValueError(f"fit: lr and momentum are those of the optimizer: nnc.optim.{type(optimizer).__name__}(lr=…)")
+    return optimizer
+
+
+class _Plain(SGD):
+    """The lr and momentum of `fit` itself: a state that nobody sees is the engine's own."""
+
+    def _arrays(self, parameters):
+        return []
+
+
+def _trained(engine, epochs, watched, optimizer):
     """(loss, seconds) of each epoch as it ends; if nobody watches, the engine runs some of them in one go."""
     done = 0
     while done < epochs:
-        ended = engine.epochs(1 if watched else epochs - done)
+        lr = optimizer.rate(optimizer.epochs) if callable(optimizer.lr) else None
+        ended = engine.epochs(1 if watched else epochs - done, lr)
+        optimizer.epochs += len(ended)
         yield from ended
         done += len(ended)
+
+
+def evaluate(net, X, y, sample_weight=None):
+    """(mean loss, accuracy or None where there are no classes) over the examples, both from one pass."""
+    row, r, right, total = net._loss, X.shape[1], 0, 0.0
+    for start in range(0, r, _CHUNK):
+        some = slice(start, start + _CHUNK)
+        Z = scores(net, X[:, some])
+        L = row.loss(Z, y[..., some])
+        total += float(L.sum(dtype=np.float64) if sample_weight is None else L @ sample_weight[some].astype(np.float64))
+        if row.classes != "none":
+            right += round(row.accuracy("fit", row.output(Z), y[..., some]) * Z.shape[1])
+    total /= r if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
+    return total, None if row.classes == "none" else right / r
+
+
+def scores(net, X):
+    """The last layer's Z, from the engine."""
+    return _engine.predict(net.weights, net.biases, net.activations, net.slope, net.mean, net.std, X, None)
 
 
 def _warn_of_lost_numbers(X, loss, epoch):
@@ -127,12 +243,7 @@ def _checked_validation(net, validation):
         raise ValueError("fit: validation must be a pair (X, y)") from None
     X = as_examples("fit", X, net.sizes[0], net.dtype, "validation X")
     at_least_one("fit", X, "validation X")
-    return X, as_truth("fit, validation", y, net.sizes[-1], X.shape[1], net.dtype)
-
-
-def _accuracy(net, X, y):
-    P = _engine.predict(net.weights, net.biases, net.activations, net.slope, net.mean, net.std, X)
-    return F.accuracy(P, y)
+    return X, net._loss.truth("fit, validation", y, net.sizes[-1], X.shape[1], net.dtype)
 
 
 def _progress_bar(epochs):

@@ -41,11 +41,12 @@ static nnc_status do_work(work *w) {
     static const float mean = 0, std = 1;
     ptrdiff_t y[R];
     float *W[] = {w->parameters, w->parameters + N * M}, *b[] = {W[1] + CLASSES * N, W[1] + CLASSES * N + N};
-    nnc_mlp_f32 net = {2, sizes, &relu, 0, W, b, &mean, &std, 0, 0};
+    nnc_mlp_f32 net = {2, sizes, &relu, 0, W, b, &mean, &std, 0, 0, NNC_CROSS_ENTROPY};
     nnc_examples X = {w->X, NNC_F32, M, R, 1, M};
-    nnc_fit_options options = {.batch_size = 32, .lr = 0.01, .momentum = 0.5, .shuffle = 1, .seed = 1};
+    nnc_fit_options options = {
+        .batch_size = 32, .optimizer = NNC_MOMENTUM, .lr = 0.01, .beta1 = 0.5, .shuffle = 1, .seed = 1};
     nnc_fit_f32 *fit;
-    double loss;
+    nnc_epoch result;
     for (int i = 0; i < R; i++)
         y[i] = i % CLASSES;
     for (int i = 0; i < PARAMETERS; i++)
@@ -56,8 +57,8 @@ static nnc_status do_work(work *w) {
                                    nnc_rows_f32(w->b, N, 1)));
     NNC_TRY(nnc_tanh_forward_f32(Z, Z));
     NNC_TRY(nnc_softmax_forward_f32(nnc_rows_f32(w->P, N, R), Z));
-    NNC_TRY(nnc_fit_open_f32(&fit, &net, &X, y, NULL, 0, 0, &options));
-    nnc_status status = nnc_fit_epoch_f32(fit, &loss);
+    NNC_TRY(nnc_fit_open_f32(&fit, &net, &X, &(nnc_truth_f32){.labels = y}, NULL, &options));
+    nnc_status status = nnc_fit_epoch_f32(fit, &result);
     nnc_fit_close_f32(fit);
     return status;
 }
