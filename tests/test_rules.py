@@ -49,7 +49,7 @@ CONSTANT = {
     "poisson": [1],
     "where": [0],
 }
-LOSSES = {name for name in CONSTANT if "cross_entropy" in name}
+LOSSES = {name for name in CONSTANT if "cross_entropy" in name and "binary" not in name}  # of labels or of targets
 
 EXAMPLES = {  # row -> a list of (operand, ..., [params])
     **dict.fromkeys(
