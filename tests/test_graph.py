@@ -479,8 +479,8 @@ def test_section_6():
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 
-MODULES = ["autodiff.node", "autodiff.operations", "autodiff.derivatives", "checking.gradcheck",
-           "checking.check_gradient"]  # fmt: skip
+MODULES = ["autodiff", "autodiff.node", "autodiff.operations", "autodiff.derivatives", "autodiff.transforms",
+           "autodiff.custom", "autodiff.trees", "checking.gradcheck", "checking.check_gradient"]  # fmt: skip
 
 
 @pytest.mark.parametrize("module", MODULES)

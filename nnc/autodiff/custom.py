@@ -123,6 +123,8 @@ def _checked(name, i, vjp):
         if c is None or is_node(c):
             return c
         c = np.asarray(c)
+        if not c.ndim:
+            return c[()]
         return c.view() if any(c is x for x in (y, *arrays)) else c
 
     def checked(g, y, *arrays, **params):

@@ -68,7 +68,7 @@ def grad(f, argnums=0):
     Examples
     --------
     >>> nnc.grad(np.tanh)(1.0)
-    np.float64(0.41997434161402614)
+    np.float64(0.419974341614026)
     >>> nnc.grad(nnc.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
