@@ -159,7 +159,10 @@ def test_what_out_must_be(name):
                 results.append(np.array(function(*given, out=out)).tolist())
             except (TypeError, ValueError) as error:
                 results.append((type(error), str(error)))
-        assert results[0] == results[1]
+        if len(given) == 1 and type(results[0]) is tuple:  # relu and the like say who they are, too
+            assert results[0][0] is results[1][0] and results[0][1].startswith(f"{name}: ")
+        else:
+            assert results[0] == results[1]
     assert only(name)(*given, out=blank, where=True) is only(name)(*given, dtype="f8") is ORDINARY
 
 

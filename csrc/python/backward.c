@@ -121,12 +121,13 @@ static int give(const flow *f, flowing *to, PyObject *c, PyObject *g) {
 }
 
 /* The gradient that goes back to the i-th operand, by the i-th vector-Jacobian product of the node's rule. */
-static PyObject *product(PyObject *vjps, Py_ssize_t i, PyObject *arguments, PyObject *params) {
+static PyObject *product(PyObject *vjps, Py_ssize_t i, PyObject *const *arguments, size_t count, PyObject *params) {
+    PyObject *place = NULL, *vjp = NULL;
     if (PyTuple_CheckExact(vjps) && i < PyTuple_GET_SIZE(vjps)) /* else of any number of arrays */
-        return PyObject_Call(PyTuple_GET_ITEM(vjps, i), arguments, params);
-    PyObject *place = PyLong_FromSsize_t(i);
-    PyObject *vjp = place ? PyObject_GetItem(vjps, place) : NULL;
-    PyObject *c = vjp ? PyObject_Call(vjp, arguments, params) : NULL;
+        vjp = Py_NewRef(PyTuple_GET_ITEM(vjps, i));
+    else if ((place = PyLong_FromSsize_t(i)))
+        vjp = PyObject_GetItem(vjps, place);
+    PyObject *c = vjp ? PyObject_VectorcallDict(vjp, arguments, count, params) : NULL;
     Py_XDECREF(vjp);
     Py_XDECREF(place);
     return c;
@@ -141,30 +142,27 @@ static int pass_to(const flow *f, const node_object *x, PyObject *c, PyObject *g
     return result;
 }
 
-/* (g, the node's value, its operands and what it has kept): what a vector-Jacobian product is called with. */
-static PyObject *arguments_of(PyObject *g, const node_object *node) {
-    const Py_ssize_t n = PyTuple_GET_SIZE(node->args);
-    PyObject *arguments = PyTuple_New(2 + n);
-    if (arguments == NULL) return NULL;
-    PyTuple_SET_ITEM(arguments, 0, Py_NewRef(g));
-    PyTuple_SET_ITEM(arguments, 1, Py_NewRef(node->value));
-    for (Py_ssize_t i = 0; i < n; i++)
-        PyTuple_SET_ITEM(arguments, 2 + i, Py_NewRef(PyTuple_GET_ITEM(node->args, i)));
-    return arguments;
-}
-
 static int visit_inputs(const flow *f, const node_object *node, PyObject *g) {
-    PyObject *params = PyDict_GET_SIZE(node->params) ? node->params : NULL;
-    PyObject *vjps = PyObject_GetAttr(node->rule, vjps_of_a_rule);
-    PyObject *arguments = vjps ? arguments_of(g, node) : NULL;
-    int result = arguments ? 0 : -1;
+    enum {
+        FEW = 8
+    };
+    PyObject *params = PyDict_GET_SIZE(node->params) ? node->params : NULL, *few[2 + FEW];
+    const Py_ssize_t n = PyTuple_GET_SIZE(node->args);
+    /* What a vector-Jacobian product is called with: g, the node's value, its operands and what it has kept */
+    PyObject **arguments = n > FEW ? PyMem_Malloc((size_t)(2 + n) * sizeof *arguments) : few;
+    if (arguments == NULL) return PyErr_NoMemory(), -1;
+    PyObject *vjps = PyObject_GetAttr(node->rule, vjps_of_a_rule), *value = Py_NewRef(node->value);
+    arguments[0] = g, arguments[1] = value;
+    for (Py_ssize_t i = 0; i < n; i++) arguments[2 + i] = PyTuple_GET_ITEM(node->args, i);
+    int result = vjps ? 0 : -1;
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(node->inputs); i++) {
         PyObject *x = PyTuple_GET_ITEM(node->inputs, i);
         if (nnc_is_node(x) && place_of(f, (node_object *)x))
-            result = pass_to(f, (node_object *)x, product(vjps, i, arguments, params), g);
+            result = pass_to(f, (node_object *)x, product(vjps, i, arguments, (size_t)(2 + n), params), g);
     }
     Py_XDECREF(vjps);
-    Py_XDECREF(arguments);
+    Py_DECREF(value);
+    if (arguments != few) PyMem_Free(arguments);
     return result;
 }
 

@@ -86,3 +86,27 @@ PyObject *nnc_call(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_s
     Py_XDECREF(takes);
     return node;
 }
+
+/* node.__array_ufunc__(ufunc, "__call__", *operands), which is most of the calls; the others go to _array_ufunc. */
+PyObject *nnc_array_ufunc(PyObject *node, PyObject *args, PyObject *keywords) {
+    static PyObject *ufuncs_name, *other_name;
+    const Py_ssize_t count = PyTuple_GET_SIZE(args);
+    const int is_call = count > 2 && PyUnicode_Check(PyTuple_GET_ITEM(args, 1)) &&
+                        PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(args, 1), "__call__") == 0;
+    PyObject *rules = attribute(node, &ufuncs_name, "_ufuncs"), *rule = NULL, *result = NULL;
+    if (rules == NULL) return NULL;
+    if (is_call && (keywords == NULL || PyDict_GET_SIZE(keywords) == 0) && PyDict_CheckExact(rules))
+        rule = Py_XNewRef(PyDict_GetItemWithError(rules, PyTuple_GET_ITEM(args, 0)));
+    Py_DECREF(rules);
+    if (rule) {
+        PyObject *arguments[] = {rule, PyTuple_GetSlice(args, 2, count)};
+        result = arguments[1] ? nnc_apply(NULL, arguments, 2) : NULL;
+        Py_XDECREF(arguments[1]);
+        Py_DECREF(rule);
+    } else if (!PyErr_Occurred()) {
+        PyObject *other = attribute(node, &other_name, "_array_ufunc");
+        result = other ? PyObject_Call(other, args, keywords) : NULL;
+        Py_XDECREF(other);
+    }
+    return result;
+}

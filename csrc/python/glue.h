@@ -60,6 +60,7 @@ PyObject *nnc_ancestors(PyObject *module, PyObject *last);
 PyObject *nnc_flow(PyObject *module, PyObject *args);
 PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_check(PyObject *module, PyObject *nodes);
+PyObject *nnc_array_ufunc(PyObject *node, PyObject *args, PyObject *keywords); /* of a Node */
 PyObject *nnc_call(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_part(PyObject *module, PyObject *args, PyObject *keywords);
 PyObject *nnc_read_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);

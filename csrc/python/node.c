@@ -137,6 +137,11 @@ static PyObject *subscript(PyObject *node, PyObject *index) {
 
 static PyMappingMethods mapping = {.mp_subscript = subscript};
 
+static PyMethodDef methods[] = {
+    {"__array_ufunc__", (PyCFunction)(void (*)(void))nnc_array_ufunc, METH_VARARGS | METH_KEYWORDS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 PyTypeObject nnc_node_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
         .tp_name = "nnc._engine.Node",
@@ -148,6 +153,7 @@ PyTypeObject nnc_node_type = {
     .tp_traverse = node_traverse,
     .tp_clear = node_clear,
     .tp_as_mapping = &mapping,
+    .tp_methods = methods,
     .tp_getset = getset,
     .tp_members = members,
 };
@@ -254,17 +260,26 @@ static PyObject *operand(PyObject *x) {
     return PyArray_FromAny(x, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
 }
 
+/* Another tuple, with `item` at place i. */
+static PyObject *with_item(PyObject *tuple, Py_ssize_t i, PyObject *item) {
+    const Py_ssize_t n = PyTuple_GET_SIZE(tuple);
+    PyObject *other = PyTuple_New(n);
+    for (Py_ssize_t k = 0; other && k < n; k++)
+        PyTuple_SET_ITEM(other, k, Py_NewRef(k == i ? item : PyTuple_GET_ITEM(tuple, k)));
+    return other;
+}
+
 /* The operands as arrays and numbers; and as they are remembered, since one that had to become an array is that. */
 static int gather(PyObject *operands, PyObject **inputs, PyObject **args) {
     const Py_ssize_t n = PyTuple_GET_SIZE(operands);
-    *inputs = PyTuple_New(n);
-    *args = PyTuple_New(n);
-    if (*inputs == NULL || *args == NULL) return -1;
+    *inputs = Py_NewRef(operands);
+    if ((*args = PyTuple_New(n)) == NULL) return -1;
     for (Py_ssize_t i = 0; i < n; i++) {
         PyObject *x = PyTuple_GET_ITEM(operands, i), *value = operand(x);
         if (value == NULL) return -1;
         PyTuple_SET_ITEM(*args, i, value);
-        PyTuple_SET_ITEM(*inputs, i, Py_NewRef(nnc_is_node(x) ? x : value));
+        if (value != x && !nnc_is_node(x)) Py_SETREF(*inputs, with_item(*inputs, i, value));
+        if (*inputs == NULL) return -1;
     }
     return 0;
 }

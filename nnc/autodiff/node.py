@@ -248,13 +248,14 @@ class Node(_engine.Node):
     def __array__(self, *args, **kwargs):
         raise _explain.array_of_a_node()
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+    _ufuncs = UFUNCS
+
+    def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
+        """What csrc/python/call.c leaves of __array_ufunc__: calls with keywords, and functions without a row."""
         if method == "reduce" and ufunc is np.logaddexp:
             return _call(RULES["logsumexp"], inputs, {"axis": 0} | kwargs)
         if method != "__call__" or "out" in kwargs:
             raise _explain.ufunc_of_nodes(ufunc, method)
-        if not kwargs and ufunc in UFUNCS:  # most of the calls, so they go straight
-            return _apply(UFUNCS[ufunc], inputs)
         return _dispatch(ufunc, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
