@@ -159,7 +159,7 @@ def test_what_out_must_be(name):
                 results.append(np.array(function(*given, out=out)).tolist())
             except (TypeError, ValueError) as error:
                 results.append((type(error), str(error)))
-        if len(given) == 1 and not ufunc.signature and type(results[0]) is tuple:  # relu and the like say who they are, too
+        if len(given) == 1 and not ufunc.signature and type(results[0]) is tuple:  # relu, say, tells its name
             assert results[0][0] is results[1][0] and results[0][1].startswith(f"{name}: ")
         else:
             assert results[0] == results[1]
