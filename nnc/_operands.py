@@ -106,16 +106,21 @@ def upstream(op, dL, P, dtype):
         full.fill(dL)
         return full
     dL = from_table(dL)
-    if hasattr(dL, "__array_ufunc__") and not isinstance(dL, (np.ndarray, np.generic)):
+    is_node = isinstance(dL, _engine.Node)
+    if hasattr(dL, "__array_ufunc__") and not isinstance(dL, (np.ndarray, np.generic)) and not is_node:
         raise TypeError(f"{op}: dL is a {type(dL).__name__}, but must be a number or an array")
-    dL = np.asarray(dL)
+    dL = dL if is_node else np.asarray(dL)
     if mistake := _explain.bad_dtype(op, dL=dL):
         raise mistake
-    if dL.ndim == 0:
+    if dL.ndim == 0 and not is_node:
         return np.full(r, dL, dtype)
+    if dL.ndim == 0:
+        dL = np.broadcast_to(dL, (r,))
     if dL.shape != (r,):
         hint = ". Did you mean dL.reshape(-1)?" if dL.shape in ((1, r), (r, 1)) else ""
         raise ValueError(f"{op}: dL is {dL.shape}, but must be a number or ({r},), one for each example{hint}")
+    if is_node:
+        return dL if dL.dtype == dtype else dL.astype(dtype)
     return dL.astype(dtype, copy=False)
 
 

@@ -110,10 +110,14 @@ def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any
     (array([[3., 4.]]), array([[1.],
            [2.]]))
     """
-    A, B = np.asarray(A), np.asarray(B)
+    try:
+        A, B = np.asarray(A), np.asarray(B)
+    except TypeError:
+        if not _is_node(A, B):
+            raise
     plain = type(dC) is np.ndarray and A.ndim == B.ndim == 2 and dC.dtype is A.dtype is B.dtype in _operands.REAL
     if not plain or dC.shape != A.shape[:1] + B.shape[1:] or A.shape[1:] != B.shape[:1]:
-        return _matmul_backward_of_vectors(dC, A, B)
+        return (_matmul_backward_of_nodes if _is_node(dC, A, B) else _matmul_backward_of_vectors)(dC, A, B)
     try:
         return _direct.matmul(dC, B.T), _direct.matmul(A.T, dC)
     except (TypeError, ValueError) as error:
@@ -129,6 +133,21 @@ def _matmul_backward_of_vectors(dC, A, B):
     row, column = np.atleast_2d(A), B.reshape(-1, 1) if B.ndim == 1 else B
     dC = dC.reshape(row.shape[0], column.shape[1])
     return matmul(dC, column.T).reshape(A.shape), matmul(row.T, dC).reshape(B.shape)
+
+
+def _is_node(*operands):
+    return any(isinstance(x, _engine.Node) for x in operands)
+
+
+def _matmul_backward_of_nodes(dC, A, B):
+    """The same where one of them is a Node, and so are the gradients made of it."""
+    if mistake := _explain.bad_matmul_backward(dC, A, B):
+        raise mistake
+    row = np.reshape(A, (1, -1)) if np.ndim(A) == 1 else A
+    column = np.reshape(B, (-1, 1)) if np.ndim(B) == 1 else B
+    dC = np.reshape(dC, (np.shape(row)[0], np.shape(column)[1]))
+    dA, dB = matmul(dC, np.transpose(column)), matmul(np.transpose(row), dC)
+    return np.reshape(dA, np.shape(A)), np.reshape(dB, np.shape(B))
 
 
 def add_bias(Z: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) -> Any:
@@ -189,6 +208,8 @@ def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
     array([[3.],
            [7.]])
     """
+    if isinstance(dZ, _engine.Node):
+        return dZ, _direct.add_bias_backward(dZ)
     dZ = np.asarray(dZ)
     if not (dZ.dtype.isnative and dZ.dtype in _operands.REAL):
         (dZ,) = _operands.alike("add_bias_backward", dZ=dZ)
@@ -257,7 +278,14 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
     >>> dW, dX, db
     (array([[7.]]), array([[2., 2.]]), array([[2.]]))
     """
-    dZ, W, X = np.asarray(dZ), np.asarray(W), np.asarray(X)
+    try:
+        dZ, W, X = np.asarray(dZ), np.asarray(W), np.asarray(X)
+    except TypeError:
+        if not _is_node(dZ, W, X):
+            raise
+        if mistake := _explain.bad_linear_backward(dZ, W, X):
+            raise mistake from None
+        return *_matmul_backward_of_nodes(dZ, W, X), add_bias_backward(dZ)[1]
     # Three products, and no two of them see all shapes.
     if dZ.ndim != 2 or dZ.shape != W.shape[:1] + X.shape[1:] or W.shape[1:] != X.shape[:1]:
         raise _explain.bad_linear_backward(dZ, W, X)

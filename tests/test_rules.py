@@ -47,6 +47,9 @@ CONSTANT = {
     "squared_error": [1],
     "binary_cross_entropy": [1],
     "poisson": [1],
+    "squared_error_backward": [2],
+    "binary_cross_entropy_backward": [2],
+    "poisson_backward": [2],
     "where": [0],
 }
 LOSSES = {name for name in CONSTANT if "cross_entropy" in name and "binary" not in name}  # of labels or of targets
@@ -113,6 +116,10 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     "binary_cross_entropy": [(3 * away(3, 5), inside(3, 5)), (away(3, 5), (away(3, 5) > 0).astype(float))],
     "poisson": [(away(3, 5), np.arange(15.0).reshape(3, 5))],
     "softmax_cross_entropy": [(away(3, 5), LABELS), (5 * away(3, 5), TARGETS)],
+    **dict.fromkeys(
+        ("squared_error_backward", "binary_cross_entropy_backward", "poisson_backward"),
+        [(away(5), inside(3, 5), inside(3, 5))],
+    ),
     "add_bias_backward": [(away(3, 4),), (away(3, 1),)],
     "relu_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],
     "sigmoid_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],

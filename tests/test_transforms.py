@@ -299,3 +299,45 @@ def test_a_graph_of_second_order_is_drawn_and_derived():
     assert derivation.residual < 1e-7 and len(derivation) > 2
     p = nnc.softmax(X)
     np.testing.assert_allclose(derivation.value[:, 0], (np.diag(p) - np.outer(p, p))[2], rtol=1e-13, atol=1e-16)
+
+
+BACKWARDS = {  # the derivation's own backward functions, of Nodes: gradients that can be differentiated again
+    "matmul": lambda A, B: nnc.matmul_backward(A @ B, A, B),
+    "vectors": lambda A, B: nnc.matmul_backward(A[0] @ B[:, 0], A[0], B[:, 0]),
+    "linear": lambda A, B: nnc.linear_backward(np.tanh(A @ B), A, B),
+    "add_bias": lambda A, B: nnc.add_bias_backward(A * A)[1:],
+    "relu": lambda A, B: (nnc.relu_backward(A * A, nnc.relu(A)), nnc.leaky_relu_backward(B * B, B, 0.3)),
+    "sigmoid": lambda A, B: (nnc.sigmoid_backward(A, A * A), nnc.tanh_backward(B * B, B)),
+    "softmax": lambda A, B: (nnc.softmax_backward(A * A, nnc.softmax(A)), nnc.softmax_backward(B, B, axis=1)),
+    "losses": lambda A, B: (
+        nnc.softmax_cross_entropy_backward(0.5, nnc.softmax(A), [0, 1, 0]),
+        nnc.softmax_cross_entropy_backward(A[0], nnc.softmax(A), [0, 1, 0]),
+        nnc.cross_entropy_backward(A[1] * 2, nnc.softmax(A), [0, 1, 0]),
+        nnc.softmax_cross_entropy_backward(A[0, 0], nnc.softmax(A), [0, 1, 0]),
+        nnc.cross_entropy_backward(0.5, nnc.softmax(A), np.full((2, 3), 0.5)),
+        nnc.squared_error_backward(A[0], A * A, np.ones((2, 3))),
+        nnc.binary_cross_entropy_backward(0.5, nnc.sigmoid(A), np.ones((2, 3))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BACKWARDS)
+def test_the_backward_functions_take_nodes(name):
+    """The same numbers as of arrays, and gradients that are those of finite differences."""
+    A, B = away(2, 3), away(3, 2) + 0.05
+    f = BACKWARDS[name]
+    for a, b in zip(f(Node(A), Node(B)), f(A, B), strict=True):
+        np.testing.assert_allclose(a.value, b, rtol=1e-14, atol=1e-15)
+    for a, b in zip(f(A, Node(B)), f(A, B), strict=True):
+        np.testing.assert_allclose(a.value if isinstance(a, Node) else a, b, rtol=1e-14, atol=1e-15)
+
+    def J(A, B):
+        return sum(np.sum(g * np.cos(np.arange(g.size)).reshape(g.shape)) for g in f(A, B))
+
+    for i, g in enumerate(nnc.grad(J, (0, 1))(A, B)):
+        right = central(lambda x, i=i: J(*(x if k == i else y for k, y in enumerate((A, B)))), (A, B)[i])
+        np.testing.assert_allclose(g, right, rtol=1e-6, atol=1e-8)
+    with pytest.raises(ValueError, match="backward"):
+        nnc.matmul_backward(Node(A), A, A)
+    with pytest.raises(ValueError, match="backward"):
+        nnc.linear_backward(Node(A), A, A)

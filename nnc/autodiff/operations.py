@@ -61,6 +61,7 @@ from .vjps import (
     cross_entropy_backward_probabilities,
     cumsum_back,
     cumsum_back_of_nodes,
+    each_row,
     flat,
     log_softmax_back,
     log_softmax_back_of_nodes,
@@ -297,7 +298,7 @@ row("softmax_cross_entropy_backward",
     (_engine.softmax_cross_entropy_backward, _engine.softmax_cross_entropy_targets_backward),
     r"({1} - Y_{{shape1}}) \circ {0}",
     (loss_gradient_loss, r"\sum_k {g} \circ ({1} - Y_{{shape1}})"),
-    (lambda g, C, dL, P, y: g * dL[..., None, :], r"{g} \circ {0}"), None, batch=batch_axes.elementwise)
+    (lambda g, C, dL, P, y: g * each_row(dL), r"{g} \circ {0}"), None, batch=batch_axes.elementwise)
 
 
 def column_of_an_example(operand, i, node, k):
@@ -315,6 +316,13 @@ row("binary_cross_entropy", _engine.binary_cross_entropy,
 row("poisson", _engine.poisson, r"\sum_k {1} \circ (\ln {1} - {0}) - {1} + e^{{0}}",
     (lambda g, L, Z, Y: (_direct.exp(Z) - Y) * g[..., None, :], r"(e^{{0}} - {1}) \circ {g}"), None,
     batch=column_of_an_example)
+
+for name, ufunc in (("squared_error", _engine.squared_error_backward),
+                    ("binary_cross_entropy", _engine.binary_cross_entropy_backward),
+                    ("poisson", _engine.poisson_backward)):
+    row(name + "_backward", ufunc, r"({1} - {2}) \circ {0}",
+        (lambda g, C, dL, A, Y: np.sum(g * (A - Y), -2), r"\sum_k {g} \circ ({1} - {2})"),
+        (lambda g, C, dL, A, Y: g * each_row(dL), r"{g} \circ {0}"), None, batch=batch_axes.elementwise)
 
 # ---- number by number
 

@@ -242,6 +242,11 @@ def softmax_backward_probabilities(g, C, dP, P, axis=-2):
     return g * (dP - np.sum(dP * P, axis, keepdims=True)) - dP * np.sum(g * P, axis, keepdims=True)
 
 
+def each_row(dL):
+    """dL, (r,) or a number, as a factor of each row of (n, r)."""
+    return dL[..., None, :] if np.ndim(dL) else dL
+
+
 def cross_entropy_back(g, L, P, y):
     return (_direct.cross_entropy_backward if y.ndim == 1 else _direct.cross_entropy_targets_backward)(g, P, y)
 
