@@ -162,6 +162,16 @@ typedef struct nnc_epoch {
     double penalty; /* the mean of what the weight decay added to the batches' J; 0 unless asked for */
 } nnc_epoch;
 
+/* One step by itself; the corrections are 1 - beta1^t and 1 - beta2^t for Adam, and 1 for the others. */
+typedef struct nnc_step {
+    double lr, decay, beta1, beta2, correction1, correction2, eps;
+    int eps_after;
+} nnc_step;
+
+enum {
+    NNC_STEP_ROWS = 256 /* rows of which nnc_step_rows has one sum of squares */
+};
+
 /* How many numbers of state the optimizer has for each parameter, 0 .. 2; -1 where there is no such optimizer. */
 NNC_API int nnc_optimizer_states(nnc_optimizer optimizer);
 

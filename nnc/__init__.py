@@ -67,6 +67,7 @@ _WHERE = {
     "numerical_gradient": "checking.gradcheck",
     "optim": "optim",
     "plot": "plot",
+    "sklearn": "sklearn",
     "value_and_grad": "autodiff.transforms",
     "vjp": "autodiff.transforms",
 }

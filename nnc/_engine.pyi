@@ -95,6 +95,18 @@ def predict(
     X: NDArray[Any],
 ) -> NDArray[Any]: ...
 
+def step_rows(
+    name: str,
+    param: NDArray[Any],
+    state0: NDArray[Any] | None,
+    state1: NDArray[Any] | None,
+    which: NDArray[np.intp],
+    grad: NDArray[Any],
+    squares: NDArray[np.float64],
+    step: tuple[float, float, float, float, float, float, float, bool],
+    /,
+) -> None: ...
+
 class Fit:
     def __init__(
         self,

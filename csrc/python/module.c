@@ -108,6 +108,9 @@ static PyMethodDef methods[] = {
      "bad_targets(Y, tolerance): the first column of Y (n, r) whose sum is not 1 to within the tolerance, or -1."},
     {"predict", (PyCFunction)(void (*)(void))nnc_predict, METH_VARARGS | METH_KEYWORDS,
      "predict(weights, biases, activations, slope, mean, std, X): the probabilities P (n, r)."},
+    {"step_rows", nnc_step_rows, METH_VARARGS,
+     "step_rows(name, param, state0, state1, which, grad, squares, (lr, decay, beta1, beta2, correction1, correction2, "
+     "eps, eps_after)): a step of a matrix whose gradient has these rows and zeros; sums of its squares before it."},
     {"cpu_info", cpu_info, METH_NOARGS, "cpu_info(): a dict of isa, available isas, threads, max_threads."},
     {"quota_cores", quota_cores, METH_O,
      "quota_cores(root): the cores that the CPU quotas of control groups leave, 0 for no quota; '' is the root of this "

@@ -1,0 +1,119 @@
+"""Between the estimators, scikit-learn's own, and `nnc.MLP`. Everything learnt is copied."""
+
+from copy import deepcopy
+
+import numpy as np
+import sklearn.neural_network as theirs
+import sklearn.neural_network._stochastic_optimizers as their_optimizers
+from sklearn.preprocessing import LabelBinarizer
+
+from ..mlp.model import MLP
+from . import network, optimizers
+
+_OURS_ALONE = ("class_weight", "validation_data", "callback", "progress_bar")  # parameters
+
+
+# ---- scikit-learn ----------------------------------------------------------------------------------------------------
+
+
+def from_sklearn(cls, estimator):
+    """`cls`, one of ours, out of the class of that name of scikit-learn's."""
+    wanted = getattr(theirs, cls.__name__)
+    if not isinstance(estimator, wanted):
+        raise TypeError(
+            f"{cls.__name__}.from_sklearn takes a sklearn.neural_network.{wanted.__name__}, not {estimator!r}"
+        )
+    made = cls(**estimator.get_params(deep=False))
+    _copy_fit(estimator, made, optimizers)
+    if getattr(estimator, "best_validation_score_", None) is not None:
+        made._best = [made.coefs_, made.intercepts_]
+    return made
+
+
+def to_sklearn(estimator):
+    """Their class of that name, out of one of ours."""
+    parameters = estimator.get_params(deep=False)
+    if estimator.activation == "leaky_relu":
+        raise ValueError(f"{type(estimator).__name__}.to_sklearn: scikit-learn has no leaky_relu")
+    made = getattr(theirs, type(estimator).__name__)(
+        **{name: value for name, value in parameters.items() if name not in _OURS_ALONE}
+    )
+    _copy_fit(estimator, made, their_optimizers)
+    if hasattr(made, "coefs_"):
+        best = getattr(estimator, "_best", None) or (made.coefs_, made.intercepts_)
+        made._best_coefs, made._best_intercepts = deepcopy(list(best))
+    return made
+
+
+def _copy_fit(source, made, optimizers_of_made):
+    """What is no parameter: the fit. An optimizer goes on as one of the other package's."""
+    parameters = source.get_params(deep=False)
+    for name, value in vars(source).items():
+        if name in parameters or name in ("_best", "_best_coefs", "_best_intercepts"):
+            continue
+        value = deepcopy(value)
+        if name == "_optimizer":
+            optimizer = getattr(optimizers_of_made, type(value).__name__)([])
+            vars(optimizer).update(vars(value))
+            value = optimizer
+        setattr(made, name, value)
+
+
+# ---- nnc.MLP ---------------------------------------------------------------------------------------------------------
+
+
+def to_mlp(estimator):
+    """Transposed copies: coefs_[i] (m, n) is W (n, m) there, intercepts_[i] (n,) is b (n, 1)."""
+    sizes = [estimator.coefs_[0].shape[0], *(coef.shape[1] for coef in estimator.coefs_)]
+    net = MLP(
+        sizes, activation=network.ACTIVATIONS[estimator.activation], init=lambda n, m: np.zeros((n, m)),
+        dtype=estimator.coefs_[0].dtype, loss=network.LOSSES[estimator.out_activation_],
+    )  # fmt: skip
+    for layer, (coef, intercept) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True)):
+        net.weights[layer][...] = coef.T
+        net.biases[layer][...] = intercept[:, None]
+    return net
+
+
+def from_mlp(cls, net, classes=None):
+    """An estimator that predicts as the net does, and may be trained on (partial_fit, or warm_start)."""
+    name = f"{cls.__name__}.from_mlp"
+    outputs = {loss: out for out, loss in network.LOSSES.items()}
+    classifies = outputs[net.loss_name] in ("softmax", "logistic")
+    if classifies != hasattr(cls, "predict_proba"):
+        raise TypeError(
+            f"{name}: a net with the loss {net.loss_name!r} {'is' if classifies else 'is not'} a classifier"
+        )
+    if len(set(net.activations)) > 1:
+        raise ValueError(f"{name}: an estimator has one activation, and the net has {list(net.activations)}")
+    if (net.mean != 0).any() or (net.std != 1).any():
+        raise ValueError(f"{name}: the net normalises its inputs (mean, std), which an estimator leaves to a scaler")
+    names = {theirs: ours for ours, theirs in network.ACTIVATIONS.items()}
+    made = cls(hidden_layer_sizes=tuple(net.sizes[1:-1]), activation=names[(*net.activations, "relu")[0]])
+    made.out_activation_ = outputs[net.loss_name]
+    if not classifies:
+        made.loss = net.loss_name
+    else:
+        _give_classes(made, net, classes, name)
+    made.coefs_ = [W.T.copy(order="K") for W in net.weights]
+    made.intercepts_ = [b[:, 0].copy() for b in net.biases]
+    made.n_features_in_, made.n_outputs_, made.n_layers_ = net.sizes[0], net.sizes[-1], len(net.sizes)
+    made.n_iter_ = made.t_ = made._no_improvement_count = 0
+    made.loss_curve_, made.best_loss_ = [], np.inf
+    made.validation_scores_ = made.best_validation_score_ = made._best = None
+    return made
+
+
+def _give_classes(made, net, classes, name):
+    outputs = net.sizes[-1]
+    wanted = outputs if made.out_activation_ == "softmax" else max(outputs, 2)
+    if classes is None:
+        classes = np.arange(wanted)
+    classes = np.unique(np.asarray(classes))
+    if len(classes) != wanted or (made.out_activation_ == "softmax" and wanted < 3):
+        raise ValueError(
+            f"{name}: a net of {outputs} outputs with the loss {net.loss_name!r} and {len(classes)} classes"
+        )
+    several = made.out_activation_ == "logistic" and outputs > 1  # labels at once
+    made.classes_ = classes
+    made._label_binarizer = LabelBinarizer().fit(np.eye(outputs, dtype=int) if several else classes)

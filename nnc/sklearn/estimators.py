@@ -1,0 +1,663 @@
+"""MLPClassifier and MLPRegressor: what goes in, what comes out, and the labels; the training is in training.py.
+
+Examples are rows here, as in scikit-learn: X (r, m), ``coefs_[i]`` (m, n). Of arrays that lie in memory as the engine
+wants them both are transposed views of the engine's own.
+"""
+
+from __future__ import annotations
+
+import numbers
+from contextlib import contextmanager
+from itertools import chain
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_random_state, column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from . import convert, network, training
+
+_STOCHASTIC = ("sgd", "adam")
+_DTYPES = (np.float64, np.float32, np.uint8)  # what the engine reads as it is; the first is what others become
+
+
+@contextmanager
+def _all_or_nothing(estimator):
+    """An error leaves the estimator's attributes as they were."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _has_steps(estimator):
+    """Whether the solver goes by steps, so that partial_fit makes sense."""
+    if estimator.solver not in _STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit is only available for the stochastic solvers, sgd and adam; {estimator.solver} is none"
+        )
+    return True
+
+
+class _MLP(BaseEstimator):
+    """What the two have in common."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu", "leaky_relu"})],
+        "solver": [StrOptions({"lbfgs", *_STOCHASTIC})],
+        "alpha": [Interval(numbers.Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
+        "power_t": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(numbers.Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="left")],
+        "beta_1": [Interval(numbers.Real, 0, 1, closed="left")],
+        "beta_2": [Interval(numbers.Real, 0, 1, closed="left")],
+        "epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left"), Options(numbers.Real, {np.inf})],
+        "max_fun": [Interval(numbers.Integral, 1, None, closed="left")],
+        "validation_data": ["array-like", None],
+        "callback": [callable, None],
+        "progress_bar": ["boolean"],
+    }
+
+    # ---- fit ---------------------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, validation_data=None):
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (r, m)
+            The examples. float32, float64 and uint8 in C order are read where they are, also on disk (`numpy.memmap`);
+            float32 trains a float32 net, everything else a float64 one. A sparse matrix never becomes dense.
+        y : array-like, (r,) or (r, n)
+            Labels of any kind, or an indicator matrix of many labels; numbers, for a regressor.
+        sample_weight : array-like, (r,), optional
+            How much each example counts, at least 0.
+        validation_data : pair (X, y), optional
+            Instead of the parameter of this name.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data make no sense, or the weights grew beyond all bounds; the estimator is then what
+            it was before.
+        """
+        with _all_or_nothing(self):
+            return self._fit(X, y, sample_weight, False, validation_data)
+
+    def _fit(self, X, y, sample_weight, incremental, validation_data=None):
+        sizes = self._hidden_sizes()
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: it sees a part of the data at a time")
+        X, y = self._validate_input(X, y, incremental, first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weight = self._total_weight(y, sample_weight, incremental)
+        if weight is not None and not weight.any():
+            raise ValueError("Sample weights are all zero: there is nothing to learn from.")
+        target = self._encode(y)
+        self.n_outputs_ = self._count_outputs(target)
+        self._random_state = check_random_state(self.random_state)
+        sizes = [X.shape[1], *sizes, self.n_outputs_]
+        if first:
+            self._initialize(sizes, X.dtype)
+        else:
+            self._check_shapes(sizes)
+        if not first and not incremental:  # a diverging warm start must leave the old weights
+            self.coefs_ = [coef.copy(order="K") for coef in self.coefs_]
+            self.intercepts_ = [intercept.copy() for intercept in self.intercepts_]
+        if validation_data is None:
+            validation_data = self.validation_data
+        validation = None if validation_data is None else self._validate_pair(validation_data)
+        if self.solver in _STOCHASTIC:
+            training.by_steps(self, X, target, y, weight, incremental, validation)
+        else:
+            training.by_lbfgs(self, X, target, weight, validation)
+        if not all(np.isfinite(array).all() for array in chain(self.coefs_, self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
+            )
+        return self
+
+    def _hidden_sizes(self):
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if np.iterable(sizes) else [sizes]
+        for size in sizes:
+            if not isinstance(size, numbers.Integral):
+                raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _initialize(self, sizes, dtype):
+        """Glorot and Bengio's uniform weights (eq. 17.5), and biases, drawn in scikit-learn's order."""
+        dtype = np.dtype(dtype if dtype == np.float32 else np.float64)
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = self._output()
+        self.coefs_, self.intercepts_ = [], []
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        for m, n in zip(sizes[:-1], sizes[1:], strict=True):
+            bound = np.sqrt(factor / (m + n))
+            self.coefs_.append(self._random_state.uniform(-bound, bound, (m, n)).astype(dtype, copy=False))
+            self.intercepts_.append(self._random_state.uniform(-bound, bound, n).astype(dtype, copy=False))
+        if self.solver in _STOCHASTIC:
+            self.loss_curve_ = []
+            self._no_improvement_count = 0
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self._best = None
+
+    def _check_shapes(self, sizes):
+        """The net that is there already must be the one that the parameters and the data ask for."""
+        there = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        if there != sizes:
+            raise ValueError(
+                f"the net has layers of {there} units, but hidden_layer_sizes and the data ask for {sizes}; "
+                "use a new estimator, or warm_start=False"
+            )
+
+    def _validate_pair(self, pair):
+        try:
+            X, y = pair
+        except (TypeError, ValueError):
+            raise ValueError("validation_data must be a pair (X, y)") from None
+        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+        y = self._validate_validation_y(y)
+        if len(y) != X.shape[0]:
+            raise ValueError(f"validation_data: X has {X.shape[0]} examples and y has {len(y)}")
+        return X, y
+
+    # ---- predict -----------------------------------------------------------------------------------------------------
+
+    def predict(self, X):
+        """The prediction for each example of X (r, m): (r,), or (r, n) where there are several outputs.
+
+        A classifier gives labels, the most probable of each example; a regressor gives numbers.
+        """
+        check_is_fitted(self)
+        return self._decide(self._outputs(X))
+
+    def _outputs(self, X):
+        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+        return self._outputs_unchecked(X)
+
+    def _outputs_unchecked(self, X):
+        """(r, n): what the last layer says."""
+        return network.predict(X, self.coefs_, self.intercepts_, self.activation, self.out_activation_)
+
+    def _validation_score(self, X, y, sample_weight=None):
+        """Accuracy or R² of examples that are checked already; NaN where an output is not finite."""
+        P = self._outputs_unchecked(X)
+        if not np.isfinite(P).all():
+            return np.nan
+        return self._metric(y, self._decide(P), sample_weight=sample_weight)
+
+    # ---- other people's nets -----------------------------------------------------------------------------------------
+
+    def to_mlp(self):
+        """An `nnc.MLP` with these weights: the same outputs, from examples as columns, and classes counted from 0.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nnc.sklearn import MLPRegressor
+        >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
+        >>> model = MLPRegressor(8, solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
+        >>> net = model.to_mlp()
+        >>> bool(np.allclose(net.predict_proba(X.T)[0], model.predict(X)))
+        True
+        """
+        check_is_fitted(self)
+        return convert.to_mlp(self)
+
+    @classmethod
+    def from_mlp(cls, net, classes=None):
+        """An estimator with the weights of an `nnc.MLP` (copied); a classifier's classes are 0, 1, … by default."""
+        return convert.from_mlp(cls, net, classes)
+
+    @classmethod
+    def from_sklearn(cls, estimator):
+        """The same estimator, fitted or not, out of `sklearn.neural_network`'s; what it has learnt is copied.
+
+        Examples
+        --------
+        >>> import sklearn.neural_network
+        >>> from nnc.sklearn import MLPClassifier
+        >>> MLPClassifier.from_sklearn(sklearn.neural_network.MLPClassifier(alpha=0.01))
+        MLPClassifier(alpha=0.01)
+        """
+        return convert.from_sklearn(cls, estimator)
+
+    def to_sklearn(self):
+        """The same estimator of `sklearn.neural_network`, for those who have not nnc; what it has learnt is copied."""
+        return convert.to_sklearn(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+_PARAMETERS = """\
+hidden_layer_sizes : array-like of int, default (100,)
+        The units of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu"}, default "relu"
+        Of the hidden layers. leaky_relu is not in scikit-learn.
+    solver : {"lbfgs", "sgd", "adam"}, default "adam"
+        L-BFGS is SciPy's, over all examples at a time.
+    alpha : float, default 1e-4
+        L2: ½ alpha Σ W² / r is added to the loss of a batch of r examples.
+    batch_size : int or "auto", default "auto"
+        min(200, examples).
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        For sgd: as it is; learning_rate_init / (t + 1)^power_t after t examples; or divided by 5 whenever there was no
+        progress for n_iter_no_change epochs.
+    learning_rate_init : float, default 0.001
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Epochs, or iterations of L-BFGS, at most.
+    shuffle : bool, default True
+        A new order of the examples in each epoch.
+    random_state : int, RandomState or None
+        Of the initial weights, the early-stopping split and the orders; the draws are scikit-learn's.
+    tol : float, default 1e-4
+    verbose : bool, default False
+    warm_start : bool, default False
+        `fit` goes on from the last weights.
+    momentum : float, default 0.9
+    nesterovs_momentum : bool, default True
+    early_stopping : bool, default False
+        Hold out validation_fraction of the examples, stop when their score does not rise by tol within n_iter_no_change
+        epochs, and go back to the best weights.
+    validation_fraction : float, default 0.1
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
+        Of adam.
+    n_iter_no_change : int, default 10
+    max_fun : int, default 15000
+        Evaluations of the loss, for lbfgs.
+    validation_data : pair (X, y), optional
+        Not in scikit-learn. Examples on which the score is taken after each epoch (`validation_scores_`); with
+        early_stopping they are used instead of a part of the training data.
+    callback : callable, optional
+        Not in scikit-learn. ``callback(epoch, estimator)`` after each epoch, counted from 0; True ends the training.
+    progress_bar : bool, default False
+        Not in scikit-learn. A bar over the epochs (tqdm)."""
+
+_ATTRIBUTES = """\
+coefs_, intercepts_ : list of ndarray
+        W (m, n) and b (n,) of each layer.
+    loss_ : float
+        Of the last epoch: the mean over its examples as they were seen, with the L2 term.
+    best_loss_ : float or None
+        The smallest loss of an epoch; None with early_stopping.
+    loss_curve_ : list of float
+        The loss of each epoch.
+    validation_scores_ : list of float or None
+        The score after each epoch, where there are validation examples.
+    best_validation_score_ : float or None
+    t_ : int
+        Examples seen so far.
+    n_iter_ : int
+        Epochs, or iterations of L-BFGS, of the last fit.
+    n_layers_, n_outputs_ : int
+    out_activation_ : str
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has named columns."""
+
+
+class MLPClassifier(ClassifierMixin, _MLP):
+    __doc__ = f"""A net that classifies: softmax, or a sigmoid for two classes and for several labels at once.
+
+    `sklearn.neural_network.MLPClassifier`, trained by the engine. With the same random_state the weights are those of
+    scikit-learn to rounding.
+
+    Parameters
+    ----------
+    {_PARAMETERS}
+    class_weight : dict, "balanced" or None
+        Not in scikit-learn's. How much the examples of each class count, as in its other classifiers.
+
+    Attributes
+    ----------
+    classes_ : ndarray, or list of them
+    {_ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from nnc.sklearn import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **_MLP._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _metric = staticmethod(accuracy_score)
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        class_weight=None,
+        validation_data=None,
+        callback=None,
+        progress_bar=False,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.class_weight = class_weight
+        self.validation_data = validation_data
+        self.callback = callback
+        self.progress_bar = progress_bar
+
+    @available_if(_has_steps)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """One epoch over X and y, from the weights and the solver's state that are there.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array-like, optional
+            All classes that will ever come; needed in the first call.
+
+        Returns
+        -------
+        self
+        """
+        with _all_or_nothing(self):
+            if _check_partial_fit_first_call(self, classes):
+                self._label_binarizer = LabelBinarizer()
+                self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
+            return self._fit(X, y, sample_weight, True)
+
+    def predict_proba(self, X):
+        """(r, n): the probability of each class, in the order of `classes_`, for each example of X (r, m)."""
+        check_is_fitted(self)
+        P = self._outputs(X)
+        if self.n_outputs_ == 1:
+            return np.hstack([1 - P, P])
+        return P
+
+    def predict_log_proba(self, X):
+        """The logarithm of `predict_proba`."""
+        P = self.predict_proba(X)
+        return np.log(P, out=P)
+
+    # ---- labels ------------------------------------------------------------------------------------------------------
+
+    def _validate_input(self, X, y, incremental, reset):
+        X, y = validate_data(self, X, y, accept_sparse="csr", multi_output=True, dtype=_DTYPES, reset=reset)
+        if sparse.issparse(y):
+            y = y.toarray()
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+            return X, y
+        classes = unique_labels(y)
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+        return X, y
+
+    def _validate_validation_y(self, y):
+        y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unknown):
+            raise ValueError(f"validation_data: y has classes {unknown}, which the training y has not")
+        return y
+
+    def _total_weight(self, y, sample_weight, incremental):
+        """The weight of each example, the class's times its own, or None."""
+        if self.class_weight is None:
+            return sample_weight
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which sees a part of the data at a time; "
+                "pass the weights as a dict"
+            )
+        weight = compute_sample_weight(self.class_weight, y)
+        return weight if sample_weight is None else weight * sample_weight
+
+    def _output(self):
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _count_outputs(self, target):
+        return len(self.classes_) if target.ndim == 1 else target.shape[1]
+
+    def _encode(self, y):
+        """The places of the labels in classes_, (r,), for a softmax; else an indicator (r, n) for the sigmoids."""
+        if self._label_binarizer.y_type_ == "multiclass":
+            return np.searchsorted(self.classes_, y)
+        return self._label_binarizer.transform(y).astype(bool)
+
+    def _decide(self, P):
+        return self._label_binarizer.inverse_transform(P.ravel() if self.n_outputs_ == 1 else P)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, _MLP):
+    __doc__ = f"""A net that predicts numbers: the last layer as it is, or its exponential for the Poisson loss.
+
+    `sklearn.neural_network.MLPRegressor`, trained by the engine. With the same random_state the weights are those of
+    scikit-learn to rounding.
+
+    Parameters
+    ----------
+    loss : {{"squared_error", "poisson"}}, default "squared_error"
+        Half the squared error, or half the Poisson deviance with a log link, for which y must be at least 0.
+    {_PARAMETERS}
+
+    Attributes
+    ----------
+    {_ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from nnc.sklearn import MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(20, solver="lbfgs", alpha=1, random_state=0, max_iter=500).fit(X, y)
+    >>> model.score(X, y) > 0.5
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **_MLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+    _metric = staticmethod(r2_score)
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        validation_data=None,
+        callback=None,
+        progress_bar=False,
+    ):
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.validation_data = validation_data
+        self.callback = callback
+        self.progress_bar = progress_bar
+
+    @available_if(_has_steps)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """One epoch over X and y, from the weights and the solver's state that are there; arguments as in `fit`."""
+        with _all_or_nothing(self):
+            return self._fit(X, y, sample_weight, True)
+
+    # ---- targets -----------------------------------------------------------------------------------------------------
+
+    def _validate_input(self, X, y, incremental, reset):
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, dtype=_DTYPES, reset=reset
+        )
+        return X, self._validate_y(y)
+
+    def _validate_y(self, y):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if self.loss == "poisson" and (y < 0).any():
+            raise ValueError(f"loss='poisson' needs y >= 0, and the least of y is {y.min()}")
+        return y
+
+    def _validate_validation_y(self, y):
+        return self._validate_y(np.asarray(y, dtype=np.float64))
+
+    def _total_weight(self, y, sample_weight, incremental):
+        return sample_weight
+
+    def _output(self):
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _count_outputs(self, target):
+        return target.shape[1]
+
+    def _encode(self, y):
+        return y.reshape(len(y), -1)
+
+    def _decide(self, P):
+        return P.ravel() if P.shape[1] == 1 else P

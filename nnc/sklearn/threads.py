@@ -1,0 +1,74 @@
+"""How many threads the engine may use beside others: what joblib, dask and threadpoolctl say, it does.
+
+Workers of joblib and of dask are told by OMP_NUM_THREADS how many threads each may have. Worker *threads* of joblib
+share one engine: while several of them train, each has its share of the cores.
+"""
+
+import os
+import threading
+from contextlib import contextmanager
+
+import joblib
+import threadpoolctl
+
+from .._engine import get_num_threads, set_num_threads
+
+
+def follow_the_environment():
+    """OMP_NUM_THREADS limits the engine as it limits the BLAS libraries; NNC_NUM_THREADS, if given, is more exact."""
+    if "NNC_NUM_THREADS" in os.environ:
+        return
+    try:
+        limit = int(os.environ["OMP_NUM_THREADS"].split(",")[0])
+    except (KeyError, ValueError):
+        return
+    if 1 <= limit < get_num_threads():
+        set_num_threads(limit)
+
+
+class EngineController(threadpoolctl.LibController):
+    """The engine's thread pool for ``threadpoolctl.threadpool_info`` and ``threadpoolctl.threadpool_limits``."""
+
+    user_api = "nnc"
+    internal_api = "nnc"
+    filename_prefixes = ("_engine",)
+    check_symbols = ("nnc_get_num_threads", "nnc_set_num_threads")
+
+    def get_num_threads(self):
+        return self.dynlib.nnc_get_num_threads()
+
+    def set_num_threads(self, num_threads):
+        self.dynlib.nnc_set_num_threads(num_threads)
+
+    def get_version(self):
+        return None
+
+
+def register_controller():
+    threadpoolctl.register(EngineController)
+
+
+_lock = threading.Lock()
+_sharing = 0  # worker threads of joblib that are inside the engine
+_before = 0
+
+
+@contextmanager
+def share_of_the_cores():
+    """Within a worker thread of joblib's, an equal share of the engine's threads; elsewhere all of them."""
+    global _sharing, _before
+    backend, _ = joblib.parallel.get_active_backend()
+    if not getattr(backend, "nesting_level", 0) or threading.current_thread() is threading.main_thread():
+        yield
+        return
+    with _lock:
+        if _sharing == 0:
+            _before = get_num_threads()
+        _sharing += 1
+        set_num_threads(max(1, _before // _sharing))
+    try:
+        yield
+    finally:
+        with _lock:
+            _sharing -= 1
+            set_num_threads(_before if _sharing == 0 else max(1, _before // _sharing))
