@@ -1,5 +1,6 @@
 """nnc.sklearn beside scikit-learn's own estimators: the same results, and what it has beyond them."""
 
+import doctest
 import io
 import pickle
 import warnings
@@ -451,3 +452,8 @@ def test_no_convergence_is_told():
 
 def test_the_map_of_nnc():
     assert nnc.sklearn is ours
+
+
+def test_the_examples_of_the_docstrings():
+    results = doctest.testmod(ours.estimators)
+    assert results.attempted >= 12 and results.failed == 0

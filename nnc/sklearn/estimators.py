@@ -233,7 +233,7 @@ class _MLP(BaseEstimator):
         >>> import numpy as np
         >>> from nnc.sklearn import MLPRegressor
         >>> X = np.linspace(-1, 1, 20).reshape(-1, 1)
-        >>> model = MLPRegressor(8, solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
+        >>> model = MLPRegressor(hidden_layer_sizes=8, solver="lbfgs", random_state=0).fit(X, X.ravel() ** 2)
         >>> net = model.to_mlp()
         >>> bool(np.allclose(net.predict_proba(X.T)[0], model.predict(X)))
         True
@@ -552,7 +552,7 @@ class MLPRegressor(RegressorMixin, _MLP):
     >>> from sklearn.datasets import load_diabetes
     >>> from nnc.sklearn import MLPRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = MLPRegressor(20, solver="lbfgs", alpha=1, random_state=0, max_iter=500).fit(X, y)
+    >>> model = MLPRegressor(hidden_layer_sizes=20, solver="lbfgs", alpha=1, random_state=0, max_iter=500).fit(X, y)
     >>> model.score(X, y) > 0.5
     True
     """

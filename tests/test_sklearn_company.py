@@ -1,0 +1,178 @@
+"""nnc.sklearn among what else people use: pipelines and searches, joblib, dask, threadpoolctl, data larger than wanted."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs scikit-learn")
+
+import joblib  # noqa: E402
+import threadpoolctl  # noqa: E402
+from sklearn.calibration import CalibratedClassifierCV  # noqa: E402
+from sklearn.datasets import load_digits  # noqa: E402
+from sklearn.ensemble import AdaBoostClassifier, VotingClassifier  # noqa: E402
+from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: E402
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+import nnc  # noqa: E402
+from nnc.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+GRID = {"mlpclassifier__alpha": [1e-4, 1.0], "mlpclassifier__hidden_layer_sizes": [10, (20, 10)]}
+
+
+def _digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:500], y[:500]
+
+
+def _pipeline():
+    return make_pipeline(StandardScaler(), MLPClassifier(max_iter=10, learning_rate_init=0.01, random_state=0))
+
+
+def test_a_search_finds_the_same_wherever_it_runs():
+    X, y = _digits()
+    alone = GridSearchCV(_pipeline(), GRID, cv=2).fit(X, y)
+    assert alone.best_score_ > 0.7
+    before = nnc.get_num_threads()
+    for backend in ("loky", "threading"):
+        with joblib.parallel_config(backend):
+            search = GridSearchCV(_pipeline(), GRID, cv=2, n_jobs=2).fit(X, y)
+        assert search.best_params_ == alone.best_params_
+        np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+    assert nnc.get_num_threads() == before
+
+
+def test_a_search_on_a_cluster():
+    distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
+    X, y = _digits()
+    alone = GridSearchCV(_pipeline(), GRID, cv=2).fit(X, y)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client, joblib.parallel_config("dask"):
+            search = GridSearchCV(_pipeline(), GRID, cv=2, n_jobs=-1).fit(X, y)
+            threads = client.run(_threads)
+            assert len(client.scheduler_info()["workers"]) == 2
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+    assert set(threads.values()) == {1}  # dask gives each worker one
+
+
+def _threads():
+    import nnc.sklearn
+
+    return nnc.get_num_threads()
+
+
+def test_other_estimators_take_it_in():
+    X, y = _digits()
+    X = X / 16
+    model = MLPClassifier(20, max_iter=20, learning_rate_init=0.02, random_state=0)
+    assert cross_val_score(model, X, y, cv=3).min() > 0.8
+    vote = VotingClassifier([("net", model), ("linear", LogisticRegression(max_iter=300))], voting="soft")
+    assert vote.fit(X, y).score(X, y) > 0.95
+    calibrated = CalibratedClassifierCV(model, cv=2).fit(X, y)
+    np.testing.assert_allclose(calibrated.predict_proba(X).sum(axis=1), 1)
+    assert AdaBoostClassifier(model, n_estimators=2, random_state=0).fit(X, y).score(X, y) > 0.9
+
+
+def test_texts():
+    texts = [f"{word} {other}" for word in ("cheap", "offer") for other in ("pills", "watches", "money")]
+    texts += [f"{word} {other}" for word in ("meeting", "lunch") for other in ("monday", "tomorrow", "room")]
+    y = np.repeat(["spam", "ham"], 6)
+    model = make_pipeline(TfidfVectorizer(), MLPClassifier(10, solver="lbfgs", random_state=0)).fit(texts, y)
+    assert model.score(texts, y) == 1 and list(model.predict(["cheap money", "lunch on monday"])) == ["spam", "ham"]
+
+
+# ---- threads ---------------------------------------------------------------------------------------------------------
+
+
+def test_threadpoolctl_sees_the_engine_and_limits_it():
+    mine = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "nnc"]
+    assert len(mine) == 1 and mine[0]["num_threads"] == nnc.get_num_threads()
+    before = nnc.get_num_threads()
+    with threadpoolctl.threadpool_limits(1):
+        assert nnc.get_num_threads() == 1
+    assert nnc.get_num_threads() == before
+
+
+@pytest.mark.parametrize("omp, nnc_, expected", [("1", None, 1), ("1", "2", 2), (None, None, 2), ("text", None, 2)])
+def test_the_environment_limits_the_threads(omp, nnc_, expected):
+    env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "NNC_NUM_THREADS")}
+    env |= {k: v for k, v in (("OMP_NUM_THREADS", omp), ("NNC_NUM_THREADS", nnc_)) if v}
+    code = "import nnc; n = nnc.get_num_threads(); import nnc.sklearn; print(n, nnc.get_num_threads())"
+    words = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    ).stdout.split()
+    at_first, then = map(int, words)
+    assert then == min(expected, at_first)
+
+
+def test_threads_of_joblib_share_the_cores():
+    if nnc.get_num_threads() < 2:
+        pytest.skip("needs two cores")
+    X, y = _digits()
+    together, seen = threading.Barrier(2, timeout=60), []
+
+    def callback(epoch, model):
+        if epoch == 1:  # both are training now
+            together.wait()
+            seen.append(nnc.get_num_threads())
+            together.wait()
+
+    models = [MLPClassifier(max_iter=3, random_state=0, callback=callback) for _ in range(2)]
+    before = nnc.get_num_threads()
+    with joblib.parallel_config("threading"):
+        joblib.Parallel(n_jobs=2)(joblib.delayed(model.fit)(X, y) for model in models)
+    assert seen == [before // 2] * 2 and nnc.get_num_threads() == before
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_examples_on_disk_take_no_memory(tmp_path):
+    """Twice as many examples on disk: fit on them, and partial_fit a chunk at a time, take no more memory."""
+    code = textwrap.dedent("""
+        import resource, sys
+        import numpy as np
+        from nnc.sklearn import MLPRegressor
+
+        path, how, r = sys.argv[1], sys.argv[2], int(sys.argv[3])
+        X = np.memmap(path, np.float32, "r", shape=(r, 500))
+        y = np.arange(r, dtype=np.float32) / r
+        model = MLPRegressor(hidden_layer_sizes=10, max_iter=1, shuffle=how == "fit")
+
+        def own():  # not the pages of the file, which the system takes back when it wants to
+            status = dict(line.split(":") for line in open("/proc/self/status"))
+            return int(status["RssAnon"].split()[0])
+
+        model.partial_fit(X[:1000], y[:1000])
+        before = own()
+        most = [before]
+        model.set_params(callback=lambda epoch, model: most.append(own()) and None)
+        if how == "fit":
+            model.fit(X, y)
+        else:
+            for start in range(0, r, 1000):
+                model.partial_fit(X[start : start + 1000], y[start : start + 1000])
+        assert len(most) > 1
+        print(max(most) - before)
+    """)
+    path = tmp_path / "X"
+    np.memmap(path, np.float32, "w+", shape=(40000, 500))[:, ::7] = 0.5  # 80 MB
+    for how in ("fit", "partial_fit"):
+        run = [sys.executable, "-W", "ignore", "-c", code, str(path), how]
+        grown = [
+            int(subprocess.run([*run, r], capture_output=True, text=True, check=True).stdout)
+            for r in ("20000", "40000")
+        ]
+        # 20,000 examples more are 40 MB, and y, the order of the examples and labels of the engine's own 1 MB.
+        assert grown[1] - grown[0] < 4096, (how, grown)
+        assert grown[1] < 12288, (how, grown)
