@@ -1,4 +1,4 @@
-"""nnc.sklearn among what else people use: pipelines and searches, joblib, dask, threadpoolctl, data larger than wanted."""
+"""nnc.sklearn among what people use: pipelines and searches, joblib, dask, threadpoolctl, data larger than wanted."""
 
 import os
 import subprocess
