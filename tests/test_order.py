@@ -1,12 +1,15 @@
 """Derivatives of derivatives: every row of the table twice, against differences of its first order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_rules import COMPOSED, CONSTANT, EXAMPLES, functions_of, skipped, split
 
 import nnc
 from nnc.autodiff.node import Node, pullback
-from nnc.autodiff.operations import RULES
+from nnc.autodiff.operations import FUNCTIONS, RULES, UFUNCS, Rule
+from nnc.autodiff.vjps import flat
 
 rng = np.random.default_rng(11)
 
@@ -105,3 +108,27 @@ def test_twice_at_special_places(name):
         for mine, up, down in (((xx, yx), (x + step, y), (x - step, y)), ((xy, yy), (x, y + step), (x, y - step))):
             for own, a, b in zip(mine, slopes(*up), slopes(*down), strict=True):
                 np.testing.assert_allclose(own[:, i], (a - b) / (2 * h), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name) and RULES[name].vjps_of_nodes])
+def test_row_twice_is_found_out(name, monkeypatch):
+    """The test of the rows, tested: a vjp for Nodes that is off by a thousandth fails, whatever the operand."""
+    for i, vjp in enumerate(RULES[name].vjps_of_nodes):
+        if vjp in (None, flat):
+            continue
+        wrong = list(RULES[name].vjps_of_nodes)
+        wrong[i] = lambda g, *rest, vjp=vjp, **params: (c := vjp(g, *rest, **params)) + 1e-3 * (1 + np.abs(c))
+
+        def wronged(right, wrong=tuple(wrong)):
+            return lambda row, *args: right(
+                replace(row, vjps_of_nodes=wrong) if isinstance(row, Rule) and row.name == name else row, *args
+            )
+
+        with monkeypatch.context() as patch:
+            for way in ("_apply", "_call"):
+                patch.setattr(nnc.autodiff.node, way, wronged(getattr(nnc.autodiff.node, way)))
+            for table in (UFUNCS, FUNCTIONS):
+                for function in [f for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name]:
+                    patch.setitem(table, function, replace(table[function], vjps_of_nodes=tuple(wrong)))
+            with pytest.raises(AssertionError):
+                test_row_twice(name)
