@@ -208,9 +208,12 @@ def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
     array([[3.],
            [7.]])
     """
-    if isinstance(dZ, _engine.Node):
+    try:
+        dZ = np.asarray(dZ)
+    except TypeError:
+        if not _is_node(dZ):
+            raise
         return dZ, _direct.add_bias_backward(dZ)
-    dZ = np.asarray(dZ)
     if not (dZ.dtype.isnative and dZ.dtype in _operands.REAL):
         (dZ,) = _operands.alike("add_bias_backward", dZ=dZ)
     try:
