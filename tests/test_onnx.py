@@ -74,6 +74,20 @@ def test_a_trained_net_on_images(tmp_path):
     assert np.array_equal(P.argmax(axis=1), net.predict(X_val.T))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "squared_error", "poisson"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_other_losses(tmp_path, dtype, loss, n):
+    net = make_net((5, 4, n), "tanh", dtype, mean=0.5, loss=loss)
+    net.to_onnx(tmp_path / "net.onnx")
+    X = examples(5, 30, dtype)
+    (P,) = run(tmp_path / "net.onnx", X).values()
+    mine = net.predict_proba(X.T)
+    assert P.shape == (30, n) and (np.abs(P.T - mine) < 16 * np.finfo(dtype).eps * np.maximum(1, np.abs(mine))).all()
+    back = nnc.MLP.from_onnx(tmp_path / "net.onnx")
+    assert back.loss_name == loss and np.array_equal(back.predict_proba(X.T), mine)
+
+
 def test_names_and_metadata(tmp_path):
     make_net().to_onnx(tmp_path / "net.onnx")
     model = onnx.load(tmp_path / "net.onnx")
@@ -205,6 +219,25 @@ def test_graphs_of_scikit_learn(tmp_path, zipmap, classes):
         assert np.abs(model.predict_proba(X) - net.predict_proba(X.T).T).max() < 2e-6
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_regressions_and_several_labels_of_scikit_learn(tmp_path):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    X = examples(5, 100)
+    for model, y, loss in [
+        (MLPRegressor(hidden_layer_sizes=(6,), max_iter=3), X[:, 0], "squared_error"),
+        (MLPRegressor(hidden_layer_sizes=(6,), max_iter=3), X[:, :2], "squared_error"),
+        (MLPClassifier(hidden_layer_sizes=(6,), max_iter=3), (X[:, :3] > 0).astype(int), "binary_cross_entropy"),
+    ]:
+        options = {"zipmap": False} if isinstance(model, MLPClassifier) else None
+        exported = skl2onnx.to_onnx(model.fit(X, y), X[:1], options=options)
+        onnx.save(exported, tmp_path / "sklearn.onnx")
+        net = nnc.MLP.from_onnx(tmp_path / "sklearn.onnx")
+        wanted = (model.predict_proba if options else model.predict)(X).reshape(100, -1)
+        assert net.loss_name == loss and np.abs(wanted - net.predict_proba(X.T).T).max() < 2e-6 * np.abs(wanted).max()
+
+
 # ---- graphs made by hand ---------------------------------------------------------------------------------------------
 
 W1, b1, W2, b2 = (np.random.default_rng(i).standard_normal(shape).astype("f")
@@ -263,6 +296,21 @@ def test_ways_to_write_the_same(tmp_path, nodes):
     assert_same_result(graph(tmp_path / "g.onnx", nodes, constants=constants), examples(5, 9))
 
 
+@pytest.mark.parametrize("end", [[], [("LogSoftmax", ["Z2"], "P")]], ids=["scores", "logarithms"])
+def test_the_caller_says_what_scores_are_for(tmp_path, end):
+    second = SECOND if end else ("Gemm", ["A1", "W2", "b2"], "P", GEMM)
+    path, X = graph(tmp_path / "g.onnx", [FIRST, RELU, second, *end]), examples(5, 9)
+    (scores,) = run(path, X).values()
+    net = nnc.MLP.from_onnx(path, loss="cross_entropy")
+    assert net.loss_name == "cross_entropy" and np.abs(nnc.softmax(scores.T) - net.predict_proba(X.T)).max() < 2e-6
+    if not end:
+        as_it_is = nnc.MLP.from_onnx(path)
+        assert as_it_is.loss_name == "squared_error" and np.abs(scores.T - as_it_is.predict_proba(X.T)).max() < 2e-5
+    graph(path, [FIRST, RELU, SECOND, SOFTMAX])
+    with pytest.raises(ValueError, match="ends with softmax, which is the output of cross_entropy"):
+        nnc.MLP.from_onnx(path, loss="poisson")
+
+
 @pytest.mark.parametrize("opset", [9, 11, 13, 20])
 def test_opsets(tmp_path, opset):
     nodes = [FIRST, RELU, SECOND, ("Softmax", ["Z2"], "P")]
@@ -288,7 +336,7 @@ def test_half_precision_weights_become_float32(tmp_path):
         ("does not follow a dense layer", [FIRST, ("Relu", ["Z1"], "A"), ("Tanh", ["A"], "A1"), SECOND, SOFTMAX], {}),
         ("after an activation", [FIRST, ("Relu", ["Z1"], "A"), ("Mul", ["A", "b1"], "A1"), SECOND, SOFTMAX], {}),
         ("Softmax .* axis 0", [FIRST, RELU, SECOND, ("Softmax", ["Z2"], "P", {"axis": 0})], {}),
-        ("after a softmax", [FIRST, ("Softmax", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
+        ("after softmax", [FIRST, ("Softmax", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
         ("another slope", [FIRST, ("LeakyRelu", ["Z1"], "A1"), SECOND, ("LeakyRelu", ["Z2"], "P", {"alpha": 0.5})], {}),
         ("another slope", [FIRST, ("PRelu", ["Z1", "b1"], "A1"), SECOND, SOFTMAX], {}),
         ("std must be above 0", [("Mul", ["X", "minus"], "x"), *SHORT], {}),
@@ -303,7 +351,8 @@ def test_half_precision_weights_become_float32(tmp_path):
         ("no dense layer", [("Identity", ["X"], "P")], {}),
         ("0 operands that are computed", [("Relu", ["W1"], "P")], {}),
         ("float32 and float64", [("Cast", ["X"], "y", {"to": 7}), ("Cast", ["y"], "x", {"to": 1}), *SHORT], {}),
-        ("ends with a dense layer", [FIRST, RELU, ("Gemm", ["A1", "W2"], "P", GEMM)], {}),
+        ("logarithms of probabilities", [FIRST, RELU, SECOND, ("LogSoftmax", ["Z2"], "P")], {}),
+        ("after exp", [FIRST, ("Exp", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_is_named(tmp_path, match, nodes, options):

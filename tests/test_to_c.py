@@ -63,6 +63,19 @@ def test_it_computes_what_the_net_does(tmp_path, dtype, compiler, sizes, activat
     assert np.array_equal(labels, net.predict(X))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "squared_error", "poisson"])
+def test_the_other_losses(tmp_path, dtype, loss):
+    for sizes, activation in [((20, 9, 3), "relu"), ((7, 1), ())]:
+        net = make_net(sizes, activation, dtype, mean=0.5, loss=loss)
+        net.to_c(tmp_path / "net.c")
+        assert "    void predict(const " in (tmp_path / "net.c").read_text()
+        X = np.random.default_rng(0).standard_normal((sizes[0], 200)).astype(dtype)
+        P, _ = compiled(tmp_path / "net.c", COMPILERS[0], f"-O{len(sizes)}")(X, sizes[-1])
+        mine = net.predict_proba(X)
+        assert (np.abs(P - mine) < 64 * np.finfo(dtype).eps * np.maximum(1, np.abs(mine))).all()
+
+
 def test_a_trained_net_on_images(tmp_path):
     (X, y), (X_val, _) = nnc.data.digits()
     net = nnc.MLP([784, 50, 10], mean=X.mean(), std=X.std(), seed=0)

@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from .losses import LOSSES
 from .storage import assemble
 from .to_onnx import library
 
@@ -18,13 +19,16 @@ _ACTIVATIONS = {
     "Sigmoid": "sigmoid",
     "Tanh": "tanh",
     "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "Exp": "exp",
 }
+_AT_THE_END = {row.output_name: name for name, row in LOSSES.items()}  # the loss that goes with each output
 _LAYERS = {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Scaler", "BatchNormalization"}
 _NOTHING_CHANGED = {"Identity", "Cast", "Dropout", "Flatten", "Reshape"}
 
 
-def read(cls, path):
-    """A net of class `cls`."""
+def read(cls, path, loss):
+    """A net of class `cls`; `loss` of a graph that ends with scores, else None."""
     onnx = library()
     from google.protobuf.message import DecodeError
 
@@ -32,7 +36,7 @@ def read(cls, path):
         model = onnx.load(os.fspath(path), format="protobuf", load_external_data=False)
         _refuse_other_files(model.graph)
         onnx.checker.check_model(model)
-        return _net(cls, _Graph(onnx, model))
+        return _net(cls, _Graph(onnx, model), loss)
     except (ValueError, TypeError, DecodeError, onnx.checker.ValidationError) as error:
         raise ValueError(f"from_onnx: {os.fspath(path)} is no graph of dense layers: {error}") from None
 
@@ -45,12 +49,12 @@ def _refuse_other_files(graph):
             raise ValueError(f"the data of its {tensor.name or 'constant'} is in another file, which is not supported")
 
 
-def _net(cls, graph):
+def _net(cls, graph, loss):
     nodes, both_classes = _path(graph)
     layers = _Layers(graph)
     for node in nodes:
         layers.take(node)
-    return layers.net(cls, both_classes)
+    return layers.net(cls, both_classes, loss)
 
 
 # ---- the graph -------------------------------------------------------------------------------------------------------
@@ -178,7 +182,7 @@ class _Layers:
         _, constants = self._graph.operands(node)
         operator(node, constants, self._graph.attributes(node))
 
-    def net(self, cls, both_classes):
+    def net(self, cls, both_classes, loss):
         if not self.weights:
             raise ValueError("it has no dense layer, Gemm or MatMul")
         if both_classes and self.after == "sigmoid" and len(self.weights[-1]) == 1:
@@ -186,14 +190,25 @@ class _Layers:
             self.weights[-1] = np.vstack([np.zeros_like(self.weights[-1]), self.weights[-1]])
             self.biases[-1] = np.append(0, self.biases[-1])
             self.after = "softmax"
-        if self.after != "softmax":
-            raise ValueError(f"it ends with {self.after or 'a dense layer'}, but only softmax is supported there")
         weights = [np.asarray(W, self.dtype) for W in self.weights]
         biases = [np.asarray(b, self.dtype).reshape(-1, 1) for b in self.biases]
-        options = dict(activation=self.activations, mean=self.mean, std=self.std)
+        options = dict(activation=self.activations, mean=self.mean, std=self.std, loss=self._loss(loss))
         if self.slope is not None:
             options["slope"] = self.slope
         return assemble(cls, weights, biases, **options)
+
+    def _loss(self, wanted):
+        """The loss whose output the graph ends with. Of scores, without one, the caller may say what they are for."""
+        end = self.after or "identity"
+        if end == "identity" or (end == "log_softmax" and wanted == "cross_entropy"):
+            return wanted or _AT_THE_END[end]
+        if end == "log_softmax":
+            raise ValueError(
+                "it ends with the logarithms of probabilities; with loss='cross_entropy' the net has those"
+            )
+        if end not in _AT_THE_END or wanted not in (None, _AT_THE_END[end]):
+            raise ValueError(f"it ends with {end}, which is the output of {_AT_THE_END.get(end, 'no loss')}")
+        return _AT_THE_END[end]
 
     # -- what a node does to the numbers --
 
@@ -204,8 +219,8 @@ class _Layers:
             self.dtype = np.dtype(np.float32) if W.dtype == np.float16 else W.dtype
             if self.inputs not in (0, W.shape[1]):
                 raise ValueError(f"{_called(node)} takes {W.shape[1]} inputs, but X has {self.inputs}")
-        elif self.after == "softmax":
-            raise ValueError(f"{_called(node)} comes after a softmax, which is supported at the end only")
+        elif self.after in ("softmax", "log_softmax", "exp"):
+            raise ValueError(f"{_called(node)} comes after {self.after}, which is supported at the end only")
         else:
             self.activations.append(self.after or "identity")
         self.weights.append(W)
@@ -290,7 +305,7 @@ class _Layers:
         if self.after or not self.weights:
             raise ValueError(f"{_called(node)} does not follow a dense layer")
         self.after = _ACTIVATIONS[node.op_type]
-        if self.after == "softmax" and attributes.get("axis", -1) not in (1, -1):
+        if self.after in ("softmax", "log_softmax") and attributes.get("axis", -1) not in (1, -1):
             raise ValueError(f"{_called(node)} is over axis {attributes['axis']}, not over the classes")
         if self.after == "leaky_relu":
             slope = constants[1] if node.op_type == "PRelu" else np.float32(attributes.get("alpha", 0.01))

@@ -530,7 +530,7 @@ class MLP:
         """Write the net to `path` as an ONNX graph, whole or not at all; needs the extra ``onnx``.
 
         The graph's input ``X`` (batch, m) holds an example in each row, as ONNX's users have them, of the net's dtype
-        and not normalised; the output ``P`` (batch, n) is ``predict_proba(X.T).T``.
+        and not normalised; the output ``P`` (batch, n) is ``predict_proba(X.T).T``, whatever the loss.
 
         Raises
         ------
@@ -555,11 +555,19 @@ class MLP:
         to_onnx.write(self, path)
 
     @classmethod
-    def from_onnx(cls, path: str | os.PathLike[str]) -> MLP:
+    def from_onnx(cls, path: str | os.PathLike[str], loss: str | None = None) -> MLP:
         """The net of an ONNX graph of dense layers, as `to_onnx`, PyTorch, Keras and skl2onnx write them.
 
         What such a graph may consist of: a normalisation of X, dense layers (Gemm, or MatMul and Add), the activations
-        of a net, and a Softmax at the end. Of its outputs one is taken, the probabilities; labels are not looked at.
+        of a net, and at the end Softmax, Sigmoid, Exp or nothing. Of its outputs the one with real numbers is taken.
+
+        Parameters
+        ----------
+        path : path
+        loss : str, optional
+            What the outputs are for, where the graph ends with scores, as PyTorch's classifiers do:
+            ``loss="cross_entropy"`` gives a net with the softmax of them. Else the loss is the one that goes with the
+            graph's end: the squared error if that is a dense layer.
 
         Raises
         ------
@@ -572,7 +580,7 @@ class MLP:
         """
         from . import from_onnx
 
-        return from_onnx.read(cls, path)
+        return from_onnx.read(cls, path, loss)
 
     def to_c(self, path: str | os.PathLike[str]) -> None:
         """Write the net to `path` as one file of C11 with a function ``predict``, whole or not at all.
@@ -581,8 +589,8 @@ class MLP:
 
             int predict(const float x[784], float p[10]);
 
-        x is one example, not normalised; p gets its probabilities, and the result is the label. With a float64 net the
-        two are double.
+        x is one example, not normalised; p gets its probabilities, and the result is the label. Where the loss is not
+        the cross-entropy, p gets the outputs and the function returns nothing. With a float64 net the two are double.
 
         Raises
         ------

@@ -8,17 +8,18 @@ from itertools import pairwise
 
 import numpy as np
 
+from .losses import LOSSES
 from .storage import whole_or_not_at_all
 
 _HEAD = """\
 /* A net of dense layers, {sizes}, written by nnc.
  *
- *     int predict(const {real} x[{m}], {real} p[{n}]);
+ *     {result} predict(const {real} x[{m}], {real} p[{n}]);
  *
- * x is one example{scaled}; p gets the probability of each class. The result is
- * the class of the largest one, or -1 where a probability is not a number. C11 without a library: nothing is
- * allocated, nothing is kept between calls. A second net in one program: compile this file with
- * -Dpredict=another_name. */
+ * x is one example{scaled};
+ * {meaning}
+ * C11 without a library: nothing is allocated, nothing is kept between calls. A second net in one program: compile this
+ * file with -Dpredict=another_name. */
 #include <stddef.h>
 
 typedef {real} real;
@@ -61,7 +62,7 @@ _FLOAT = dict(least="-104.0f", half="0.5f", log2_e="1.44269504f", ln2_high="0.69
 _DOUBLE = dict(least="-746.0", half="0.5", log2_e="1.4426950408889634", ln2_high="0.6931471803691238",
                ln2_low="1.9082149292705877e-10", terms=13, depth=17)  # fmt: skip
 
-_ACTIVATIONS = {
+_FUNCTIONS = {
     "relu": "\nstatic real relu(real z) {{ return z < 0 ? 0 : z; }}\n",
     "leaky_relu": "\nstatic real leaky_relu(real z) {{ return z < 0 ? {slope} * z : z; }}\n",
     "sigmoid": """
@@ -83,24 +84,34 @@ static real hyperbolic_tangent(real z) {{
     return z < 0 ? -t : t;
 }}
 """,
-    "identity": "",
-}
-_SOFTMAX = """
+    "exp": "\nstatic real exp_of(real z) {{ return z > 0 ? 1 / exponential(-z) : exponential(z); }}\n",
+    "softmax": """
 /* p = e^z / sum e^z, less the largest z in every exponent; the index of the largest p. */
-static int softmax(const real *z, real *p) {
+static int softmax(const real *z, real *p) {{
     real largest = z[0], sum = 0;
     int label = 0;
     for (size_t i = 0; i < OUTPUTS; i++)
         if (z[i] > largest) largest = z[i];
     for (size_t i = 0; i < OUTPUTS; i++) sum += p[i] = exponential(z[i] - largest);
     for (size_t i = 0; i < OUTPUTS; i++) p[i] /= sum;
-    for (int i = 0; i < OUTPUTS; i++) {
+    for (int i = 0; i < OUTPUTS; i++) {{
         if (p[i] != p[i]) return -1;
         if (p[i] > p[label]) label = i;
-    }
+    }}
     return label;
+}}
+""",
+    "identity": "",
 }
-"""
+_FUNCTION = {"tanh": "hyperbolic_tangent", "exp": "exp_of"}
+
+_MEANING = {
+    "softmax": "p gets the probability of each class; the result is the class of the largest one, or -1 where a\n"
+    " * probability is not a number.",
+    "sigmoid": "p gets the probability of each output.",
+    "exp": "p gets the rate of each output.",
+    "identity": "p gets the outputs.",
+}
 
 
 def write(net, path):
@@ -121,9 +132,12 @@ def source(net):
     numbers = {"half": "0.5" + suffix, "slope": _number(net.dtype.type(net.slope), suffix)}
     numbers |= _FLOAT if suffix else _DOUBLE
 
+    output = LOSSES[net.loss_name].output_name
     parts = [
         _HEAD.format(
             sizes=" - ".join(map(str, net.sizes)),
+            result="int" if output == "softmax" else "void",
+            meaning=_MEANING[output],
             scaled=" as it was measured, not normalised" if scaled else "",
             real="float" if suffix else "double",
             m=net.sizes[0],
@@ -135,9 +149,11 @@ def source(net):
     for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
         arrays |= {f"W{layer}": W, f"b{layer}": b}
     parts += [_array(name, array, suffix) for name, array in arrays.items()]
-    parts += [_LAYER, _EXPONENTIAL.format(**numbers)]
-    parts += [_ACTIVATIONS[activation].format(**numbers) for activation in dict.fromkeys(net.activations)]
-    parts += [_SOFTMAX, _predict(net, scaled)]
+    functions = dict.fromkeys([*net.activations, output])
+    needs_exponential = functions.keys() & {"sigmoid", "tanh", "softmax", "exp"}
+    parts += [_LAYER, _EXPONENTIAL.format(**numbers) if needs_exponential else ""]
+    parts += [_FUNCTIONS[function].format(**numbers) for function in functions]
+    parts += [_predict(net, output, scaled)]
     return "".join(parts)
 
 
@@ -156,7 +172,7 @@ def _in_lines(numbers, each=4):
     return (numbers[start : start + each] for start in range(0, len(numbers), each))
 
 
-def _predict(net, scaled):
+def _predict(net, output, scaled):
     """The function itself. Two arrays take turns as what goes into a layer and what comes out of it."""
     lines, given, result = [], "x", "a"
     if scaled:
@@ -165,12 +181,16 @@ def _predict(net, scaled):
         given, result = "a", "z"
     for layer, (m, n) in enumerate(pairwise(net.sizes), start=1):
         lines += [f"layer({n}, {m}, W{layer}, b{layer}, {given}, {result});"]
-        activation = [*net.activations, "identity"][layer - 1]
-        if activation != "identity":
-            function = "hyperbolic_tangent" if activation == "tanh" else activation
+        activation = [*net.activations, output][layer - 1]
+        if activation not in ("identity", "softmax"):
+            function = _FUNCTION.get(activation, activation)
             lines += [f"for (size_t i = 0; i < {n}; i++) {result}[i] = {function}({result}[i]);"]
         given, result = result, "z" if result == "a" else "a"
     both = scaled or net.activations
-    lines = [f"real {'a[LARGEST], z[LARGEST]' if both else 'a[LARGEST]'};", *lines, f"return softmax({given}, p);"]
-    head = "int predict(const real *x, real *p)"
+    lines = [f"real {'a[LARGEST], z[LARGEST]' if both else 'a[LARGEST]'};", *lines]
+    if output == "softmax":
+        lines += [f"return softmax({given}, p);"]
+    else:
+        lines += [f"for (size_t i = 0; i < OUTPUTS; i++) p[i] = {given}[i];"]
+    head = f"{'int' if output == 'softmax' else 'void'} predict(const real *x, real *p)"
     return f"\n{head};\n{head} {{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"

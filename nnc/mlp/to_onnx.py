@@ -62,7 +62,7 @@ def model(net):
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="nnc",
-        doc_string="A net of dense layers. X: an example in each row, not normalised. P: a probability for each class.",
+        doc_string="A net of dense layers. X: an example in each row, not normalised. P: its outputs in a row.",
     )
     said = {"sizes": net.sizes, "activation": net.activations, "loss": net.loss_name}
     onnx.helper.set_model_props(made, {name: json.dumps(value) for name, value in said.items()})
