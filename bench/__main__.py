@@ -17,7 +17,7 @@ import nnc
 from . import pictures, report
 from .peers import PEERS, ROOT, Process, installed
 
-WORKS = ("epoch", "matmul", "elementwise", "small", "graph", "hvp", "overhead", "growth")
+WORKS = ("epoch", "matmul", "elementwise", "small", "graph", "hvp", "overhead", "growth", "estimators")
 REST = 0.3  # seconds between two peers, for the threads of the first to stop spinning
 
 

@@ -3,7 +3,9 @@
 import doctest
 import io
 import pickle
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -457,3 +459,11 @@ def test_the_map_of_nnc():
 def test_the_examples_of_the_docstrings():
     results = doctest.testmod(ours.estimators)
     assert results.attempted >= 12 and results.failed == 0
+
+
+def test_the_session_of_the_readme():
+    page = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (session,) = re.findall(r"^```pycon\n(.*?)^```", page, flags=re.M | re.S)
+    assert "nnc.sklearn" in session
+    test = doctest.DocTestParser().get_doctest(session, {}, "README.md", "README.md", 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
