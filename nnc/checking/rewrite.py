@@ -37,7 +37,8 @@ class Source:
     """A piece of source code: its tree, and its statements in order."""
 
     def __init__(self, text, name="<derivation>", first_line=1, statements=None):
-        self.name, self.lines, self.first_line = name, text.splitlines(), first_line
+        self.name = name or "<derivation>"  # a function typed at a prompt has no file
+        self.lines, self.first_line = text.splitlines(), first_line
         self.tree = ast.parse(text)
         self.statements = [] if statements is None else statements
         self._pieces, self._contents = {}, {}
