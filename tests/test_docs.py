@@ -1,6 +1,8 @@
 """The documentation is true: its sessions give what they show, its pages are reachable, every public name is in it."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,15 @@ def test_links_lead_somewhere(page):
 def test_every_public_name_is_in_the_interface():
     named = set(re.findall(r"\w+", (DOCS / "interface.md").read_text(encoding="utf-8")))
     assert {name for name in nnc.__all__ if not name.startswith("_")} <= named
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_the_c_program(tmp_path):
+    page = (DOCS / "tutorials" / "c.md").read_text(encoding="utf-8")
+    ((program,), (command,)) = blocks(page, "c"), blocks(page, "sh")
+    (tmp_path / "program.c").write_text(program)
+    command = command.replace("program.c", str(tmp_path / "program.c")).replace("-o program", f"-o {tmp_path}/program")
+    subprocess.run(command, shell=True, cwd=ROOT, check=True, timeout=600)
+    done = subprocess.run(tmp_path / "program", capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "base, mean loss below 0.1: yes\n"
