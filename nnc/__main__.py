@@ -58,13 +58,17 @@ def train(options):
         _need("matplotlib", "matplotlib", "--plot")
     if options.threads:
         nnc.set_num_threads(options.threads)
+    optimizer = _optimizer(options)
     (X, y), (X_val, y_val) = _data(options.data)
     if options.layers[0] != X.shape[1]:
         raise Failure(f"--layers starts with {options.layers[0]}, but an image has {X.shape[1]} pixels")
     mean, std = _mean_and_std(X)
     net = nnc.MLP(
-        options.layers, options.activation, options.init, options.dtype, seed=options.seed, mean=mean, std=std or 1.0
-    )
+        options.layers, options.activation, options.init, options.dtype, seed=options.seed, mean=mean, std=std or 1.0,
+        loss=options.loss,
+    )  # fmt: skip
+    if options.loss != "cross_entropy":  # whose outputs are numbers, a 1 at the label
+        y, y_val = nnc.one_hot(y, options.layers[-1]), nnc.one_hot(y_val, options.layers[-1])
     print(f"{net!r}; {len(X):,} images, mean {mean:.2f}, std {std:.2f}; {len(X_val):,} for validation", flush=True)
 
     from tqdm.auto import tqdm
@@ -79,8 +83,8 @@ def train(options):
         y,
         epochs=options.epochs,
         batch_size=options.batch_size,
-        lr=options.lr,
-        momentum=options.momentum,
+        optimizer=optimizer,
+        weight_decay=options.weight_decay,
         validation=(X_val.T, y_val),
         callback=report,
         keep_best=True,
@@ -90,12 +94,26 @@ def train(options):
         print(
             f"best: epoch {best + 1}, accuracy {history.accuracy[best]:.4f}; {sum(history.seconds):.2f} s of training"
         )
+    elif history.validation_loss:
+        best = int(np.argmin(history.validation_loss))
+        print(
+            f"best: epoch {best + 1}, validation loss {history.validation_loss[best]:.4f}; "
+            f"{sum(history.seconds):.2f} s of training"
+        )
     if options.out:
         net.save(options.out)
         print(f"wrote {options.out}")
     if options.plot:
         plot.history(history).savefig(options.plot, dpi=150)
         print(f"wrote {options.plot}")
+
+
+def _optimizer(options):
+    if options.optimizer == "sgd":
+        return nnc.optim.SGD(0.1 if options.lr is None else options.lr, options.momentum)
+    if options.momentum:
+        raise Failure("--momentum is for --optimizer sgd; Adam has its own")
+    return nnc.optim.Adam(0.001 if options.lr is None else options.lr)
 
 
 def _data(name):
@@ -274,8 +292,12 @@ def _parser(prog):
     add("--dtype", default="float32", choices=("float32", "float64"))
     add("--epochs", type=count, default=10)
     add("--batch-size", type=positive, default=64)
-    add("--lr", type=rate, default=0.1, help="the learning rate")
-    add("--momentum", type=rate, default=0.0)
+    add("--optimizer", default="sgd", choices=("sgd", "adam"))
+    add("--lr", type=rate, default=None, help="the learning rate; None is 0.1, and 0.001 for adam")
+    add("--momentum", type=rate, default=0.0, help="of sgd")
+    add("--weight-decay", type=rate, default=0.0, metavar="L", help="adds L/2 times the squares of the weights to J")
+    losses = ("cross_entropy", "binary_cross_entropy", "squared_error", "poisson")
+    add("--loss", default="cross_entropy", choices=losses)
     add("--seed", type=count, default=0, help="of the weights and of the order of the examples")
     add("--threads", type=positive, default=None, metavar="N", help="by default one for each core")
     add("--out", metavar="model.npz", help="write the net here").complete = _FILES

@@ -87,6 +87,25 @@ def test_every_option(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--optimizer", "adam", "--weight-decay", 0.001], "accuracy 0.9"),
+        (["--loss", "binary_cross_entropy", "--optimizer", "adam"], "accuracy 0."),
+        (["--loss", "squared_error", "--optimizer", "adam", "--lr", 0.01], "best: epoch 2, validation loss 0."),
+    ],
+)
+def test_optimizers_and_losses(tmp_path, options, said):
+    done = run("train", "--epochs", 2, "--out", tmp_path / "m.npz", *options)
+    assert said in done.stdout
+    loss = options[1] if options[0] == "--loss" else "cross_entropy"
+    assert nnc.MLP.load(tmp_path / "m.npz").loss_name == loss
+
+
+def test_adam_has_no_momentum():
+    assert "--momentum is for --optimizer sgd" in error_of("train", "--optimizer", "adam", "--momentum", 0.9)
+
+
 def test_a_folder_of_idx_files(tmp_path):
     write_four(tmp_path)  # images of 6 pixels, labels from 0 to 5
     done = run("train", "--data", tmp_path, "--layers", "6,4,6", "--epochs", 3)

@@ -33,7 +33,7 @@ def make(loss="cross_entropy", dtype=np.float64, n=None):
     return nnc.MLP([M, 9, n or LOSSES[loss]], "tanh", "xavier", dtype, seed=1, loss=loss)
 
 
-# ---- every loss and optimizer, written out in NumPy --------------------------------------------------------------------
+# ---- every loss and optimizer, written out in NumPy ------------------------------------------------------------------
 
 LOSS_AND_OUTPUT = {
     "cross_entropy": (ref.softmax_cross_entropy, ref.softmax, ref.softmax_cross_entropy_backward),
@@ -168,7 +168,7 @@ def test_any_number_of_threads_gives_the_same_bits(optimizer, dtype, batch_size)
     assert np.isfinite(nets[0].weights[0]).all()
 
 
-# ---- gradients ---------------------------------------------------------------------------------------------------------
+# ---- gradients -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -194,7 +194,7 @@ def test_loss_and_gradient_of_many_examples_changes_nothing():
     assert dW[0].dtype == np.float32 and abs(J - net.loss(X, y)) < 1e-5 * J
 
 
-# ---- settings and state ------------------------------------------------------------------------------------------------
+# ---- settings and state ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
@@ -279,7 +279,7 @@ def test_an_optimizer_is_one_of_nnc_optim():
         fit(optimizer="adam")
 
 
-# ---- what the losses make of a net -------------------------------------------------------------------------------------
+# ---- what the losses make of a net -----------------------------------------------------------------------------------
 
 
 def test_predictions_of_each_loss():
@@ -348,7 +348,7 @@ def test_the_loss_is_kept_in_files_and_copies(tmp_path):
     assert "poisson" in repr(net) and "exp" in net._repr_html_()
 
 
-# ---- out of core ---------------------------------------------------------------------------------------------------------
+# ---- out of core -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["u1", "f4"])
