@@ -388,3 +388,29 @@ def test_the_page_of_all_functions():
         assert not re.search(r"\{(out|ones0|shape\d)\}|_\{\}|\\frac[A-Z]", line), line
     named = {name for line in text.splitlines() for name in re.findall(r"`np\.([\w.]+)`", line)}
     assert {f.__name__ for f in (*CASES, *REFUSED)} <= {name.split(".")[-1] for name in named}
+
+
+def test_methods_are_those_of_arrays():
+    a = away(3, 4)
+    calls = [
+        lambda x: x.round(1), lambda x: x.flatten(), lambda x: x.copy(), lambda x: x.conj(),
+        lambda x: x.ravel(), lambda x: x.cumprod(1), lambda x: x.compress([True, False, True], 0), lambda x: x.real,
+        lambda x: x.imag, lambda x: x.mT, lambda x: x.astype(np.float32), lambda x: x.dot(np.ones(4)),
+        lambda x: x.trace(), lambda x: x.std(0), lambda x: x.take([1, 1]), lambda x: x.clip(-0.5, 0.5),
+        lambda x: abs(x), lambda x: x % 0.4,
+    ]  # fmt: skip
+    for call in calls:
+        y = call(Node(a))
+        assert isinstance(y, Node)
+        np.testing.assert_allclose(y.value, call(a), rtol=4e-16)  # std is computed another way
+        assert y.dtype == call(a).dtype
+    np.testing.assert_array_equal(Node(a).ptp(1).value, np.ptp(a, 1))
+    plain = [
+        lambda x: x.argsort(1), lambda x: x.argmax(), lambda x: x.nonzero()[0], lambda x: x.any(0), lambda x: x.all(),
+        lambda x: x[0].searchsorted(0.1), lambda x: x.argpartition(1)[:, 1], lambda x: np.isfinite(x), np.iscomplexobj,
+    ]  # fmt: skip
+    for call in plain:
+        assert not isinstance(call(Node(a)), Node)
+        np.testing.assert_array_equal(call(Node(a)), call(a))
+    copied = Node(a).copy()
+    assert not np.shares_memory(copied.value, a)

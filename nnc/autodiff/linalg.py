@@ -130,7 +130,9 @@ def pinv_back(g, P, A, rcond=None, rtol=None):
     return outside[0] @ (P @ PT) + (PT @ P) @ outside[1] - PT @ g @ PT
 
 
-row("pinv", np.linalg.pinv, r"{0}^{+}", (pinv_back, r"\mathrm{pinv}\,'({g})"), params="rcond - rtol",
+row("pinv", np.linalg.pinv, r"{0}^{+}", (pinv_back,
+     r"(I - {0}\,{out})\,{g}^T\,{out}\,{out}^T + {out}^T\,{out}\,{g}^T\,(I - {out}\,{0}) - {out}^T\,{g}\,{out}^T"),
+    params="rcond - rtol",
     batch=matrices_of(2))
 
 # ---- systems of equations
@@ -181,7 +183,9 @@ def least_squares_cutoff(A, rcond):
 
 
 row("lstsq", least_squares, r"{0}^{+}\,{1}",
-    (least_squares_back, r"\mathrm{lstsq}\,'({g})"), (least_squares_right, r"({0}^{+})^T\,{g}"), params="rcond",
+    (least_squares_back,
+     r"({1} - {0}\,{out})\,(P\,P^T\,{g})^T + P^T\,{out}\,({g} - P\,{0}\,{g})^T - P^T\,{g}\,{out}^T"),
+    (least_squares_right, r"({0}^{+})^T\,{g}"), params="rcond",
     batch=lambda operand, i, node, k: operand.ndim - 1 if i and k == node.ndim - 1 and operand.ndim > 1 else None)
 
 
@@ -212,7 +216,7 @@ def cholesky_back(g, C, A, upper=False):
 
 
 row("cholesky", np.linalg.cholesky, r"\mathrm{chol}({0})",
-    (cholesky_back, r"{out}^{-T}\,\mathrm{tril}({out}^T\,{g})\,{out}^{-1}"), params="upper", batch=matrices_of(2))
+    (cholesky_back, r"{out}^{-T}\,\Phi({out}^T\,{g})\,{out}^{-1}"), params="upper", batch=matrices_of(2))
 
 
 def eigenvalues_back(g, w, A, UPLO="L"):
