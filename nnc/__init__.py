@@ -93,5 +93,12 @@ else:  # a type checker would take this to mean that every name exists
         return value
 
 
+def load_ipython_extension(ipython):
+    """``%load_ext nnc``: the cell magic ``%%derivation``."""
+    from .checking.magic import register
+
+    register(ipython)
+
+
 def __dir__():
     return sorted({*globals(), *__all__})

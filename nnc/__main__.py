@@ -7,6 +7,8 @@ Exit codes: 0 done, 1 an error, 2 a command that makes no sense, 130 Ctrl-C.
 import argparse
 import importlib
 import importlib.metadata
+import importlib.util
+import inspect
 import math
 import os
 import platform
@@ -30,9 +32,9 @@ def main(argv=None):
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *where: _complain(message, 0)
-            options.run(options)
+            code = options.run(options) or 0
         sys.stdout.flush()
-        return 0
+        return code
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except BrokenPipeError:
@@ -224,6 +226,58 @@ def completion(options):
     print(shtab.complete(_parser("nnc"), options.shell))
 
 
+# ---- check -----------------------------------------------------------------------------------------------------------
+
+
+def check(options):
+    from .checking.magic import pairs
+
+    path, _, functions = options.code.partition(".py:")
+    path = path + ".py" if functions else options.code
+    if not os.path.isfile(path):
+        raise Failure(f"there is no file {path}")
+    names = pairs(options.names) if options.names else {}
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    try:
+        if functions:
+            what, given = _functions(path, functions.split(","))
+            report = nnc.check_derivation(what, cost=options.cost, names=names, **given)
+        else:
+            with open(path, encoding="utf-8") as file:
+                code = file.read()
+            space = {"__name__": "__main__", "__file__": path}
+            report = nnc.check_derivation(code, cost=options.cost, names=names, namespace=space)
+    except SyntaxError as error:
+        raise Failure(f"{path}, line {error.lineno}: {error.msg}") from None
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _functions(path, names):
+    """The functions of a file, and the arguments that it defines for them."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise Failure(f"{path} cannot be imported: {type(error).__name__}: {error}") from None
+    found, given = [], {}
+    for text in names:
+        f = module
+        for part in text.split("."):
+            f = getattr(f, part, None)
+        if not callable(f):
+            raise Failure(f"there is no function {text} in {path}")
+        found.append(f)
+        for p in inspect.signature(f).parameters.values():
+            if hasattr(module, p.name):
+                given[p.name] = getattr(module, p.name)
+            elif p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and len(names) == 1:
+                raise Failure(f"{text} takes {p.name}, which {path} does not define")
+    return found, given
+
+
 # ---- info ------------------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +328,7 @@ def _parser(prog):
     count, positive = _from(int, 0, "count"), _from(int, 1, "number (1 or more)")
     rate = _from(float, 0, "number (0 or more)")
     parser = argparse.ArgumentParser(prog=prog, description="A neural network, derived by hand, at full speed.")
-    commands = parser.add_subparsers(required=True, metavar="train | predict | export | info | completion")
+    commands = parser.add_subparsers(required=True, metavar="train | predict | export | check | info | completion")
 
     command = commands.add_parser(
         "train",
@@ -329,6 +383,17 @@ def _parser(prog):
         choices=_ACTIVATIONS,
         help="of the hidden layers, for PyTorch's .safetensors files: they do not say",
     )
+
+    command = commands.add_parser(
+        "check",
+        help="judge a derivation written in NumPy, line by line",
+        description="Judge a derivation written in NumPy, line by line: a script, or functions of it, which are called "
+        "with what the file defines under the names of their parameters. The exit code is 1 if a line is wrong.",
+    )
+    command.set_defaults(run=check)
+    command.add_argument("code", metavar="FILE.py[:FUNCTION[,FUNCTION]]").complete = _FILES
+    command.add_argument("--cost", metavar="NAME", help="of the scalar that is differentiated")
+    command.add_argument("--names", metavar="NAME=OF,...", help="what is the derivative by what: delta3=Z3")
 
     command = commands.add_parser("info", help="print what this machine offers, and the versions")
     command.set_defaults(run=info)

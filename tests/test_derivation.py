@@ -1,5 +1,8 @@
 """check_derivation: a page of NumPy, judged line by line."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -102,3 +105,26 @@ def step(X, Y, W, b):
     b -= 0.1 * db
     print(loss)
     return loss
+
+
+def test_the_command_line(tmp_path):
+    file = tmp_path / "mine.py"
+    for backward, code in ((BACKWARD, 0), (BACKWARD.replace("(Z1 > 0)", "(dA1 > 0)"), 1)):
+        file.write_text(SETUP + FORWARD + backward)
+        done = subprocess.run([sys.executable, "-m", "nnc", "check", file], capture_output=True, text=True)
+        assert done.returncode == code and ("✗" in done.stdout) == (code == 1), done
+    function = "def step(X, y, W1, b1, W2, b2):" + (FORWARD + BACKWARD).replace("\n", "\n    ") + "return J\n"
+    file.write_text(SETUP + function)
+    done = subprocess.run([sys.executable, "-m", "nnc", "check", f"{file}:step"], capture_output=True, text=True)
+    assert done.returncode == 0 and "are right" in done.stdout, done
+    done = subprocess.run([sys.executable, "-m", "nnc", "check", f"{file}:stop"], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr == f"nnc: there is no function stop in {file}\n"
+
+
+def test_the_cell_magic():
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shell.run_cell("%load_ext nnc\n" + SETUP)
+    shell.run_cell("%%derivation --cost J\n" + FORWARD + BACKWARD.replace("* (Z1 > 0)", ""))
+    report = shell.user_ns["_"]
+    assert [line.name for line in report.lines if line.ok is False] == ["dZ1"]
+    assert shell.user_ns["dW1"].shape == (4, 5), "the cell itself runs, too"

@@ -177,32 +177,18 @@ def _last_scalar(program, trace, scalars):
 
 
 def _turns_to_cut(program, trace, found):
-    """{loop: 2} for the loops whose first turn is the whole derivation: of epochs, and where weights are updated."""
-    for loop in program.statements[found[0].sid].loops if found[0].sid >= 0 else ():
-        began = trace.began.get(loop, [])
-        if len(began) < 2:
+    """{loop: 2} for the loop whose first turn is the whole derivation: of epochs, and where weights are updated."""
+    for loop, began in sorted(trace.began.items(), key=lambda item: item[1][0]):
+        if len(began) < 2 or not any(began[0] <= e.index < began[1] for e in found):
             continue
-        later = [e for e in found if e.index >= began[1]]
-        if not later:
+        later = next((e for e in found if e.index >= began[1]), None)
+        if later is None:
             continue
-        node = program.statements[later[0].sid].node
-        reads_itself = isinstance(node, ast.AugAssign) or later[0].base in {
-            ast.unparse(n) for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-        }  # noqa: E501
-        if not reads_itself or _updates(program, trace, found, began):
+        node = program.statements[later.sid].node
+        reads = {ast.unparse(n) for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Load)}
+        adds_up = isinstance(node, ast.AugAssign) or later.base in reads
+        if not adds_up or _updates(program, trace, found, began):
             return {loop: 2}
-    return _turns_of_calls(program, trace, found)
-
-
-def _turns_of_calls(program, trace, found):
-    """The same for a cost that is computed in a function that a loop calls."""
-    if len(found) < 2:
-        return {}
-    for loop, began in trace.began.items():
-        if len(began) >= 2 and began[0] <= found[0].index < began[1] <= found[1].index:
-            node = program.statements[found[1].sid].node
-            if not isinstance(node, ast.AugAssign) and loop not in program.statements[found[1].sid].loops:
-                return {loop: 2}
     return {}
 
 

@@ -5,6 +5,7 @@ names the fault, and is the right line in the reader's own names.
 """
 
 import ast
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -260,7 +261,7 @@ def _unwrapped(node, groups, arrays):
                 f"{text} applies {name} once more to {inner}, which is its output already",
             )
             plain = (f"{name} is too much", f"without {name} it is right")
-            yield Edit(replaced(node, changes), *(twice if "." not in name else plain), 1.0)
+            yield Edit(replaced(node, changes), *(twice if not name.startswith(("np.", "numpy.")) else plain), 1.0)
 
 
 def _transposed(node, here):
@@ -448,12 +449,26 @@ def _dropped(node, here):
                 yield Edit(
                     replaced(node, {n: kept}), f"a {what} too many", f"{ast.unparse(gone)} does not belong here", 1.6
                 )
+        factors = _factors(n)
+        for k in range(1, len(factors)):
+            for j in range(k if len(factors) > 2 else 0):
+                kept = [f for i, f in enumerate(factors) if i not in (j, k)]
+                new = functools.reduce(product, kept)
+                gone = f"{ast.unparse(factors[j])} * {ast.unparse(factors[k])}"
+                yield Edit(replaced(node, {n: new}), "a factor too many", f"{gone} does not belong here", 1.7)
         pair = _product_of(n)
         if pair is not None and isinstance(n, ast.Call) and n.func.attr == "multiply":
             for kept, gone in (pair, pair[::-1]):
                 yield Edit(
                     replaced(node, {n: kept}), "a factor too many", f"{ast.unparse(gone)} does not belong here", 1.6
                 )
+
+
+def _factors(n):
+    """The factors of a * b * c."""
+    if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult):
+        return [*_factors(n.left), *_factors(n.right)]
+    return [n]
 
 
 def _indices(node, here):

@@ -60,6 +60,7 @@ class Judge:
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()
         self._influence, self._names, self.remarks = {}, {}, []
+        self.steps = False  # whether what is called a gradient is the step against it
         self.activations = self._activations()
         self.forward = set(self.truth.of)
         self.taken = {}  # id of an event -> (Target, Factor): what it was recognised as
@@ -288,14 +289,14 @@ class Judge:
                     if other is None or other.index > e.index and other.index > self.J.index:
                         continue
                     near = claims.nearness(stem, claims.label(other.base, other.key))
-                    if near is not None:
+                    if near is not None and not (near >= 4 and target.is_leaf):
                         fits = e.value is None or self.laid_out(e.value, target) is not None
-                        found.append(
-                            (near, not fits and not target.is_leaf, other.frame != e.frame, -other.index, target)
-                        )
-            found.sort(key=lambda x: x[:4])
+                        later = other.index > e.index
+                        off = not fits and not target.is_leaf
+                        found.append((near, off, other.frame != e.frame, later, -other.index, target))
+            found.sort(key=lambda x: x[:5])
             if found:
-                best = [t for near, off, _, _, t in found if near == found[0][0] and not off]
+                best = [t for near, off, *_, t in found if near == found[0][0] and not off]
                 if stem.kind in ("delta", "weak"):
                     best = self._with_preactivations(best + [t for *_, t in found])
                     best = [t for t in best if e.value is None or self.laid_out(e.value, t) is not None]
@@ -334,16 +335,17 @@ class Judge:
                 what = f"{key} is assigned to" if target is not None else f"the cost depends on {of}"
                 self.remarks.append(f"names says that {key} is the derivative by {of}, but it was not seen that {what}")
                 continue
-            for e in events:
-                found[e.id] = target
+            for e in events:  # in a loop: the one of the same turn
+                before = None if "#" in of or e.index > self.J.index else self._target_called(of, e.index)
+                found[e.id] = before or target
         return found
 
-    def _target_called(self, of):
+    def _target_called(self, of, before=None):
         name, _, k = of.partition("#")
         ids = [
             e.id
             for e in self.events
-            if e.id in self.truth.of and name in _called(e) and e.index <= self.J.index and e.how != "bound"
+            if e.id in self.truth.of and name in _called(e) and e.index <= (before or self.J.index) and e.how != "bound"
         ]
         ids = ids or [e.id for e in self.events if e.id in self.truth.of and name in _called(e)]
         if not ids or k and int(k) > len(ids):
@@ -447,16 +449,20 @@ class Judge:
     def cone(self, check, settled):
         """The statements after the forward pass that go into a check and are not known to be right, nearest first."""
         own = self.trace.by_id[check.id].index
+        failed = {id_[0] for id_, _, _ in self.trace.errors}
         found = {}
         for e in self.events:
             if e.id in self.forward or e.index >= own or e.sid in (check.sid, -1) or e.sid in settled:
                 continue
+            if e.value is None and e.sid in failed:
+                found[e.sid] = e.index
             if e.how == "bound" or not isinstance(e.value, float | np.floating | np.ndarray):
                 continue
             if np.asarray(e.value).dtype.kind not in "fb" or e.source != e.index:
                 continue
             found[e.sid] = e.index
-        return [sid for sid, _ in sorted(found.items(), key=lambda x: -x[1]) if check.id in self.influenced(sid)]
+        nearest_first = [sid for sid, _ in sorted(found.items(), key=lambda x: -x[1])]
+        return [sid for sid in nearest_first if sid in failed or check.id in self.influenced(sid)]
 
     def recognised(self, value):
         """(Target, Factor) that a value is, or None."""
@@ -474,6 +480,14 @@ class Judge:
     # ---- structure: lines that are no multiple of what they should be -------------------------------------------
 
     def judge(self):
+        from .scales import judge_factors
+
+        self._judge_structure()
+        judge_factors(self)
+        self._judge_structure()  # steps uphill, now that the gradients have their signs
+        return self
+
+    def _judge_structure(self):
         for _ in range(60):
             run = self.run()
             self._note_what_is_right(run)
@@ -481,10 +495,6 @@ class Judge:
             if check is None:
                 break
             self._diagnose(check, run)
-        from .scales import judge_factors
-
-        judge_factors(self)
-        return self
 
     def _note_what_is_right(self, run):
         self.settled = {
@@ -497,6 +507,7 @@ class Judge:
 
     def _first_wrong(self, run):
         wrong = self.wrong(run, all_of_them=True)
+        wrong = [c for c in wrong if not self._follows_its_gradient(c, run)]
         firm = [c for c in wrong if c.kind != "inner" or c.explicit]
         for check in wrong:
             if check.kind != "inner" or check.explicit:
@@ -511,6 +522,13 @@ class Judge:
                 continue
             return check
         return None
+
+    def _follows_its_gradient(self, check, run):
+        """Whether a step is uphill because the gradient that it follows has the wrong sign."""
+        if check.kind != "update" or self.status(check, run)[1] is None or self.steps:
+            return False
+        own = [c for c in self.checks if c.kind == "gradient" and c.targets[0] is check.targets[0]]
+        return any(k is not None and k.value < 0 for k in (self.status(c, run)[1] for c in own))
 
     def _helps(self, check, hurt):
         """Whether what comes of a value is right when it is what its name claims."""
@@ -536,6 +554,7 @@ class Judge:
         """Name the root of what is wrong with a check, and put it right."""
         e = self.trace.by_id[check.id]
         for attempt in (
+            self._rescaled_before,
             self._given_back,
             self._updated_before,
             self._own_gradient_unused,
@@ -564,6 +583,27 @@ class Judge:
         fault = Fault(sid, event.name if event else "", reason, sentence, right, unexplained)
         self.faults.append(fault)
         return fault
+
+    def _rescaled_before(self, check, e, run):
+        """A factor in a line before, which a sum with another term has made more than a factor."""
+        if check.kind != "gradient":
+            return False
+        from .scales import blame_factor, brought_in
+
+        right = {c.id for c in self.checks if c.kind == "gradient" and self._is_one(self.status(c, run))}
+        for sid, name, factor, target in brought_in(self, run, check):
+            mended = {c.id: self.value(run, c.id) / factor for c in self.checks if c.sid == sid and c.kind == "inner"}
+            other = self.run(overrides=mended)
+            if self._is_one(self.status(check, other)) and all(
+                self._is_one(self.status(c, other)) for c in self.checks if c.id in right
+            ):
+                blame_factor(self, sid, name, factor, f"dJ/d{target.name}" if target.name else "the derivative")
+                self.overrides |= mended
+                return True
+        return False
+
+    def _is_one(self, status):
+        return bool(status[0]) and not isinstance(status[1], float) and status[1].is_one
 
     # ---- particular hypotheses ---------------------------------------------------------------------------------------
 
@@ -739,6 +779,11 @@ class Judge:
             values = [self.value(run, e.id) for e in self.events if e.sid == sid]
             if values and all(v is not None and self.recognised(v) for v in values):
                 recognised.add(sid)
+        doubtful = {
+            c.sid
+            for c in self.checks
+            if c.kind == "inner" and len(c.targets) > 1 and self.status(c, run)[2] is not c.targets[0]
+        }  # a delta that is dJ/da, and should be dJ/dz
         found, tried = [], 0
         named = check.explicit or check.kind == "gradient"
         order = [own] + [s for s in cone if s not in recognised] + [s for s in cone if s in recognised][:3]
@@ -757,9 +802,11 @@ class Judge:
                     break
                 if edit.cost >= 2:
                     singles.setdefault(sid, []).append(edit)
-                rank = self._rank(check, sid, edit, place, sid in recognised, before)
+                rank = self._rank(check, sid, edit, place, self._doubt(sid, recognised, doubtful), before)
                 if rank is not None:
                     found.append((rank, len(found), sid, edit))
+                    if rank[:2] == (0, False) and rank[2] < 1.15:
+                        return sid, edit  # all is right with it, and it could hardly be less
             if found and (place == 0 and named and not cone or tried > MOST_EDITS):
                 break
         if not found and not quick:
@@ -772,7 +819,9 @@ class Judge:
                         edit = edits.combined(self.program.statements[sid].node, b, a)
                         if edit is None:
                             continue
-                        rank = self._rank(check, sid, edit, order.index(sid), sid in recognised, before)
+                        rank = self._rank(
+                            check, sid, edit, order.index(sid), self._doubt(sid, recognised, doubtful), before
+                        )
                         if rank is not None:
                             found.append((rank, len(found), sid, edit))
                 if found:
@@ -781,6 +830,9 @@ class Judge:
             return None
         _, _, sid, edit = min(found, key=lambda x: x[:2])
         return sid, edit
+
+    def _doubt(self, sid, recognised, doubtful):
+        return -1.0 if sid in doubtful else float(sid in recognised)
 
     def _rank(self, check, sid, edit, place, recognised, before):
         """How good an edit is, the least the best; None if it does not help."""
@@ -985,8 +1037,11 @@ class Judge:
         after = [c for c in self.checks if c.kind == "gradient" and c.sid != sid and c.id in self.influenced(sid)]
         ks = [self.status(c, run)[1] for c in after]
         ks = [k.value for k in ks if k is not None]
-        if ks and 1.0 not in ks:
-            return 1 / max(set(ks), key=ks.count)
+        others = [c for c in self.checks if c.kind == "gradient" and c.sid != sid and c not in after]
+        wanted = [k.value for k in (self.status(c, run)[1] for c in others) if k is not None]
+        wanted = max(set(wanted), key=wanted.count) if wanted else 1.0  # a minus, where the others are steps
+        if ks and wanted not in ks:
+            return wanted / max(set(ks), key=ks.count)
         return 1.0
 
     def _describe(self, check, value, error):

@@ -6,9 +6,13 @@ fault; if there is none, each gradient is. A gradient with a minus that is added
 """
 
 import ast
+import re
 
 from . import edits
+from .claims import last
 from .judge import number_text
+
+DERIVATIVE = re.compile(r"delta|grad|d_|d[A-Z]")  # a name that says derivative, without saying by what
 
 
 def judge_factors(judge):
@@ -57,12 +61,25 @@ def _intermediates(judge, run):
             if ok and k.value != 1 or ok:
                 found.append((e.sid, e.name, k.value, target, c.strict))
                 seen.add(e.sid)
-        elif e.is_array and e.source == e.index and e.index > min((t.index[0] for t in []), default=-1):
+        elif e.is_array and e.source == e.index:
             known = judge.recognised(value)
             if known is not None:
-                found.append((e.sid, e.name, known[1].value, known[0], False))
+                strict = bool(DERIVATIVE.match(last(e.base)))
+                found.append((e.sid, e.name, known[1].value, known[0], strict))
                 seen.add(e.sid)
     return found
+
+
+def brought_in(judge, run, check):
+    """[(statement, name, factor, Target)] of the claimed lines before a check that bring a factor in."""
+    lines = _intermediates(judge, run)
+    for place, (sid, name, factor, target, strict) in enumerate(lines):
+        if strict and sid != check.sid and check.id in judge.influenced(sid):
+            ids = [c.id for c in judge.checks if c.sid == sid]
+            before = [line for line in lines[:place] if any(i in judge.influenced(line[0]) for i in ids)]
+            factor = factor / before[-1][2] if before else factor
+            if not _near(factor, 1):
+                yield sid, name, factor, target
 
 
 def _a_line_in_between(judge, run):
@@ -73,25 +90,38 @@ def _a_line_in_between(judge, run):
         if len(after) != 1 or 1.0 in after or not strict:
             continue
         off = after.pop()
-        ids = [c.id for c in judge.checks if c.sid == sid]
+        ids = [e.id for e in judge.events if e.sid == sid]
         before = [line for line in lines[:place] if line[0] != sid and any(i in judge.influenced(line[0]) for i in ids)]
         if before and not _near(factor / before[-1][2], off):
             continue
-        _blame(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
-        for c in judge.checks:
-            if c.sid == sid and judge.value(run, c.id) is not None and c.kind == "inner":
-                judge.overrides[c.id] = judge.value(run, c.id) / off
+        blame_factor(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
+        for e in judge.events:
+            if e.sid == sid and e.is_array and judge.value(run, e.id) is not None:
+                judge.overrides[e.id] = judge.value(run, e.id) / off
         return True
     return False
 
 
 def _a_parameter(judge, run):
     for c, k in _gradients(judge, run).items():
+        if k < 0 and _steps_elsewhere(judge, run, c):
+            judge.steps = True
+            continue
         if k != 1 and not _near(k, 1.0):
             name = judge.trace.by_id[c.id].name
-            _blame(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
+            blame_factor(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
             judge.overrides |= judge._right_values(c.sid)
             return True
+    return False
+
+
+def _steps_elsewhere(judge, run, check):
+    """Whether the other parameters' gradients have a minus and go downhill: then it is the update that is wrong."""
+    for c in judge.checks:
+        if c.kind == "gradient" and c is not check:
+            ok, k, target = judge.status(c, run)
+            if ok and k.value < 0 and _goes_downhill(judge, run, c, target):
+                return True
     return False
 
 
@@ -99,13 +129,13 @@ def _near(a, b):
     return abs(a - b) <= 1e-6 * abs(b)
 
 
-def _blame(judge, sid, name, off, what):
+def blame_factor(judge, sid, name, off, what):
     """A statement's value is `off` times what it should be."""
     reason, sentence = describe(judge, off, what, sid)
     fault = next((f for f in judge.faults if f.sid == sid), None)
     right = right_text(judge, sid, off)
     if fault is None:
-        check = next(c for c in judge.checks if c.sid == sid)
+        check = next((c for c in judge.checks if c.sid == sid), None)
         judge._blame(sid, reason, sentence, right, check)
     elif reason not in fault.reason:
         fault.reason, fault.sentence, fault.right = f"{fault.reason}, {reason}", f"{fault.sentence}; {sentence}", right
@@ -175,6 +205,11 @@ def right_text(judge, sid, off):
             sizes.setdefault(float(v), text)
     for r in judge._batches():
         sizes.setdefault(float(r), _size_text(judge, r, scope))
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    adds = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub)
+    if adds or isinstance(target, ast.Subscript) and judge.trace.by_id[(sid, 0)].how == "in place":
+        whole = ast.unparse(target.value if isinstance(target, ast.Subscript) else target)
+        return f"{ast.unparse(node)}; {whole} /= {number_text(off, sizes)}"  # only a part of it is assigned here
     if abs(off) >= 1 and not _near(abs(off), 2) or _near(off, -1):
         text = number_text(off, sizes)
         new = ast.UnaryOp(ast.USub(), value) if _near(off, -1) else ast.BinOp(value, ast.Div(), edits.expression(text))

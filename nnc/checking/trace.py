@@ -70,8 +70,12 @@ class Unknown:
     def __array__(self, *args, **kwargs):
         raise Dependent
 
-    def __getattr__(self, name):
+    def _raise(self, *args):
         raise Dependent
+
+    __getattr__ = __getitem__ = __setitem__ = __len__ = __iter__ = __bool__ = __float__ = __neg__ = __call__ = _raise
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _raise
+    __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __lt__ = __le__ = __gt__ = __ge__ = _raise
 
 
 class Dependent(TypeError):
@@ -397,12 +401,17 @@ class Program:
             names = set()
             self._take_up(self.functions, names)
         self.watched = sorted(
-            name
-            for name in names
-            if isinstance(self.namespace.get(name), np.ndarray | float | dict | list) and not name.startswith("_")
+            name for name in names if not name.startswith("_") and self._is_data(self.namespace.get(name))
         )
         self._seeds = [int(x) for x in np.random.SeedSequence().generate_state(64)]
         self._random = random.getstate(), np.random.get_state()  # noqa: NPY002
+
+    def _is_data(self, x):
+        """What the code may change: arrays, containers, objects of the reader's own classes."""
+        if isinstance(x, np.ndarray | float | dict | list):
+            return True
+        own = type(x).__module__ in (self.namespace.get("__name__"), "__main__")
+        return own and hasattr(x, "__dict__") and not callable(x)
 
     def _globals(self, f):
         f = getattr(f, "__func__", f)
@@ -492,7 +501,9 @@ class Program:
 
     def _watch(self, recorder, space):
         for name in self.watched:
-            space[name] = recorder.put(-1, name, space[name])
+            space[name] = recorder.put(
+                -1, name, space[name], "bound" if hasattr(space[name], "__dict__") else "assigned"
+            )
 
     def _call(self, recorder, space, selves, args, kwargs):
         """The functions one after the other: each gets by name what the ones before it had or returned, then what is

@@ -153,8 +153,8 @@ class Truth:
         """Whether finite differences along random directions say something else."""
         rng = np.random.default_rng(0)
         for target in [t for t in self.targets if t.is_named and t.known is None][:40]:
-            d = rng.choice([-1.0, 1.0], target.shape) * (1 + np.abs(target.value))
             x = target.value
+            d = rng.choice([-1.0, 1.0], x.shape) * (np.abs(x) + 0.01 * np.max(np.abs(x), initial=0) + 1e-6)
             n, noise = self._along(target.index, x, d)
             a = float(np.sum(target.gradient * d))
             size = max(abs(a), float(np.sqrt(np.sum((target.gradient * d) ** 2))))
@@ -201,9 +201,9 @@ class Truth:
                 self.sampled = True
             for i in entries:
                 step = np.zeros(value.shape)
-                step[i] = 1
-                gradient[i], noise = self._along(e.id, value, step)
-                near, _ = self._along(e.id, value, step, STEP / 10)
+                step[i] = unit = abs(value[i]) + 0.01 * np.max(np.abs(value)) or 1.0
+                gradient[i], noise = (x / unit for x in self._along(e.id, value, step))
+                near = self._along(e.id, value, step, STEP / 10)[0] / unit
                 known[i] = abs(near - gradient[i]) <= 1e-5 * abs(near) + 100 * noise + 1e-9
                 self.kinks += not known[i]
             target = Target(e.name, value, gradient, e.id, True, True, None if known.all() else known)
