@@ -3,15 +3,14 @@
 #define NNC_KERNELS_H
 #include "../typed.h"
 
-/* Memory that will be read soon after a product: the tiles ask for it line by line while they compute, and so hide the
- * way from main memory. `count` pieces of `bytes` bytes, of which as many are asked for as B has rows; count 0 for
- * nothing. */
+/* Memory that will be read soon after a product: the tiles prefetch it line by line while they compute. `count` pieces
+ * of `bytes` bytes, of which as many are prefetched as B has rows; count 0 for nothing. */
 typedef struct nnc_ahead {
     const char *const *pieces;
     ptrdiff_t count, bytes;
 } nnc_ahead;
 
-/* Rows of B that a panel, columns brought together, has at most: one tile wide it takes a quarter of a usual L2. */
+/* Rows of B that a packed panel has at most: one tile wide it takes a quarter of a usual L2. */
 enum {
     NNC_PANEL_ROWS = 1024
 };

@@ -1,7 +1,7 @@
 /* matmul.c - the matrix product, for any shape and stride, on all cores.
  *
- * The kernel wants the rows of B and of C side by side in memory. Here everything else is brought into that form: a C
- * that lies column by column is computed as its transpose, C^T = B^T A^T. A B that does not have its rows side by side,
+ * The kernel wants the rows of B and of C contiguous. Here everything else is brought into that form: a C
+ * that lies column by column is computed as its transpose, C^T = B^T A^T. A B whose rows are not contiguous,
  * or has them so far apart that they would push each other out of the cache, or beginning in the middle of a register,
  * is packed into panels one tile wide. */
 #ifndef NNC_TEMPLATE
@@ -15,7 +15,7 @@ enum {
     BYTES_TO_WAKE = 1 << 22,
     REUSE_TO_PACK = 4,           /* strips of rows that must use a packed panel before packing pays */
     REUSE_TO_ALIGN = 12,         /* the same where all it does is to spare loads of two halves */
-    TILES_TO_ALIGN = 4,          /* side by side; to begin later with fewer costs more than such loads */
+    TILES_TO_ALIGN = 4,          /* next to each other; to begin later with fewer costs more than such loads */
     EACH_PACKS = 2,              /* so many threads, at most, turn all of B, each for itself, */
     REUSE_TO_TURN = 12,          /* if each has so many strips of rows to use it for */
     CONFLICT_BYTES = 2048        /* rows of B a multiple of this apart fall into the same few sets of the L1 */
@@ -53,8 +53,8 @@ static ptrdiff_t FN(group_start)(const FN(product) *job, ptrdiff_t p, ptrdiff_t 
 }
 
 /* panel (rows, columns), `width` numbers from row to row, from rows k0 .. of B */
-static void FN(pack)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0,
-                     ptrdiff_t columns) {
+static void FN(pack)(const FN(product) *job, REAL *panel, ptrdiff_t k0, ptrdiff_t rows,
+                     ptrdiff_t j0, ptrdiff_t columns) {
     const ptrdiff_t rs = job->g.b_rs, cs = job->b_cs, width = job->width;
     const REAL *B = job->g.B + k0 * rs + j0 * cs;
     if (cs == 1)
@@ -110,8 +110,8 @@ static void FN(product_together)(FN(product) *job, ptrdiff_t i0, ptrdiff_t i1, i
 }
 
 /* While columns are multiplied, the next ones may come into the cache: pieces of rows or of columns, as they lie. */
-static nnc_ahead FN(ask_for)(const FN(product) *job, const char **pieces, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0,
-                             ptrdiff_t columns) {
+static nnc_ahead FN(prefetch_plan)(const FN(product) *job, const char **pieces, ptrdiff_t k0, ptrdiff_t rows,
+                                   ptrdiff_t j0, ptrdiff_t columns) {
     const REAL *B = job->g.B + k0 * job->g.b_rs + j0 * job->b_cs;
     const int by_rows = job->b_cs == 1;
     const ptrdiff_t count = by_rows ? rows : columns, stride = by_rows ? job->g.b_rs : job->b_cs;
@@ -134,7 +134,7 @@ static void FN(multiply_group)(const FN(product) *job, REAL *panel, ptrdiff_t k0
     } else if (first)
         FN(pack)(job, panel, k0, k, j, width);
     if (first && job->far && after > columns.end)
-        ahead = FN(ask_for)(job, pieces, k0, k, columns.end, after - columns.end);
+        ahead = FN(prefetch_plan)(job, pieces, k0, k, columns.end, after - columns.end);
     FN(multiply)(job, FN(part)(job, k0, k, rows.begin + done, rows.end, j, width), panel, ahead);
 }
 
@@ -256,7 +256,7 @@ static void FN(by_vector_task)(void *arg, int thread, int threads) {
         KERNELS->gemv(job->y + i0 * job->y_s, job->A + i0 * job->a_rs, job->x, i1 - i0, job->k, job->y_s, job->a_rs);
 }
 
-/* y (n) = A (n, k) x (k), rows of A side by side; a strided x is brought together first */
+/* y (n) = A (n, k) x (k), rows of A contiguous; a strided x is packed first */
 static nnc_status FN(run_vector)(REAL *y, const REAL *A, const REAL *x, ptrdiff_t n, ptrdiff_t k, ptrdiff_t y_s,
                                  ptrdiff_t a_rs, ptrdiff_t x_s) {
     REAL *copy = NULL;

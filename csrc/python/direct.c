@@ -8,7 +8,7 @@
  * whether it is one, that ufunc answers.
  *
  * Nodes whose values are plain go the same way, and the result is a Node. There may be another ufunc for them, which
- * has a second result: what the way back would have to compute again, and finds behind the node's operands. */
+ * has a second result: what the backward pass would have to compute again, and finds behind the node's operands. */
 #include "node.h"
 #include "plain.h"
 

@@ -57,7 +57,7 @@ int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 
 /* methods of the module */
 PyObject *nnc_ancestors(PyObject *module, PyObject *last);
-PyObject *nnc_flow(PyObject *module, PyObject *args);
+PyObject *nnc_backward(PyObject *module, PyObject *args);
 PyObject *nnc_apply(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *nnc_check(PyObject *module, PyObject *nodes);
 PyObject *nnc_array_ufunc(PyObject *node, PyObject *args, PyObject *keywords); /* of a Node */

@@ -1,4 +1,5 @@
-/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, Nodes and their walk, and what is known of the machine. */
+/* module.c - nnc._engine: the ufuncs, labels, Fit, predict, Nodes and the traversal of their graph, and what is known
+ * of the machine. */
 #define NNC_PYTHON_MODULE
 #include "glue.h"
 
@@ -92,9 +93,9 @@ static PyMethodDef methods[] = {
     {"apply", (PyCFunction)(void (*)(void))nnc_apply, METH_FASTCALL,
      "apply(rule, operands, params={}): the Node that results from Nodes, arrays and numbers by a row of the table."},
     {"ancestors", nnc_ancestors, METH_O, "ancestors(y): y and all Nodes before it, the latest first."},
-    {"flow", nnc_flow, METH_VARARGS,
-     "flow(nodes, seed, lead, fit, add, keep): {node: gradient}, or None if the nodes' grad is to keep them; see "
-     "nnc.autodiff.node."},
+    {"backward", nnc_backward, METH_VARARGS,
+     "backward(nodes, seed, batch_axes, unbroadcast, add, keep): {node: gradient}, or None if the "
+     "nodes' grad is to keep them; see nnc.autodiff.node."},
     {"check_unchanged", nnc_check, METH_O,
      "check_unchanged(nodes): RuntimeError if something that one of them was computed from has changed since."},
     {"call", (PyCFunction)(void (*)(void))nnc_call, METH_FASTCALL,
@@ -121,9 +122,9 @@ static PyMethodDef methods[] = {
 };
 
 /* What is kept between calls and is not atomic is guarded by the GIL: names in node.c and call.c, the numbers of Nodes
- * and of walks, every Node, a Fit's `busy`. So a free-threaded Python is told to keep it. The engine below this folder
- * needs no lock, and runs without one. All of it belongs to one interpreter, as NumPy's does: whoever imports nnc in a
- * second one hears that from NumPy, or by the slot. */
+ * and of traversals, every Node, a Fit's `busy`. So a free-threaded Python is told to keep it. The engine below this
+ * folder needs no lock, and runs without one. All of it belongs to one interpreter, as NumPy's does: whoever imports
+ * nnc in a second one hears that from NumPy, or by the slot. */
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)module_exec},
 #if PY_VERSION_HEX >= 0x030C0000

@@ -1,5 +1,5 @@
 /* node.h - what a Node of nnc/autodiff/node.py holds. Python adds the methods; the fields are here, where an
- * operation can set them, and the walk of a graph read them, without asking for attributes by name. */
+ * operation can set them, and the traversal of a graph read them, without asking for attributes by name. */
 #ifndef NNC_PYTHON_NODE_H
 #define NNC_PYTHON_NODE_H
 
@@ -10,15 +10,15 @@ typedef struct node_object {
     PyObject *grad;   /* the same, or None */
     PyObject *name;   /* a str, or None */
     PyObject *inputs; /* a tuple: Nodes, arrays and numbers */
-    PyObject *args;   /* a tuple: the inputs, with the values that Nodes had; then what is kept for the way back */
+    PyObject *args;   /* a tuple: the inputs, with the values that Nodes had; then what is saved for backward */
     PyObject *params; /* a dict: further arguments */
     PyObject *rule;   /* a row of the table in nnc/autodiff/operations.py; a leaf's has no gradients */
     long long serial; /* greater than that of all inputs */
     long long set;    /* the serial number at which a leaf's value was last set */
     npy_uint64 used;  /* a hash of the operands that can change, as they were (unchanged.c) */
     char is_argument; /* of a function that is differentiated: its value cannot be set */
-    long long walk;   /* the last walk that came by (backward.c) ... */
-    Py_ssize_t place; /* ... and where this node stood in it */
+    long long traversal; /* the last one that came by (backward.c) ... */
+    Py_ssize_t index;    /* ... and where this node stood in it */
 } node_object;
 
 extern PyTypeObject nnc_node_type;

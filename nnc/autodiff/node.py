@@ -315,7 +315,7 @@ class Node(_engine.Node):
                 seed = full
         if create_graph:
             return self._backward_graph(seed)
-        _flow(ancestors(self), seed, keep=True)
+        _backward(ancestors(self), seed, keep=True)
 
     def _backward_graph(self, seed):
         nodes = ancestors(self)
@@ -402,16 +402,16 @@ def pullback(y, seed, wrt=None, create_graph=False):
     """
     nodes = ancestors(y)
     if wrt is not None or create_graph:
-        _engine.check_unchanged(nodes)  # which _flow does, of the nodes that it visits
+        _engine.check_unchanged(nodes)  # which _backward does, of the nodes that it visits
     if wrt is not None:
         between = _between(nodes, (wrt,) if isinstance(wrt, Node) else wrt)
         nodes = tuple(node for node in nodes if node in between)
     if not nodes:
         return {}
-    return flow_of_nodes(nodes, {y: seed}) if create_graph else _flow(nodes, seed)
+    return flow_of_nodes(nodes, {y: seed}) if create_graph else _backward(nodes, seed)
 
 
-def _flow(nodes, seed, keep=False):
+def _backward(nodes, seed, keep=False):
     """{node: gradient} for `nodes`, the first of which has `seed`; no other node gets one. To `keep` them sets the
     nodes' ``.grad`` instead.
 
@@ -422,10 +422,10 @@ def _flow(nodes, seed, keep=False):
     A gradient that is another node's, too, or a view of one, is copied before anything is added to it, and before it
     becomes a leaf's: what a leaf gets is the caller's own.
     """
-    return _engine.flow(nodes, seed, seed.shape[: seed.ndim - nodes[0].value.ndim], _fit, _sum, keep)
+    return _engine.backward(nodes, seed, seed.shape[: seed.ndim - nodes[0].value.ndim], _as_gradient_of, _sum, keep)
 
 
-def _fit(c, value, lead):
+def _as_gradient_of(c, value, lead):
     """c in the dtype and, behind the axes `lead`, the shape of the value whose gradient it is; 0 if c is None."""
     if c is None:
         return np.zeros(lead + value.shape, value.dtype)
