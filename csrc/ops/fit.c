@@ -6,7 +6,6 @@
 #ifndef NNC_TEMPLATE
 #include "loss.h"
 #include "mlp.h"
-#include "mlp.h"
 #include "subnormals.h"
 
 #include <stdlib.h>
@@ -195,14 +194,14 @@ static FN(reading) FN(reading_after)(int buffer, FN(chunk) c, int thread, int th
 
 /* These examples, to be asked for ahead of time; nothing if all there are fit into the cache anyway, or if these would
  * fill more than half of it, and push out what the products need or be pushed out by it. */
-static nnc_ahead FN(ask_for)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
+static nnc_prefetch FN(prefetch_plan)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
     const FN(source) *X = &fit->pass.X;
     const char **next = fit->next[mine.buffer];
     const ptrdiff_t l2 = nnc_cpu_l2(), bytes = (mine.end - mine.begin) * X->bytes;
-    if (X->input_stride != 1 || fit->X.r * X->bytes < l2 || bytes > l2 / 2) return (nnc_ahead){0};
+    if (X->input_stride != 1 || fit->X.r * X->bytes < l2 || bytes > l2 / 2) return (nnc_prefetch){0};
     for (ptrdiff_t i = mine.begin; i < mine.end; i++)
         next[i] = X->data + (ptrdiff_t)fit->order[c.begin + i] * X->step;
-    return (nnc_ahead){next + mine.begin, mine.end - mine.begin, X->bytes};
+    return (nnc_prefetch){next + mine.begin, mine.end - mine.begin, X->bytes};
 }
 
 static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
@@ -255,13 +254,13 @@ static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int threa
         if (l < last) nnc_barrier_wait(&fit->barrier, threads);
         const FN(input) A = {fit->A_rows[thread % 2][l - 1], p->A[l - 1], fit->A_rows_ld[l - 1]};
         FN(nnc_pass_backward)(p, l, c.r, MINE(l));
-        FN(nnc_pass_turn)(p, l - 1, fit->A_rows[thread % 2][l - 1], A.rows_ld, c.r, MINE(l));
-        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), &batch_step, (nnc_ahead){0});
+        FN(nnc_pass_transpose)(p, l - 1, fit->A_rows[thread % 2][l - 1], A.rows_ld, c.r, MINE(l));
+        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), &batch_step, (nnc_prefetch){0});
         FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), &batch_step);
     }
     const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r, &c);
     const FN(reading) reading = FN(reading_after)(*buffer, next, thread, threads);
-    const nnc_ahead ahead = FN(ask_for)(fit, next, reading);
+    const nnc_prefetch ahead = FN(prefetch_plan)(fit, next, reading);
     FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), &batch_step, ahead);
     FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), &batch_step);
     FN(read_chunk)(fit, next, reading);

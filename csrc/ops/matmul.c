@@ -81,7 +81,7 @@ static FN(gemm_args) FN(part)(const FN(product) *job, ptrdiff_t k0, ptrdiff_t k,
 }
 
 /* The same from the panel, which has these rows and columns of B */
-static void FN(multiply)(const FN(product) *job, FN(gemm_args) g, const REAL *panel, nnc_ahead ahead) {
+static void FN(multiply)(const FN(product) *job, FN(gemm_args) g, const REAL *panel, nnc_prefetch ahead) {
     g.B = panel, g.b_rs = job->width, g.ahead = ahead;
     if (g.n > 0) job->gemm(&g);
 }
@@ -104,20 +104,20 @@ static void FN(product_together)(FN(product) *job, ptrdiff_t i0, ptrdiff_t i1, i
         for (ptrdiff_t k = 0; k < job->g.k; k += NNC_PANEL_ROWS) {
             const ptrdiff_t rows = job->g.k - k < NNC_PANEL_ROWS ? job->g.k - k : NNC_PANEL_ROWS;
             FN(multiply)(job, FN(part)(job, k, rows, i0, i1, j0, columns), panel + k * job->width,
-                         (nnc_ahead){0});
+                         (nnc_prefetch){0});
         }
     }
 }
 
 /* While columns are multiplied, the next ones may come into the cache: pieces of rows or of columns, as they lie. */
-static nnc_ahead FN(prefetch_plan)(const FN(product) *job, const char **pieces, ptrdiff_t k0, ptrdiff_t rows,
-                                   ptrdiff_t j0, ptrdiff_t columns) {
+static nnc_prefetch FN(prefetch_plan)(const FN(product) *job, const char **pieces, ptrdiff_t k0, ptrdiff_t rows,
+                                      ptrdiff_t j0, ptrdiff_t columns) {
     const REAL *B = job->g.B + k0 * job->g.b_rs + j0 * job->b_cs;
     const int by_rows = job->b_cs == 1;
     const ptrdiff_t count = by_rows ? rows : columns, stride = by_rows ? job->g.b_rs : job->b_cs;
-    if (!by_rows && job->g.b_rs != 1) return (nnc_ahead){0};
+    if (!by_rows && job->g.b_rs != 1) return (nnc_prefetch){0};
     for (ptrdiff_t i = 0; i < count; i++) pieces[i] = (const char *)(B + i * stride);
-    return (nnc_ahead){pieces, count, (by_rows ? columns : rows) * (ptrdiff_t)sizeof(REAL)};
+    return (nnc_prefetch){pieces, count, (by_rows ? columns : rows) * (ptrdiff_t)sizeof(REAL)};
 }
 
 /* These rows and columns of C, as far as rows k0 .. k0 + k of B go, which are in the panel or, `first`, come into it.
@@ -126,7 +126,7 @@ static void FN(multiply_group)(const FN(product) *job, REAL *panel, ptrdiff_t k0
                                nnc_range columns, ptrdiff_t after, int first) {
     const ptrdiff_t j = columns.begin, width = columns.end - j;
     const char *pieces[NNC_PANEL_ROWS];
-    nnc_ahead ahead = {0};
+    nnc_prefetch ahead = {0};
     ptrdiff_t done = 0;
     if (first && job->b_cs == 1) {
         const FN(gemm_args) whole = FN(part)(job, k0, k, rows.begin, rows.end, j, width);

@@ -1,6 +1,6 @@
 /* mlp.c - one training step of a network of linear layers (section 10 of the derivation), and its prediction.
  *
- * Layouts. A layer's Z, A and dZ are panels (n, ld): a row for each unit, the examples of a chunk side by side. The
+ * Layouts. A layer's Z, A and dZ are panels (n, ld): a row for each unit, the examples of a chunk contiguous. The
  * input is there twice: example by example (`rows`), for dW = dZ X^T, and as a panel (m, ld), for Z = W X + b; one pass
  * over the caller's array makes both. dW is never formed when it need not be: for plain gradient descent dL
  * carries -lr/r, and the product dZ X^T is added to W where W lies.
@@ -107,13 +107,14 @@ void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_rang
 }
 
 /* These units of a hidden layer, example by example: of the A^T of the next layer's dW = dZ A^T */
-void FN(nnc_pass_turn)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_t rows_ld, ptrdiff_t r, nnc_range units) {
+void FN(nnc_pass_transpose)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_t rows_ld, ptrdiff_t r,
+                             nnc_range units) {
     p->k->transpose(rows + units.begin, p->A[l] + units.begin * p->ld, r, units.end - units.begin, rows_ld, p->ld);
 }
 
 /* D += dZ A^T for these units and inputs of D, which is W itself or its gradient (eqs. 11.5, 11.6) */
 static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) input, ptrdiff_t r, nnc_range units,
-                             nnc_range inputs, int accumulate, nnc_ahead ahead) {
+                             nnc_range inputs, int accumulate, nnc_prefetch ahead) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin, count = inputs.end - inputs.begin;
     const REAL *dZ = p->dZ[l] + units.begin * p->ld;
     FN(gemm_args) g = {.n = n, .k = r, .p = count, .A = dZ, .B = input.rows + inputs.begin};
@@ -125,7 +126,7 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) 
         p->k->gemm_for(p->net->sizes[l + 1], r, m)(&g);
 }
 
-/* out = kernel(out, y, s) for some rows and columns of a matrix of m columns. Rows that are whole lie side by side and
+/* out = kernel(out, y, s) for some rows and columns of a matrix of m columns. Rows that are whole are contiguous and
  * go as one. */
 static void FN(on_block)(FN(elementwise) *kernel, REAL *out, const REAL *y, REAL s, ptrdiff_t m, nnc_range rows,
                          nnc_range columns) {
@@ -151,7 +152,7 @@ static void FN(take_step)(const FN(pass) *p, ptrdiff_t l, nnc_range rows, nnc_ra
 /* These units and inputs of W take their step (eqs. 6.3, 6.4), where the gradient is gathered a few rows at a time, so
  * that they are still in a cache when W follows: as many as the product is at its best with. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
-                         nnc_range inputs, const FN(batch_step) *step, nnc_ahead ahead) {
+                         nnc_range inputs, const FN(batch_step) *step, nnc_prefetch ahead) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
     if (units.begin >= units.end || inputs.begin >= inputs.end) return;
     if (p->gathering == INTO_PARAMETERS) {
@@ -168,7 +169,7 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
         const nnc_range here = {units.begin + i, units.begin + end};
         if (step->first && velocity) FN(on_block)(p->k->scale, D, NULL, step->numbers.beta1, m, here, inputs);
         const ptrdiff_t from = i * ahead.count / n, to = end * ahead.count / n;
-        const nnc_ahead part = {ahead.pieces + from, to - from, ahead.bytes};
+        const nnc_prefetch part = {ahead.pieces + from, to - from, ahead.bytes};
         FN(add_gradient)(p, l, D, input, r, here, inputs, !step->first || velocity, part);
         if (!step->last) continue;
         if (velocity)

@@ -2,7 +2,6 @@
 #ifndef NNC_TEMPLATE
 #include "loss.h"
 #include "mlp.h"
-#include "mlp.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -149,7 +149,7 @@ static int visit_inputs(const backward *b, const node_object *node, PyObject *g)
     };
     PyObject *params = PyDict_GET_SIZE(node->params) ? node->params : NULL, *few[2 + FEW];
     const Py_ssize_t n = PyTuple_GET_SIZE(node->args);
-    /* What a vector-Jacobian product is called with: g, the node's value, its operands and what it saved for backward */
+    /* What a VJP is called with: g, the node's value, its operands and what it saved for backward */
     PyObject **arguments = n > FEW ? PyMem_Malloc((size_t)(2 + n) * sizeof *arguments) : few;
     if (arguments == NULL) return PyErr_NoMemory(), -1;
     PyObject *vjps = PyObject_GetAttr(node->rule, vjps_of_a_rule), *value = Py_NewRef(node->value);
