@@ -185,7 +185,9 @@ def _image(path, m, invert):
             if image.mode.startswith("I"):  # 16 bits: Pillow itself would cut off at 255
                 image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             grey = image.convert("L")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Failure:
+        raise
+    except Exception as error:  # Pillow's readers can raise almost anything on a damaged picture
         raise Failure(f"cannot read {path} as an image: {error}") from None
     if grey.size != (side, side):
         grey = grey.resize((side, side), Image.Resampling.LANCZOS)

@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_picture_larger_than_any_screen_is_refused_before_it_is_unpacked(tmp_p
         assert main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "bomb.png")]) == 1
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and ("make it smaller first" in said or "cannot read" in said)
+
+
+def test_a_picture_on_which_pillow_raises_an_index_error_is_one_line(tmp_path, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    nnc.MLP([16, 2], seed=0).save(tmp_path / "net.npz")
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    content, profile = (tmp_path / "a.png").read_bytes(), b"iCCP" + b"\xff" * 23  # a name that never ends
+    chunk = (23).to_bytes(4, "big") + profile + zlib.crc32(profile).to_bytes(4, "big")
+    end = content.rindex(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(content[:end] + chunk + content[end:])
+    main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "a.png")])
+    assert capsys.readouterr().err.count("\n") <= 1
 
 
 def test_pictures_that_need_another_program_are_not_opened(tmp_path, capsys):
