@@ -21,6 +21,16 @@ tanh_backward: np.ufunc
 sigmoid_gradient: np.ufunc
 tanh_gradient: np.ufunc
 sgd: np.ufunc
+squared_error: np.ufunc
+squared_error_terms: np.ufunc
+squared_error_backward: np.ufunc
+binary_cross_entropy: np.ufunc
+binary_cross_entropy_terms: np.ufunc
+binary_cross_entropy_backward: np.ufunc
+poisson: np.ufunc
+poisson_terms: np.ufunc
+poisson_backward: np.ufunc
+residual: np.ufunc
 scale: np.ufunc
 multiply: np.ufunc
 add: np.ufunc

@@ -60,6 +60,14 @@ def loss_backward(f, dL, L, Z, y):
     return f.softmax_cross_entropy_backward(dL, f.softmax(Z), y)
 
 
+def of_loss(name, output=lambda Z: Z):
+    return lambda f, dL, L, Z, Y: getattr(f, name)(dL, output(Z), Y)
+
+
+def with_numbers(rng):
+    return [*scores(rng), np.floor(4 * rng.random((4, 5))) / 3]
+
+
 PAIRS = [
     Pair("matmul", 2, shaped((3, 4), (4, 5)), of_inputs("matmul_backward")),
     Pair("matmul", 2, shaped((4, 4), (4, 4)), of_inputs("matmul_backward"), "-square"),
@@ -78,6 +86,9 @@ PAIRS = [
     Pair("softmax", 1, lambda rng: [*scores(rng), 1], of_output("softmax_backward", 1), "-rows"),
     Pair("cross_entropy", 1, probable(with_labels), of_inputs("cross_entropy_backward")),
     Pair("cross_entropy", 1, probable(with_targets), of_inputs("cross_entropy_backward"), "-targets"),
+    Pair("squared_error", 1, with_numbers, of_loss("squared_error_backward")),
+    Pair("binary_cross_entropy", 1, with_numbers, of_loss("binary_cross_entropy_backward", ref.sigmoid)),
+    Pair("poisson", 1, with_numbers, of_loss("poisson_backward", np.exp)),
     Pair("softmax_cross_entropy", 1, with_labels, loss_backward),
     Pair("softmax_cross_entropy", 1, with_targets, loss_backward, "-targets"),
 ]

@@ -107,6 +107,34 @@ def softmax_cross_entropy(Z, y):
     return (Y * (log_softmax(Z) + (Z.shape[0] + 4) * abs(ref.log_softmax(Z)))).sum(axis=0) if Z.size else zero()
 
 
+def numeric(first, targets, upstream=False):
+    """([dL,] A or Z, Y) of the losses of numbers."""
+
+    def make(rng, n, m, r):
+        r = r if n else 0
+        made = [first(rng.standard_normal((n, r))), targets(rng.random((n, r)))]
+        return [rng.standard_normal(r)] * upstream + made
+
+    return make
+
+
+def squared_error(A, Y):
+    return (A.shape[0] + 4) * ref.squared_error(A, Y)
+
+
+def binary_cross_entropy(Z, Y):
+    return (Z.shape[0] + 8) * (abs(Z) + abs(Z * Y) + np.log1p(np.exp(-abs(Z)))).sum(axis=0)
+
+
+def poisson(Z, Y):
+    parts = np.exp(Z) * (abs(Z) + 4) + Y * (abs(np.log(np.where(Y == 0, 1, Y))) + abs(Z) + 2)
+    return (Z.shape[0] + 8) * parts.sum(axis=0)
+
+
+def residual(dL, A, Y):
+    return 2 * abs(dL * (A - Y))
+
+
 def sgd(param, grad, lr):
     return abs(param) + 3 * abs(lr * grad)
 
@@ -155,6 +183,13 @@ ROWS = [
         columns(scores=False, upstream=True, soft=True),
         lambda *a: abs(ref.softmax_cross_entropy_backward(*a)),
     ),
+    Row("squared_error", numeric(lambda Z: 2 * Z, lambda u: 4 * u - 2), squared_error),
+    Row("squared_error_backward", numeric(lambda Z: 2 * Z, lambda u: 4 * u - 2, upstream=True), residual),
+    Row("binary_cross_entropy", numeric(lambda Z: 3 * Z, lambda u: u), binary_cross_entropy),
+    Row("binary_cross_entropy", numeric(lambda Z: 3 * Z, lambda u: np.round(u)), binary_cross_entropy),
+    Row("binary_cross_entropy_backward", numeric(ref.sigmoid, lambda u: u, upstream=True), residual),
+    Row("poisson", numeric(lambda Z: 2 * Z, lambda u: np.floor(4 * u)), poisson),
+    Row("poisson_backward", numeric(np.exp, lambda u: np.floor(4 * u), upstream=True), residual),
     Row("sgd", lambda rng, n, m, r: [*normal("nr", "nr")(rng, n, m, r), 0.1], sgd),
 ]
 

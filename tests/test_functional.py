@@ -107,7 +107,8 @@ def of_dtypes(row, dtypes):
     return made, k
 
 
-PLAIN = [row for i, row in enumerate(ROWS) if row.name != "sgd" and "cross_entropy" not in row.name]
+LOSSES = ("cross_entropy", "squared_error", "poisson")  # whose targets never widen the result
+PLAIN = [row for row in ROWS if row.name != "sgd" and not any(loss in row.name for loss in LOSSES)]
 
 
 @pytest.mark.parametrize("row", PLAIN, ids=repr)
