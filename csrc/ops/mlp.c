@@ -108,7 +108,7 @@ void FN(nnc_pass_backward)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_rang
 
 /* These units of a hidden layer, example by example: of the A^T of the next layer's dW = dZ A^T */
 void FN(nnc_pass_transpose)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_t rows_ld, ptrdiff_t r,
-                             nnc_range units) {
+                            nnc_range units) {
     p->k->transpose(rows + units.begin, p->A[l] + units.begin * p->ld, r, units.end - units.begin, rows_ld, p->ld);
 }
 
