@@ -25,6 +25,8 @@ docs: $(VENV)/has-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # The tests beside other libraries, slow ones too, with those libraries installed; `make test` skips them.
+PEERS := autograd|dask|jax|joblib|micrograd|onnx|onnxruntime|pandas|polars|safetensors|skl2onnx|sklearn|torch
+PEER_TESTS := $(shell grep -lE 'importorskip\("?($(PEERS))\b|import_or_skip|test_sklearn' tests/test_*.py)
 test-peers: $(VENV)/has-test $(VENV)/has-peers
 	$(BIN)/python -m pytest -m "(slow or not slow) and not browser" $(PEER_TESTS)
 

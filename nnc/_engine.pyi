@@ -35,16 +35,6 @@ scale: np.ufunc
 multiply: np.ufunc
 add: np.ufunc
 maximum_backward: np.ufunc
-residual: np.ufunc
-squared_error: np.ufunc
-squared_error_backward: np.ufunc
-squared_error_terms: np.ufunc
-binary_cross_entropy: np.ufunc
-binary_cross_entropy_backward: np.ufunc
-binary_cross_entropy_terms: np.ufunc
-poisson: np.ufunc
-poisson_backward: np.ufunc
-poisson_terms: np.ufunc
 
 # Generalised.
 matmul: np.ufunc

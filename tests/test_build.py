@@ -35,10 +35,6 @@ def python(code, **environment):
 # ---- packages --------------------------------------------------------------------------------------------------------
 
 
-def test_setup_is_short():
-    assert len((ROOT / "setup.py").read_text().splitlines()) < 60
-
-
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """The sources without anything that was built from them."""
