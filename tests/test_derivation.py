@@ -1,10 +1,12 @@
 """check_derivation: a page of NumPy, judged line by line."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from pages import PAGES
 
 import nnc
 
@@ -128,3 +130,25 @@ def test_the_cell_magic():
     report = shell.user_ns["_"]
     assert [line.name for line in report.lines if line.ok is False] == ["dZ1"]
     assert shell.user_ns["dW1"].shape == (4, 5), "the cell itself runs, too"
+
+
+@pytest.mark.parametrize("style", PAGES)
+def test_right_code_of_every_style_is_right(style):
+    report = nnc.check_derivation(PAGES[style][0])
+    assert report.ok, report
+
+
+FAULTS = [(style, *fault) for style, (_, faults) in PAGES.items() for fault in faults]
+
+
+@pytest.mark.parametrize(("style", "right", "instead", "reason"), FAULTS)
+def test_a_planted_fault_is_named(style, right, instead, reason):
+    page = PAGES[style][0]
+    start = page.index(right)
+    number = page.count("\n", 0, start) + 1
+    report = nnc.check_derivation(page.replace(right, instead, 1))
+    wrong = [line for line in report.lines if line.ok is False]
+    assert len(wrong) == 1, report
+    assert re.search(reason, wrong[0].reason), report
+    if instead:
+        assert wrong[0].number == number, report

@@ -260,5 +260,34 @@ def test_what_is_refused():
         nnc.check_gradient(right("W1"), 3.0, NET["W1"])
     with pytest.raises(TypeError):
         nnc.check_gradient(1j * right("W1"), J, NET["W1"])
-    with pytest.raises(TypeError):
-        nnc.check_gradient(NET["W1"], J, NET["W1"])
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        lambda L, m: -np.sum(-L) / m,
+        lambda L, m: -1 / m * np.sum(-L),
+        lambda L, m: 1 / m * -np.sum(-L),
+        lambda L, m: L.mean(),
+    ],
+)
+def test_every_way_to_write_a_mean_is_one(cost):
+    W, X = Node(np.array([[0.3, -1.0], [0.5, 2.0], [1.0, 0.1]]), name="W"), np.arange(10.0).reshape(2, 5) / 7 - 0.5
+    J = cost(nnc.softmax_cross_entropy(W @ X, [0, 1, 2, 1, 0]), 5)
+    J.backward()
+    assert nnc.check_gradient(5 * W.grad, J, W).reason == "missing 1/r"
+    assert nnc.check_gradient(W.grad / 5, J, W).reason == "extra 1/r"
+    verdict = nnc.check_gradient(5 * W.grad.T, J, W)
+    assert verdict.reason == "transposed" and "the 1/r is missing, r = 5" in verdict.sentence
+    verdict = nnc.check_gradient(-W.grad.T, J, W)
+    assert verdict.reason == "transposed" and "wrong sign" in verdict.sentence
+    assert nnc.check_gradient(Node(W.grad), J.reshape((1, 1)), W).ok
+
+
+def test_a_softmax_over_the_examples_is_suspected():
+    W, X = Node(np.array([[0.3, -1.0], [0.5, 2.0], [1.0, 0.1]]), name="W"), np.arange(10.0).reshape(2, 5) / 7 - 0.5
+    Y = np.eye(3)[[0, 1, 2, 1, 0]].T
+    Z = W @ X
+    J = -np.sum(Y * np.log(nnc.softmax(Z, axis=1))) / 5
+    P = np.exp(Z.value) / np.exp(Z.value).sum(0)
+    assert "the axis of the examples" in nnc.check_gradient((P - Y) @ X.T / 5, J, W).sentence

@@ -16,10 +16,10 @@ def check_gradient(mine, J, wrt):
 
     Parameters
     ----------
-    mine : array_like
+    mine : array_like or Node
         Your dJ/d(wrt). float32 is right when it is right for float32.
     J : Node
-        A scalar.
+        A scalar; (1, 1) counts as one.
     wrt : Node
         One that J was computed from: a parameter, or any result on the way.
 
@@ -51,11 +51,13 @@ def check_gradient(mine, J, wrt):
     for name, node in (("J", J), ("wrt", wrt)):
         if not isinstance(node, Node):
             raise TypeError(f"check_gradient: {name} is a {type(node).__name__}, but must be a Node")
+    if J.size == 1 and J.ndim:
+        J = J.reshape(())
     if J.ndim:
         raise ValueError(f"check_gradient: J is {J.shape}, but must be a scalar, such as L.mean()")
     if wrt not in set(ancestors(J)):
         raise ValueError("check_gradient: J was not computed from wrt, as far as the graph knows")
-    mine = np.asarray(mine)
+    mine = np.asarray(mine.value if isinstance(mine, Node) else mine)
     if mine.dtype.kind not in "biuf":
         raise TypeError(f"check_gradient: mine is {mine.dtype}, but must be real numbers")
     eps = max(np.finfo(d).eps for d in (mine.dtype, J.dtype, wrt.dtype) if d.kind == "f")
@@ -104,6 +106,16 @@ class _Comparison:
         """1, and the r by which a gradient is too large without its 1/r."""
         return [1, *[r for r, _ in self.means]]
 
+    def also(self):
+        """(factor, words) of what may be wrong beside: 1, a sign, a 1/r too many or too few, a 2."""
+        yield 1, ""
+        yield -1, "; and it has the wrong sign"
+        for r, _ in self.means:
+            yield r, f"; and the 1/r is missing, r = {r}"
+            yield 1 / r, f"; and the 1/r is there once more, r = {r}"
+        yield 2, "; and it is twice as large"
+        yield 0.5, "; and it is half as large"
+
     def of_each_example(self):
         """For each mean of an operand that ends in the examples: (r, *wrt.shape), what each adds to the gradient."""
         for _, L in self.means:
@@ -119,13 +131,16 @@ def _means(J, wrt=None):
     for node in ancestors(J):
         if node.op == "mean":
             found.append((node.inputs[0].size / max(node.size, 1), node.inputs[0]))
-        elif node.ndim == 0 and node.op in ("divide", "multiply"):
+        elif node.size == 1 and node.op in ("divide", "multiply"):
             orders = [node.inputs] if node.op == "divide" else [node.inputs, node.inputs[::-1]]
             for total, number in orders:
+                while isinstance(total, Node) and total.op == "negative":  # -np.sum(L) / m
+                    total = total.inputs[0]
                 is_constant = not isinstance(number, Node) or number.op == "leaf"
-                if isinstance(total, Node) and total.op == "sum" and is_constant and float(number):
-                    r = float(number) if node.op == "divide" else 1 / float(number)
-                    found.append((r, total.inputs[0]))
+                if isinstance(total, Node) and total.op == "sum" and is_constant and np.size(number) == 1:
+                    size = abs(float(np.reshape(number.value if isinstance(number, Node) else number, ())))
+                    if size:
+                        found.append((size if node.op == "divide" else 1 / size, total.inputs[0]))
     found = [(round(r), L) for r, L in found if r > 1 and abs(r - round(r)) < 1e-6 * r]
     return [(r, L) for r, L in found if wrt is None or wrt in set(ancestors(L))]
 
@@ -145,9 +160,10 @@ def _correct(c):
 
 
 def _transposed(c):
-    if c.mine.ndim == 2 and c.same(c.mine.T, c.right):
-        return Verdict("transposed", f"{c.name} is {c.right.shape}, and yours is its transpose; of a product A Bᵀ "
-                       "that is B Aᵀ")  # fmt: skip
+    for factor, also in c.also():
+        if c.mine.ndim == 2 and c.same(c.mine.T, factor * c.right):
+            return Verdict("transposed", f"{c.name} is {c.right.shape}, and yours is its transpose; of a product A Bᵀ "
+                           f"that is B Aᵀ{also}")  # fmt: skip
     return None
 
 
@@ -195,10 +211,9 @@ def _one_over_r(c):
 def _not_summed(c):
     if c.mine.size <= c.right.size:
         return None
-    for factor in c.factors():
+    for factor, also in c.also():
         fits = [axis for axis in range(c.mine.ndim) if c.same_numbers(c.mine.sum(axis), factor * c.right)]
         if fits:
-            also = f", and the 1/r is missing, r = {factor}" if factor != 1 else ""
             axes = " or ".join(map(str, fits))
             return Verdict("not summed over the batch", f"yours is {c.mine.shape}, and summed over axis {axes} it is "
                            f"{c.name} {c.right.shape}: every example adds to it{also}")  # fmt: skip
@@ -253,4 +268,16 @@ def _wrong(c):
     at = np.unravel_index(np.argmax(apart), apart.shape)
     where = f" at {[int(i) for i in at]}" if apart.ndim else ""
     return Verdict("wrong", f"{c.name} is farthest from the right one{where}: yours is {c.mine[at]:.6g} and should be "
-                   f"{c.right[at]:.6g}")  # fmt: skip
+                   f"{c.right[at]:.6g}{_suspicion(c)}")  # fmt: skip
+
+
+def _suspicion(c):
+    """What in the forward pass makes all gradients before it look wrong: a softmax over the examples."""
+    for node in ancestors(c.J):
+        if node.op == "softmax" and node.ndim == 2:
+            axis = node.params.get("axis", 0) % 2
+            examples = [r for r, _ in c.means]
+            if node.shape[axis] in examples and node.shape[1 - axis] not in examples:
+                return (f"; if the others are wrong as well, look at the softmax of {node.shape}: it runs over axis "
+                        f"{axis}, and that is the axis of the examples")  # fmt: skip
+    return ""

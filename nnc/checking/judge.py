@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..autodiff.node import ancestors
 from . import claims, edits
 from .factors import Factors
 from .trace import Unknown
@@ -60,6 +61,7 @@ class Judge:
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()
         self._influence, self._names, self.remarks = {}, {}, []
+        self.is_scaled = False  # whether all factors have been judged
         self.steps = False  # whether what is called a gradient is the step against it
         self.activations = self._activations()
         self.forward = set(self.truth.of)
@@ -94,6 +96,10 @@ class Judge:
             leaf = next((t for t in self.truth.targets if t.is_leaf), None)
             if leaf is not None:
                 found += [r for r, _ in _means(self.truth.graph)]
+            for node in ancestors(self.truth.graph):  # a sum over a loop, divided by its length
+                divisor = node.inputs[1] if node.op == "divide" and node.size == 1 else None
+                if isinstance(divisor, int | np.integer) and divisor > 1:
+                    found.append(int(divisor))
         axes = {}
         for target in self.truth.targets:
             if not target.is_leaf:
@@ -484,6 +490,7 @@ class Judge:
 
         self._judge_structure()
         judge_factors(self)
+        self.is_scaled = True
         self._judge_structure()  # steps uphill, now that the gradients have their signs
         return self
 
@@ -525,7 +532,11 @@ class Judge:
 
     def _follows_its_gradient(self, check, run):
         """Whether a step is uphill because the gradient that it follows has the wrong sign."""
-        if check.kind != "update" or self.status(check, run)[1] is None or self.steps:
+        if check.kind != "update" or self.status(check, run)[1] is None:
+            return False
+        if not self.is_scaled:
+            return True  # first the gradients get their signs
+        if self.steps:
             return False
         own = [c for c in self.checks if c.kind == "gradient" and c.targets[0] is check.targets[0]]
         return any(k is not None and k.value < 0 for k in (self.status(c, run)[1] for c in own))
@@ -592,14 +603,15 @@ class Judge:
 
         right = {c.id for c in self.checks if c.kind == "gradient" and self._is_one(self.status(c, run))}
         for sid, name, factor, target in brought_in(self, run, check):
-            mended = {c.id: self.value(run, c.id) / factor for c in self.checks if c.sid == sid and c.kind == "inner"}
-            other = self.run(overrides=mended)
-            if self._is_one(self.status(check, other)) and all(
-                self._is_one(self.status(c, other)) for c in self.checks if c.id in right
-            ):
-                blame_factor(self, sid, name, factor, f"dJ/d{target.name}" if target.name else "the derivative")
-                self.overrides |= mended
-                return True
+            for off in (factor, -1.0) if factor < 0 else (factor,):  # the rest of it may be a convention
+                mended = {c.id: self.value(run, c.id) / off for c in self.checks if c.sid == sid and c.kind == "inner"}
+                other = self.run(overrides=mended)
+                if self._is_one(self.status(check, other)) and all(
+                    self._is_one(self.status(c, other)) for c in self.checks if c.id in right
+                ):
+                    blame_factor(self, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
+                    self.overrides |= mended
+                    return True
         return False
 
     def _is_one(self, status):

@@ -25,12 +25,18 @@ def judge_factors(judge):
 
 def _gradients(judge, run):
     """{check: factor} of the parameters' gradients; that of a step downhill counts as 1."""
-    found = {}
+    found, downhill = {}, []
     for c in judge.checks:
         if c.kind == "gradient" and not c.skip:
             ok, k, target = judge.status(c, run)
             if ok:
-                found[c] = 1.0 if k.value < 0 and _goes_downhill(judge, run, c, target) else k.value
+                found[c] = k.value
+                if k.value < 0 and _goes_downhill(judge, run, c, target):
+                    downhill.append(c)
+    if downhill:
+        judge.steps = True
+        step = found[downhill[0]]
+        found = {c: 1.0 if c in downhill else k / step for c, k in found.items()}
     return found
 
 
@@ -104,24 +110,11 @@ def _a_line_in_between(judge, run):
 
 def _a_parameter(judge, run):
     for c, k in _gradients(judge, run).items():
-        if k < 0 and _steps_elsewhere(judge, run, c):
-            judge.steps = True
-            continue
         if k != 1 and not _near(k, 1.0):
             name = judge.trace.by_id[c.id].name
             blame_factor(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
             judge.overrides |= judge._right_values(c.sid)
             return True
-    return False
-
-
-def _steps_elsewhere(judge, run, check):
-    """Whether the other parameters' gradients have a minus and go downhill: then it is the update that is wrong."""
-    for c in judge.checks:
-        if c.kind == "gradient" and c is not check:
-            ok, k, target = judge.status(c, run)
-            if ok and k.value < 0 and _goes_downhill(judge, run, c, target):
-                return True
     return False
 
 
