@@ -1,8 +1,10 @@
 """check_derivation: a page of NumPy, judged line by line."""
 
+import linecache
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -107,6 +109,35 @@ def step(X, Y, W, b):
     b -= 0.1 * db
     print(loss)
     return loss
+
+
+def test_functions_of_two_cells_come_one_after_the_other():
+    """Each cell of a notebook counts its lines from 1, and is known to linecache."""
+    cells = {
+        "<cell 1>": "def forward(W, X, Y):\n    A = W @ X\n    J = np.sum((A - Y) ** 2) / 2\n    return A, J\n",
+        "<cell 2>": "def backward(A, X, Y):\n    dA = A - Y\n    dW = dA @ X\n    return dW\n",
+    }
+    names = {"np": np, "__name__": "notebook"}
+    for name, text in cells.items():
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        exec(compile(text, name, "exec"), names)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(3, 4)), rng.normal(size=(4, 5)), rng.normal(size=(3, 5))
+    report = nnc.check_derivation(names["forward"], names["backward"], *data)
+    assert [line.name for line in report.lines if line.name] == ["A", "J", "dA", "dW"]
+    assert report.first_wrong.right == "dW = dA @ X.T"
+
+
+def test_what_it_tries_warns_of_nothing():
+    """Among the lines that are tried are ``6[y, range(m)]`` and the like, of which Python's compiler warns."""
+    page = "m = X.shape[1]\nP = np.exp(W @ X + b)\nP = P / P.sum(axis=0)\nJ = -np.log(P[y, range(m)]).mean()\n"
+    page += "dZ = P - np.eye(3)[:, y]\ndW = dZ @ X.T\ndb = dZ.sum(axis=0)\n"
+    rng = np.random.default_rng(0)
+    data = {"W": rng.normal(size=(3, 4)), "b": np.zeros((3, 1)), "X": rng.normal(size=(4, 6)), "y": np.arange(6) % 3}
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        report = nnc.check_derivation(page, namespace=data)
+    assert not report.ok and not seen
 
 
 def test_the_command_line(tmp_path):

@@ -32,6 +32,7 @@ EQUATIONS = {
     "10": [],
     "11": [],
     "12": ["17.3", "17.4", "17.1", *(f"17.{i}" for i in range(5, 10))],
+    "13": [],
     "15": [],
 }
 ENGLISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name != "es"}
@@ -43,6 +44,7 @@ PLANTED = {
     "02": (".sum(axis=0, keepdims=True)         # (4.2)", ".sum(axis=1, keepdims=True)         # (4.2)"),
     "04": ("w_new = w - alpha * dw", "w_new = w + alpha * dw"),
     "05": ("dw = dt * x.value ", "dw = dt * w.value "),
+    "13": ("axis=0)\n    return dW1, db1, dW2, db2\n\n\ncheck(", "axis=1)\n    return dW1, db1, dW2, db2\n\n\ncheck("),
 }
 
 

@@ -51,7 +51,8 @@ class DerivationReport:
     ok : bool
         No line is wrong, and at least one was judged.
     lines : list of Line
-        One for each statement that assigned something, in the order of the source.
+        One for each statement that assigned something, in the order of the source; of several files or cells of a
+        notebook, one after the other.
     first_wrong : Line or None
     remarks : list of str
         How the truth was found, what was skipped or sampled, and the conventions.
@@ -77,8 +78,9 @@ class DerivationReport:
         if trace.turns:
             loops = sorted(program.statements[sid].number for sid in trace.turns)
             self.remarks.append(f"of the loop in line {loops[0]} the first turn is judged")
-        self.lines = [rows[sid] for sid in sorted(rows)]
-        self.lines.sort(key=lambda line: line.number)
+        files = list(dict.fromkeys(s.file for s in program.statements))
+        place = {s.id: (files.index(s.file), s.number, s.id) for s in program.statements}
+        self.lines = [rows[sid] for sid in sorted(rows, key=place.get)]
         wrong = [line for line in self.lines if line.ok is False]
         self.ok = not wrong and any(line.ok for line in self.lines)
         self.first_wrong = wrong[0] if wrong else None

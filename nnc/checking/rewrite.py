@@ -14,6 +14,7 @@ on arrays it does what the reader's does; on Nodes, which cannot be written into
 """
 
 import ast
+import warnings
 from dataclasses import dataclass
 
 RECORDER = "__nnc__"
@@ -31,12 +32,14 @@ class Statement:
     node: ast.stmt
     function: str  # in which it stands; "" outside of functions
     loops: tuple = ()  # the loops around it, the outermost first
+    file: str = ""  # or the cell of a notebook
 
 
 class Source:
     """A piece of source code: its tree, and its statements in order."""
 
-    def __init__(self, text, name="<derivation>", first_line=1, statements=None):
+    def __init__(self, text, name="<derivation>", first_line=1, statements=None, file=""):
+        self.file = file
         self.name = name or "<derivation>"  # a function typed at a prompt has no file
         self.lines, self.first_line = text.splitlines(), first_line
         self.tree = ast.parse(text)
@@ -48,7 +51,7 @@ class Source:
         for node in body:
             node.sid = len(self.statements)
             number = node.lineno + self.first_line - 1
-            self.statements.append(Statement(node.sid, number, self._text(node), node, function, loops))
+            self.statements.append(Statement(node.sid, number, self._text(node), node, function, loops, self.file))
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 self._enter(node.body, node.name if isinstance(node, ast.FunctionDef) else function, ())
                 continue
@@ -77,7 +80,9 @@ class Source:
             inside = {sid: tree for sid, tree in dict(patches).items() if sid in self._inside(node)}
             if inside or node.sid not in self._pieces:
                 tree = ast.Module(_Rewriter(inside).body([node]), [])
-                piece = compile(ast.fix_missing_locations(tree), self.name, "exec")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", SyntaxWarning)  # of a patch; Python has warned of the reader's own
+                    piece = compile(ast.fix_missing_locations(tree), self.name, "exec")
                 if inside:
                     pieces.append(piece)
                     continue

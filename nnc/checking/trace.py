@@ -450,7 +450,7 @@ class Program:
             try:
                 lines, first = inspect.getsourcelines(f)
                 text = inspect.cleandoc("\n" + "".join(lines)) if lines[0][:1].isspace() else "".join(lines)
-                self.sources.append(Source(text, f.__module__, first or 1, self.statements))
+                self.sources.append(Source(text, f.__module__, first or 1, self.statements, inspect.getfile(f)))
             except (OSError, TypeError, SyntaxError):
                 if f in functions:
                     raise ValueError(f"check_derivation: there is no source of {f.__name__} to be found") from None
