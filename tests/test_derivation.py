@@ -70,6 +70,27 @@ def test_one_fault_is_named_and_nothing_else_blamed(line, instead, reason, right
         assert text == instead and mended == right
 
 
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("dZ1 = dA1 * (Z1 > 0)", "dZ1 = dA1 * (dA1 > 0)"),
+        ("dZ1 = dA1 * (Z1 > 0)", "dZ1 = dA1"),
+        ("dW2 = A1.T.dot(dZ2)", "dW2 = A1.T.dot(dZ2) / m"),
+        ("dZ2 /= m", ""),
+        ("db1 = dZ1.sum(axis=0)", "db1 = dZ1.mean(axis=0)"),
+        ("dA1 = dZ2.dot(W2.T)", "dA1 = -dZ2.dot(W2.T)"),
+    ],
+)
+def test_the_right_line_put_into_the_code_makes_it_right(line, instead):
+    page = SETUP + FORWARD + BACKWARD.replace(line, instead)
+    wrong = nnc.check_derivation(page).first_wrong
+    rows = page.split("\n")
+    assert wrong.text in rows[wrong.number - 1]
+    rows[wrong.number - 1] = rows[wrong.number - 1].replace(wrong.text, wrong.right)
+    report = nnc.check_derivation("\n".join(rows))
+    assert report.ok, f"{wrong.text} -> {wrong.right}\n{report}"
+
+
 def test_the_example_of_the_docs():
     report = nnc.check_derivation(SETUP + FORWARD + BACKWARD.replace("(Z1 > 0)", "(dA1 > 0)"))
     assert "✗ derivative taken of dA1" in repr(report) and "-> dZ1 = dA1 * (Z1 > 0)" in repr(report)
