@@ -65,7 +65,7 @@ ASAN := $(CURDIR)/build/asan
 NOT_FOR_ASAN := bench browser build c cli derive draw interrupt leaks notebooks onnx plot safetensors to_c
 asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
-	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(ASAN)
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(ASAN)
 	NNC_SANITIZE=address,undefined $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(ASAN)/dist $(ASAN)
 	$(BIN)/python -m zipfile -e $(ASAN)/dist/nnc_engine-*.whl $(ASAN)
 	cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
@@ -76,7 +76,7 @@ asan: $(VENV)/has-test
 TSAN := $(CURDIR)/build/tsan
 tsan: $(VENV)/has-test
 	rm -rf $(TSAN) && mkdir -p $(TSAN)
-	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(TSAN)
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(TSAN)
 	NNC_SANITIZE=thread $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(TSAN)/dist $(TSAN)
 	$(BIN)/python -m zipfile -e $(TSAN)/dist/nnc_engine-*.whl $(TSAN)
 	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
