@@ -58,11 +58,13 @@ fmt: $(VENV)/has-test
 	$(BIN)/clang-format -i $(C_FILES)
 
 # The suite on an engine with AddressSanitizer and UBSan, less what builds or runs other programs, what looks at the
-# clock or at the size of memory, and what is about text and pictures. In a copy, which stands before the package that
+# clock or at the size of memory, and what is about text, pictures and mathematics in Python alone. In a copy, which stands before the package that
 # is installed. Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not
 # reported.
 ASAN := $(CURDIR)/build/asan
-NOT_FOR_ASAN := bench browser build c cli derive draw interrupt leaks notebooks onnx plot safetensors to_c
+NOT_FOR_ASAN := autograd bench browser build c check cli derivation derive digits docs draw function_shapes functions \
+    functions_peers fuzz interrupt leaks notebooks onnx order order_peers peers plot readme safetensors sklearn \
+    sklearn_company sklearn_seeds sklearn_theirs steps to_c transforms verdict
 asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(ASAN)
