@@ -18,6 +18,7 @@ ELEMENTWISE = {
     "relu_backward": 2, "leaky_relu_backward": 3, "sigmoid_backward": 2, "tanh_backward": 2, "sigmoid_gradient": 2,
     "tanh_gradient": 2, "sgd": 3, "scale": 2,
     "multiply": 2, "add": 2, "maximum_backward": 3,
+    "squared_error_terms": 2, "binary_cross_entropy_terms": 2, "poisson_terms": 2, "residual": 3,
 }  # fmt: skip
 # The shapes of the operands when n = m = r = 4, so that any of them can be the output.
 SQUARE = {
@@ -30,6 +31,8 @@ SQUARE = {
     "softmax_cross_entropy_targets_recompute_backward": "LMP",
     "softmax_cross_entropy_backward": "LPy", "softmax_cross_entropy_targets_backward": "LPP",
     "softmax_cross_entropy_saving": "My",
+    "squared_error": "MM", "squared_error_backward": "LMM", "binary_cross_entropy": "MP",
+    "binary_cross_entropy_backward": "LPP", "poisson": "MP", "poisson_backward": "LPP",
 }  # fmt: skip
 
 
