@@ -104,10 +104,11 @@ TWO = {  # row -> (function, (points, points), the true derivatives)
 # What is not held against mpmath here, by reason. All of it is against finite differences in test_rules.py.
 MOVES = """add_bias astype broadcast_to concatenate diagflat diagonal expand_dims flip getitem moveaxis ravel repeat
     reshape roll rot90 scatter squeeze stack swapaxes take take_along_axis tile transpose where copysign fmax fmin max
-    min imag"""  # the gradient is a number of g, or 0, or a part 1/k of it
+    min imag piece"""  # the gradient is a number of g, or 0, or a part 1/k of it
 STEPS = "angle ceil floor floor_divide fmod ldexp remainder rint round sign trunc"  # constant, or 1 and a whole number
 SUMS = """add_bias_backward convolve cumprod cumsum einsum linear matmul mean norm prod sum softmax softmax_backward
-    log_softmax cross_entropy cross_entropy_backward softmax_cross_entropy softmax_cross_entropy_backward"""
+    log_softmax cross_entropy cross_entropy_backward softmax_cross_entropy softmax_cross_entropy_backward
+    squared_error squared_error_backward binary_cross_entropy binary_cross_entropy_backward poisson poisson_backward"""
 #   eps times the number of terms: their bounds are those of the forward sums, in tests/specimens.py
 FACTORS = """cholesky det eigh eigvalsh inv logabsdet lstsq pinv qr solve svd svdvals"""  # as good as the condition
 #   number of the matrix lets them be
