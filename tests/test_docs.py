@@ -20,6 +20,9 @@ def test_sessions(page):
     sessions = blocks(page.read_text(encoding="utf-8"), "python")
     if "sklearn import" in "".join(sessions):
         pytest.importorskip("sklearn")
+    if "import onnxruntime" in "".join(sessions):
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
     assert all(">>> " in block for block in sessions), "a block that nobody can check"
     _, report = run_session("\n".join(sessions))
     assert not report, report

@@ -384,3 +384,111 @@ def test_data_in_another_file_is_not_read(tmp_path):
     assert (tmp_path / "data").exists()
     with pytest.raises(ValueError, match="in another file"):
         nnc.MLP.from_onnx(tmp_path / "g.onnx")
+
+
+# ---- the estimators --------------------------------------------------------------------------------------------------
+
+COLOURS = np.array(["red", "green", "blue", "grün"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ["relu", "logistic", "leaky_relu"])
+@pytest.mark.parametrize(
+    "classes",
+    [np.arange(3), np.array([-5, 7]), COLOURS, COLOURS[:2], COLOURS.astype(object), np.array([False, True]),
+     np.array([1.0, 2.0, 5.0]), np.array([250, 251, 255], np.uint8), np.array(["alone"])],
+    ids=["three", "two", "text", "two texts", "objects", "bools", "floats", "bytes", "one"],
+)  # fmt: skip
+def test_a_classifier_gives_labels_and_a_tensor_of_probabilities(tmp_path, dtype, activation, classes):
+    pytest.importorskip("sklearn")
+    from nnc.sklearn import MLPClassifier
+
+    path, X = tmp_path / "model.onnx", examples(5, 100, dtype)
+    y = classes[(X[:, 0] > 0) * 1 + (X[:, 1] > 1) * (len(classes) > 2) if len(classes) > 1 else np.zeros(100, int)]
+    y[: len(classes)] = classes
+    model = MLPClassifier((6, 4), activation, max_iter=20, learning_rate_init=0.05, random_state=0).fit(X, y)
+    if len(classes) == 1:
+        model.intercepts_[-1][:] = 5  # which is the second of two classes, if there were two
+    model.to_onnx(path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    for r in (100, 1, 0):
+        results = run(path, X[:r])
+        label, P = results["label"], results["probabilities"]
+        assert list(results) == ["label", "probabilities"] and P.dtype == dtype and label.shape == (r,)
+        assert r == 0 or np.abs(P - model.predict_proba(X[:r])).max() < (2e-6 if dtype == np.float32 else 1e-13)
+        assert r == 0 or np.array_equal(label, model.predict(X[:r]))
+        assert label.dtype == (object if classes.dtype.kind in "UO" else np.int64)
+    if len(classes) > 1:
+        assert len(set(label for label in run(path, X)["label"])) > 1
+    net = nnc.MLP.from_onnx(path)
+    assert np.abs(net.predict_proba(X.T).T - model.predict_proba(X)).max() < 2e-6
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_classifier_of_several_labels(tmp_path, dtype):
+    pytest.importorskip("sklearn")
+    from nnc.sklearn import MLPClassifier
+
+    path, X = tmp_path / "model.onnx", examples(5, 100, dtype)
+    model = MLPClassifier((6,), max_iter=20, learning_rate_init=0.05, random_state=0).fit(X, X[:, :3] > 0)
+    model.to_onnx(path)
+    results = run(path, X)
+    assert np.array_equal(results["label"], model.predict(X)) and results["label"].dtype == np.int64
+    assert 0 < results["label"].mean() < 1
+    tolerance = 2e-6 if dtype == np.float32 else 1e-13
+    assert np.abs(results["probabilities"] - model.predict_proba(X)).max() < tolerance
+    assert nnc.MLP.from_onnx(path).loss_name == "binary_cross_entropy"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs, loss", [(1, "squared_error"), (2, "squared_error"), (1, "poisson")])
+def test_a_regressor(tmp_path, dtype, outputs, loss):
+    pytest.importorskip("sklearn")
+    from nnc.sklearn import MLPRegressor
+
+    path, X = tmp_path / "model.onnx", examples(5, 100, dtype)
+    y = np.abs(X[:, :outputs])
+    model = MLPRegressor(loss, (6,), max_iter=20, random_state=0).fit(X, y if outputs > 1 else y.ravel())
+    model.to_onnx(path)
+    (Y,) = run(path, X).values()
+    mine = model.predict(X).reshape(100, outputs)
+    assert Y.shape == mine.shape and (np.abs(Y - mine) < 16 * np.finfo(dtype).eps * np.maximum(1, np.abs(mine))).all()
+    assert nnc.MLP.from_onnx(path).loss_name == loss
+
+
+def test_an_estimator_that_cannot_be_exported_leaves_no_file(tmp_path):
+    pytest.importorskip("sklearn")
+    from sklearn.exceptions import NotFittedError
+
+    from nnc.sklearn import MLPClassifier
+
+    with pytest.raises(NotFittedError):
+        MLPClassifier().to_onnx(tmp_path / "model.onnx")
+    far = np.array([0, 1, 2**63], np.uint64)
+    model = MLPClassifier((2,), solver="lbfgs", max_iter=1).fit(np.eye(3), far)
+    with pytest.raises(ValueError, match="to_onnx: labels are whole numbers or strings there, and the classes are"):
+        model.to_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_pipeline_by_skl2onnx(tmp_path):
+    """As docs/tutorials/sklearn.md says: with `to_sklearn()` at its end."""
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from nnc.sklearn import MLPClassifier
+
+    X = examples(5, 100)
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=20, random_state=0))
+    pipeline.fit(X, COLOURS[(X[:, 0] > 0) * 1])
+    theirs = make_pipeline(pipeline[0], pipeline[1].to_sklearn())
+    exported = skl2onnx.to_onnx(theirs, X[:1], options={id(theirs): {"zipmap": False}})
+    onnx.save(exported, tmp_path / "pipeline.onnx")
+    results = run(tmp_path / "pipeline.onnx", X)
+    assert np.abs(results["probabilities"] - pipeline.predict_proba(X)).max() < 2e-6
+    assert np.array_equal(results["label"], pipeline.predict(X))

@@ -5,6 +5,7 @@ import io
 import pickle
 import re
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -457,8 +458,13 @@ def test_the_map_of_nnc():
 
 
 def test_the_examples_of_the_docstrings():
-    results = doctest.testmod(ours.estimators)
-    assert results.attempted >= 12 and results.failed == 0
+    attempted = 0
+    for example in doctest.DocTestFinder().find(ours.estimators):
+        if example.name.endswith(".to_onnx") and not find_spec("onnx"):
+            continue
+        attempted += len(example.examples)
+        assert doctest.DocTestRunner().run(example).failed == 0
+    assert attempted >= 12
 
 
 def test_the_session_of_the_readme():

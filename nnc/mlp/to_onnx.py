@@ -12,7 +12,7 @@ from .storage import whole_or_not_at_all
 
 OPSET, IR_VERSION = 16, 8  # the format's version that came with that opset
 
-_OPERATORS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softmax": "Softmax"}
+_OPERATORS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 
 
 def library():
@@ -21,13 +21,6 @@ def library():
     except ImportError as error:
         raise ImportError("nnc: ONNX needs the library: pip install 'nnc-engine[onnx]'") from error
     return onnx
-
-
-def write(net, path):
-    """Write the graph to `path`, whole or not at all."""
-    content = model(net).SerializeToString()
-    with whole_or_not_at_all(path) as file:
-        file.write(content)
 
 
 # The output of each loss: an operator, and its attributes.
@@ -39,66 +32,90 @@ _OUTPUTS = {
 }
 
 
-def model(net):
-    """The onnx.ModelProto of the net."""
-    onnx = library()
-    nodes, constants = _Nodes(onnx.helper), {}
-    last = _normalization(nodes, constants, net)
-    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
-        constants[f"W{layer}"], constants[f"b{layer}"] = W, b[:, 0]
-        last = nodes.add("Gemm", [last, f"W{layer}", f"b{layer}"], f"Z{layer}", transB=1)
-        if layer < len(net.weights):
-            last = _activation(nodes, constants, net.activations[layer - 1], last, f"A{layer}", net)
-    output, settings = _OUTPUTS[net.loss_name]
-    nodes.add(output, [last], "P", **settings)
-
-    real = onnx.helper.np_dtype_to_tensor_dtype(net.dtype)
-    X, P = (onnx.helper.make_tensor_value_info(name, real, ["batch", size])
-            for name, size in (("X", net.sizes[0]), ("P", net.sizes[-1])))  # fmt: skip
-    stored = [onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()]
-    graph = onnx.helper.make_graph(nodes.made, "MLP", [X], [P], stored)
-    made = onnx.helper.make_model(
-        graph,
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="nnc",
-        doc_string="A net of dense layers. X: an example in each row, not normalised. P: its outputs in a row.",
-    )
-    said = {"sizes": net.sizes, "activation": net.activations, "loss": net.loss_name}
-    onnx.helper.set_model_props(made, {name: json.dumps(value) for name, value in said.items()})
-    onnx.checker.check_model(made, full_check=True)
-    return made
+def write(net, path):
+    """Write the graph to `path`, whole or not at all."""
+    graph = Graph(net)
+    add_net(graph, net, "P")
+    graph.output("P", net.dtype, ["batch", net.sizes[-1]])
+    graph.write(path)
 
 
-class _Nodes:
-    """The graph's nodes as they are made; each has the name of its result."""
+class Graph:
+    """A graph as it is made: X (batch, m) comes in; each node has the name of its one result."""
 
-    def __init__(self, helper):
-        self.made, self._helper = [], helper
+    def __init__(self, net):
+        self._onnx = library()
+        self._nodes, self._constants, self._outputs = [], {}, []
+        self._input = self._described("X", net.dtype, ["batch", net.sizes[0]])
+        self._metadata = {"sizes": net.sizes, "activation": net.activations, "loss": net.loss_name}
 
     def add(self, operator, inputs, result, **attributes):
-        self.made.append(self._helper.make_node(operator, inputs, [result], name=result, **attributes))
+        self._nodes.append(self._onnx.helper.make_node(operator, inputs, [result], name=result, **attributes))
         return result
 
+    def constant(self, name, array):
+        self._constants[name] = np.asarray(array)
+        return name
 
-def _normalization(nodes, constants, net):
+    def output(self, name, dtype, shape):
+        self._outputs.append(self._described(name, dtype, shape))
+
+    def code(self, dtype):
+        """ONNX's number of the dtype; object is its string."""
+        return self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def _described(self, name, dtype, shape):
+        return self._onnx.helper.make_tensor_value_info(name, self.code(dtype), shape)
+
+    def write(self, path):
+        """Check the model and write it, whole or not at all."""
+        content = self._model().SerializeToString()
+        with whole_or_not_at_all(path) as file:
+            file.write(content)
+
+    def _model(self):
+        helper, from_array = self._onnx.helper, self._onnx.numpy_helper.from_array
+        stored = [from_array(np.ascontiguousarray(array), name) for name, array in self._constants.items()]
+        made = helper.make_model(
+            helper.make_graph(self._nodes, "MLP", [self._input], self._outputs, stored),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="nnc",
+            doc_string="A net of dense layers. X: an example in each row, not normalised. Each output: a row for each.",
+        )
+        helper.set_model_props(made, {name: json.dumps(value) for name, value in self._metadata.items()})
+        self._onnx.checker.check_model(made, full_check=True)
+        return made
+
+
+def add_net(graph, net, output):
+    """The nodes from X to the net's output (batch, n), under that name."""
+    last = _normalization(graph, net)
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
+        operands = [last, graph.constant(f"W{layer}", W), graph.constant(f"b{layer}", b[:, 0])]
+        last = graph.add("Gemm", operands, f"Z{layer}", transB=1)
+        if layer < len(net.weights):
+            last = _activation(graph, net.activations[layer - 1], last, f"A{layer}", net)
+    operator, settings = _OUTPUTS[net.loss_name]
+    graph.add(operator, [last], output, **settings)
+
+
+def _normalization(graph, net):
     """(X - mean) / std, less what changes nothing."""
     last = "X"
     if (net.mean != 0).any():
-        constants["mean"] = net.mean[:, 0]
-        last = nodes.add("Sub", [last, "mean"], "X_centered")
+        last = graph.add("Sub", [last, graph.constant("mean", net.mean[:, 0])], "X_centered")
     if (net.std != 1).any():
-        constants["std"] = net.std[:, 0]
-        last = nodes.add("Div", [last, "std"], "X_normalized")
+        last = graph.add("Div", [last, graph.constant("std", net.std[:, 0])], "X_normalized")
     return last
 
 
-def _activation(nodes, constants, name, Z, A, net):
+def _activation(graph, name, Z, A, net):
     if name == "identity":
         return Z
     if name != "leaky_relu":
-        return nodes.add(_OPERATORS[name], [Z], A)
+        return graph.add(_OPERATORS[name], [Z], A)
     if net.dtype == np.float32:
-        return nodes.add("LeakyRelu", [Z], A, alpha=net.slope)
-    constants["slope"] = np.array(net.slope)  # LeakyRelu's alpha has the precision of a float
-    return nodes.add("PRelu", [Z, "slope"], A)
+        return graph.add("LeakyRelu", [Z], A, alpha=net.slope)
+    slope = graph.constant("slope", net.slope)  # LeakyRelu's alpha has the precision of a float
+    return graph.add("PRelu", [Z, slope], A)

@@ -241,6 +241,41 @@ class _MLP(BaseEstimator):
         check_is_fitted(self)
         return convert.to_mlp(self)
 
+    def to_onnx(self, path):
+        """Write the estimator to `path` as an ONNX graph, whole or not at all.
+
+        X (batch, m) in, of the dtype of the weights. Out of a classifier come `label` (batch,), int64 or string, and
+        `probabilities` (batch, n), a tensor with a column for each of `classes_`; where an example has several labels,
+        `label` is (batch, n) of 0 and 1. Out of a regressor comes `variable` (batch, n). The names are those that
+        skl2onnx gives. `nnc.MLP.from_onnx` reads the graph as a net.
+
+        Raises
+        ------
+        ImportError
+            If onnx is missing: ``pip install 'nnc-engine[onnx]'``.
+        ValueError
+            If classes are neither strings nor numbers that are whole and fit int64.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from sklearn.datasets import load_iris
+        >>> from nnc.sklearn import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "iris.onnx")
+        ...     model.to_onnx(path)
+        ...     os.path.exists(path)
+        True
+        """
+        check_is_fitted(self)
+        from .to_onnx import write
+
+        write(self, path)
+
     @classmethod
     def from_mlp(cls, net, classes=None):
         """An estimator with the weights of an `nnc.MLP` (copied); a classifier's classes are 0, 1, … by default."""
