@@ -33,6 +33,7 @@ EQUATIONS = {
     "11": [],
     "12": ["17.3", "17.4", "17.1", *(f"17.{i}" for i in range(5, 10))],
     "13": [],
+    "14": [],
     "15": [],
 }
 ENGLISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name != "es"}
@@ -45,6 +46,7 @@ PLANTED = {
     "04": ("w_new = w - alpha * dw", "w_new = w + alpha * dw"),
     "05": ("dw = dt * x.value ", "dw = dt * w.value "),
     "13": ("axis=0)\n    return dW1, db1, dW2, db2\n\n\ncheck(", "axis=1)\n    return dW1, db1, dW2, db2\n\n\ncheck("),
+    "14": ("u = u - alpha_n * (g + mu * v_u)", "u = u - alpha_n * (g + v_u)"),
 }
 
 
