@@ -187,6 +187,8 @@ static void check_maths(void) {
     check_training_f64();
     check_thread_counts_f32();
     check_thread_counts_f64();
+    check_failures_f32();
+    check_failures_f64();
 }
 
 int main(int count, char **arguments) {
@@ -205,8 +207,10 @@ int main(int count, char **arguments) {
     }
 
 #if !defined(_WIN32) /* threads.c and together.c are made of POSIX threads, signals and forks */
-    if (fork_too)
-        check_pool_without_memory(); /* before there is a pool */
+    if (fork_too) { /* before there is a pool */
+        check_pool_without_memory();
+        check_pool_refused();
+    }
     check_pool();
     if (fork_too)
         check_pool_in_child();

@@ -63,6 +63,7 @@ void unlock(int arena);
 void check_pool(void);
 void check_pool_without_memory(void);
 void check_pool_in_child(void);
+void check_pool_refused(void);
 void check_machine(void);
 void check_net(void);
 void check_together(void);
@@ -80,5 +81,7 @@ void check_training_f32(void);
 void check_training_f64(void);
 void check_thread_counts_f32(void);
 void check_thread_counts_f64(void);
+void check_failures_f32(void);
+void check_failures_f64(void);
 
 #endif

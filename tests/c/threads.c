@@ -6,6 +6,7 @@
 #include "../../csrc/runtime/barrier.h"
 #include "../../csrc/runtime/pool.h"
 #include "check.h"
+#include "failing.h"
 
 #include <fenv.h>
 #include <float.h>
@@ -405,6 +406,32 @@ void check_pool_without_memory(void) {
     }
     int status = -1;
     expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child's status is %x", status);
+    end();
+}
+
+/* A worker takes a piece of memory and a thread, and the first of all a function to be called after a fork. */
+void check_pool_refused(void) {
+    begin("whatever is refused once, the work is done, by fewer threads, and by all of them the next time");
+    static const int teams[] = {1, 1, 1, 2, 2};
+    for (int n = 1; can_fail() && n <= 5; n++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            int team = 0, next_team = 0;
+            nnc_set_num_threads(3);
+            fail_request(n);
+            nnc_parallel(note_team, &team, 3, 1);
+            const int failed = request_failed();
+            nnc_parallel(note_team, &next_team, 3, 1);
+            _exit(!failed ? 100 : next_team == 3 ? team
+                                                 : 10 + next_team);
+        }
+        int status = -1;
+        expect(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+                   WEXITSTATUS(status) == teams[n - 1],
+               "request %d: the child's status is %x", n, status);
+    }
+    expect(1, "this may be none");
     end();
 }
 

@@ -1,6 +1,7 @@
 /* typed.c - the checks of the maths, once for float and once for double. */
 #include "../../csrc/kernels/kernels.h"
 #include "check.h"
+#include "failing.h"
 #include "net.h"
 
 #include <fenv.h>

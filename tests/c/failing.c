@@ -1,0 +1,101 @@
+/* failing.c - see failing.h. The linker sends every request of the program to __wrap_... (-Wl,--wrap, see Makefile). */
+#include "failing.h"
+#include "../../csrc/runtime/scratch.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#ifdef NNC_WRAP
+#include <pthread.h>
+
+static atomic_int until_failure; /* requests that are still granted, and the one that is not; 0: all are */
+static atomic_int failed;
+static atomic_long held;
+
+static int refused(void) {
+    int left = atomic_load(&until_failure);
+    while (left > 0 && !atomic_compare_exchange_weak(&until_failure, &left, left - 1));
+    if (left == 1)
+        atomic_store(&failed, 1);
+    return left == 1;
+}
+
+static void *counted(void *memory) {
+    if (memory != NULL)
+        atomic_fetch_add(&held, 1);
+    return memory;
+}
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+int __real_posix_memalign(void **memory, size_t alignment, size_t bytes);
+void __real_free(void *memory);
+int __real_pthread_atfork(void (*prepare)(void), void (*in_parent)(void), void (*in_child)(void));
+int __real_pthread_create(pthread_t *id, const pthread_attr_t *how, void *(*run)(void *), void *arg);
+
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes);
+void __wrap_free(void *memory);
+int __wrap_pthread_atfork(void (*prepare)(void), void (*in_parent)(void), void (*in_child)(void));
+int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *how, void *(*run)(void *), void *arg);
+
+void *__wrap_malloc(size_t bytes) { return refused() ? NULL : counted(__real_malloc(bytes)); }
+void *__wrap_calloc(size_t count, size_t bytes) { return refused() ? NULL : counted(__real_calloc(count, bytes)); }
+
+int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes) {
+    const int error = refused() ? ENOMEM : __real_posix_memalign(memory, alignment, bytes);
+    if (error == 0)
+        counted(*memory);
+    return error;
+}
+
+void __wrap_free(void *memory) {
+    if (memory != NULL)
+        atomic_fetch_sub(&held, 1);
+    __real_free(memory);
+}
+
+int __wrap_pthread_atfork(void (*prepare)(void), void (*in_parent)(void), void (*in_child)(void)) {
+    return refused() ? ENOMEM : __real_pthread_atfork(prepare, in_parent, in_child);
+}
+
+int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *how, void *(*run)(void *), void *arg) {
+    return refused() ? EAGAIN : __real_pthread_create(id, how, run, arg);
+}
+
+void fail_request(int n) {
+    atomic_store(&failed, 0);
+    atomic_store(&until_failure, n);
+}
+
+int request_failed(void) {
+    atomic_store(&until_failure, 0);
+    return atomic_load(&failed);
+}
+
+long pieces_held(void) { return atomic_load(&held); }
+int can_fail(void) { return 1; }
+
+#else
+
+void fail_request(int n) { (void)n; }
+int request_failed(void) { return 0; }
+long pieces_held(void) { return 0; }
+int can_fail(void) { return 0; }
+
+#endif
+
+enum {
+    MORE_THAN_KEPT = 16
+};
+
+/* The first pieces come from the cache, whatever their size; the last to be given back find it full and are freed. */
+void fill_scratch_cache(void) {
+    void *pieces[2 * MORE_THAN_KEPT];
+    for (int i = 0; i < 2 * MORE_THAN_KEPT; i++)
+        pieces[i] = nnc_scratch_alloc(1);
+    for (int i = 2 * MORE_THAN_KEPT; i-- > 0;)
+        nnc_scratch_free(pieces[i]);
+}
