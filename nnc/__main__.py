@@ -167,6 +167,7 @@ def predict(options):
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")  # Pillow reads others too, some with the help of other programs
 _MOST_PIXELS = 1 << 24  # a small file can hold a picture that is larger than the memory
+_MOST_PIXELS_PER_BYTE = 8 * 1032  # of a file: black and white in a PNG, packed as far as deflate can
 
 
 def _image(path, m, invert):
@@ -178,14 +179,17 @@ def _image(path, m, invert):
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
     try:
         with open(path, "rb") as file:
-            content = BytesIO(file.read())  # which has no more to read than there is, whatever a picture claims
-        with Image.open(content, formats=_FORMATS) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise Failure(f"{path} has {image.width:,} x {image.height:,} pixels: make it smaller first")
+            content = file.read()  # which has no more to read than there is, whatever a picture claims
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            size, pixels = f"{image.width:,} x {image.height:,} pixels", image.width * image.height
+            if pixels > _MOST_PIXELS_PER_BYTE * len(content):
+                raise Failure(f"cannot read {path}: it claims {size}, more than {len(content):,} bytes can hold")
+            if pixels > _MOST_PIXELS:
+                raise Failure(f"{path} has {size}: make it smaller first")
             if image.mode.startswith("I"):  # 16 bits: Pillow itself would cut off at 255
                 image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             grey = image.convert("L")
-    except Failure:
+    except (Failure, MemoryError):
         raise
     except Exception as error:  # Pillow's readers can raise almost anything on a damaged picture
         raise Failure(f"cannot read {path} as an image: {error}") from None
@@ -210,14 +214,18 @@ def export(options):
     if ending not in _WRITERS:
         raise Failure(f"{options.out} must end with {', '.join(_WRITERS)}: the ending says which format is wanted")
     _check_writable(options.out)
-    _WRITERS[ending](_model(options.model, options.activation), options.out)
+    said = {name: getattr(options, name) for name in ("activation", "loss") if getattr(options, name)}
+    _WRITERS[ending](_model(options.model, **said), options.out)
     print(f"wrote {options.out}")
 
 
-def _model(path, activation=None):
-    if path.lower().endswith(".onnx"):
-        return nnc.MLP.from_onnx(path)
-    return nnc.MLP.load(path, **({"activation": activation} if activation else {}))
+def _model(path, **said):
+    """The net of a file; `said` is what the file does not say."""
+    if not path.lower().endswith(".onnx"):
+        return nnc.MLP.load(path, **said)
+    if "activation" in said:
+        raise Failure(f"--activation given, but {path} says itself what it is")
+    return nnc.MLP.from_onnx(path, **said)
 
 
 # ---- completion ------------------------------------------------------------------------------------------------------
@@ -322,6 +330,7 @@ def layers(text):
 
 
 _ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "identity")
+_LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "poisson")
 _MODEL = "a net: what train --out wrote, a .safetensors or an .onnx file"
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # how shtab has each shell complete a path
 
@@ -352,8 +361,7 @@ def _parser(prog):
     add("--lr", type=rate, default=None, help="the learning rate; None is 0.1, and 0.001 for adam")
     add("--momentum", type=rate, default=0.0, help="of sgd")
     add("--weight-decay", type=rate, default=0.0, metavar="L", help="adds L/2 times the squares of the weights to J")
-    losses = ("cross_entropy", "binary_cross_entropy", "squared_error", "poisson")
-    add("--loss", default="cross_entropy", choices=losses)
+    add("--loss", default="cross_entropy", choices=_LOSSES)
     add("--seed", type=count, default=0, help="of the weights and of the order of the examples")
     add("--threads", type=positive, default=None, metavar="N", help="by default one for each core")
     add("--out", metavar="model.npz", help="write the net here").complete = _FILES
@@ -383,7 +391,10 @@ def _parser(prog):
     command.add_argument(
         "--activation",
         choices=_ACTIVATIONS,
-        help="of the hidden layers, for PyTorch's .safetensors files: they do not say",
+        help="of the hidden layers, for PyTorch's .safetensors files, which do not say it",
+    )
+    command.add_argument(
+        "--loss", choices=_LOSSES, help="what the outputs are for, where the file ends with scores and does not say it"
     )
 
     command = commands.add_parser(

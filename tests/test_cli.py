@@ -307,14 +307,22 @@ def test_export_errors(trained, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.npz"]
 
 
-def test_a_guess_is_one_line_too(tmp_path):
+def test_what_a_file_does_not_say_is_an_option(tmp_path):
     numpy_files = pytest.importorskip("safetensors.numpy")
     tensors = {f"{i}.weight": np.ones((4, 4), np.float32) for i in (0, 2)}
     numpy_files.save_file(tensors, tmp_path / "net.safetensors")
-    done = run("export", tmp_path / "net.safetensors", tmp_path / "net.npz")
-    assert done.stderr.startswith("nnc: ") and done.stderr.count("\n") == 1 and "taken as relu" in done.stderr
-    done = run("export", tmp_path / "net.safetensors", tmp_path / "net.npz", "--activation", "tanh")
-    assert done.stderr == "" and nnc.MLP.load(tmp_path / "net.npz").activations == ("tanh",)
+    files = tmp_path / "net.safetensors", tmp_path / "net.npz"
+    assert "--activation relu" in error_of("export", *files) and not files[1].exists()
+    done = run("export", *files, "--activation", "tanh", "--loss", "squared_error")
+    assert done.stderr == ""
+    net = nnc.MLP.load(files[1])
+    assert net.activations == ("tanh",) and net.loss_name == "squared_error"
+    assert "activation given, but" in error_of("export", files[1], tmp_path / "net.c", "--activation", "relu")
+    pytest.importorskip("onnx")
+    assert run("export", files[1], tmp_path / "net.onnx").stderr == ""
+    assert "--activation given" in error_of("export", tmp_path / "net.onnx", tmp_path / "a.c", "--activation", "relu")
+    assert run("export", tmp_path / "net.onnx", tmp_path / "a.npz", "--loss", "cross_entropy").stderr == ""
+    assert nnc.MLP.load(tmp_path / "a.npz").loss_name == "cross_entropy"
 
 
 # ---- completion ------------------------------------------------------------------------------------------------------

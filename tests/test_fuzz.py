@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -65,3 +66,24 @@ def test_pictures_that_need_another_program_are_not_opened(tmp_path, capsys):
     (tmp_path / "page.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
     assert main(["predict", str(tmp_path / "net.npz"), str(tmp_path / "page.eps")]) == 1
     assert "cannot identify image file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, library", [("npz", "numpy"), ("safetensors", "safetensors"), ("onnx", "onnx")])
+def test_a_model_is_read_in_a_small_multiple_of_its_size(tmp_path, name, library):
+    pytest.importorskip(library)
+    net, path = nnc.MLP([784, 200, 10], seed=0), tmp_path / f"net.{name}"
+    write, read = (net.to_onnx, nnc.MLP.from_onnx) if name == "onnx" else (net.save, nnc.MLP.load)
+    write(path)
+    read(path)  # what is imported late is there from here on
+    tracemalloc.start()
+    read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * os.path.getsize(path), peak / os.path.getsize(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    tracemalloc.start()
+    with pytest.raises(ValueError):
+        read(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * os.path.getsize(path), peak / os.path.getsize(path)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -90,27 +89,29 @@ def linear(rng, *shape):
     return rng.standard_normal(shape).astype("f")
 
 
-def test_what_a_foreign_file_does_not_say_is_relu_with_a_warning(tmp_path):
+def test_what_a_foreign_file_does_not_say_the_caller_must(tmp_path):
     rng = np.random.default_rng(0)
     tensors = {"0.weight": linear(rng, 4, 5), "0.bias": linear(rng, 4), "2.weight": linear(rng, 3, 4)}
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
-    with pytest.warns(UserWarning, match="taken as relu") as record:
-        net = nnc.MLP.load(tmp_path / "m.safetensors")
-    assert record[0].filename == __file__  # it points to the caller
-    assert net.activations == ("relu",) and not net.biases[1].any()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        options = dict(activation="tanh", slope=0.3, mean=np.ones(5), std=3.0)
-        net = nnc.MLP.load(tmp_path / "m.safetensors", **options)
+    with pytest.raises(ValueError, match="what stands between its layers: .*activation='relu'"):
+        nnc.MLP.load(tmp_path / "m.safetensors")
+    options = dict(activation="tanh", slope=0.3, mean=np.ones(5), std=3.0, loss="squared_error")
+    net = nnc.MLP.load(tmp_path / "m.safetensors", **options)
     assert net.activations == ("tanh",) and net.slope == 0.3 and net.mean.shape == (5, 1) and net.std.item() == 3
+    assert net.loss_name == "squared_error" and not net.biases[1].any()
+    tensors = {"0.weight": tensors["0.weight"]}  # with one layer there is nothing to say
+    numpy_files.save_file(tensors, tmp_path / "m.safetensors")
+    assert nnc.MLP.load(tmp_path / "m.safetensors").sizes == (5, 4)
 
 
-def test_layers_that_follow_each_other_have_nothing_between(tmp_path):
+def test_layers_come_in_the_order_of_their_numbers(tmp_path):
+    """net.10 after net.9, not after net.1; and a module's `forward` may put activations between all of them."""
     rng = np.random.default_rng(0)
     tensors = {f"net.{i}.weight": linear(rng, n, m) for i, (m, n) in enumerate([(3, 2)] * 1 + [(2, 2)] * 10)}
-    numpy_files.save_file(tensors, tmp_path / "m.safetensors")  # net.10 comes after net.9, not after net.1
-    net = nnc.MLP.load(tmp_path / "m.safetensors")
-    assert net.activations == ("identity",) * 10
+    numpy_files.save_file(tensors, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="what stands between its layers"):
+        nnc.MLP.load(tmp_path / "m.safetensors")
+    net = nnc.MLP.load(tmp_path / "m.safetensors", activation="identity")
     assert all(np.array_equal(W, tensors[f"net.{i}.weight"]) for i, W in enumerate(net.weights))
 
 
@@ -132,7 +133,7 @@ ONES = np.ones((4, 5), "f")
         ("1 has no weight .n, m.", {"0.weight": ONES, "1.weight": ONES[0]}),
         ("0 has no weight", {"0.bias": ONES[0]}),
         ("not those of one sequence", {"a.0.weight": ONES, "b.0.weight": ONES}),
-        ("W2 is .* must be", {"0.weight": ONES, "1.weight": ONES}),
+        ("between its layers", {"0.weight": ONES, "1.weight": ONES}),
         ("b1 is .* must be", {"0.weight": ONES, "0.bias": ONES[0]}),
         ("one dtype", {"0.weight": ONES, "0.bias": np.ones(4)}),
         ("I64", {"0.weight": ONES.astype(int)}),

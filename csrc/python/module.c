@@ -3,6 +3,7 @@
 #define NNC_PYTHON_MODULE
 #include "glue.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
@@ -79,7 +80,19 @@ static int choose_threads(void) {
 
 /* ---- the module (PEP 489) ---------------------------------------------------------------------------------------- */
 
+/* What is kept between calls belongs to the interpreter that was the first to import the module. The slot below tells
+ * that to Python from 3.12 on, which asks only for interpreters with a lock of their own. */
+static int claim_interpreter(void) {
+    static _Atomic int64_t owner = -1;
+    int64_t expected = -1;
+    const int64_t this_one = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (atomic_compare_exchange_strong(&owner, &expected, this_one) || expected == this_one) return 0;
+    PyErr_SetString(PyExc_ImportError, "nnc: another interpreter of this process has it, and it can be in one only");
+    return -1;
+}
+
 static int module_exec(PyObject *module) {
+    if (claim_interpreter() < 0) return -1;
     import_array1(-1);
     import_umath1(-1);
     if (choose_isa() < 0 || choose_threads() < 0) return -1;
@@ -121,10 +134,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* What is kept between calls and is not atomic is guarded by the GIL: names in node.c and call.c, the numbers of Nodes
- * and of traversals, every Node, a Fit's `busy`. So a free-threaded Python is told to keep it. The engine below this
- * folder needs no lock, and runs without one. All of it belongs to one interpreter, as NumPy's does: whoever imports
- * nnc in a second one hears that from NumPy, or by the slot. */
+/* README.md, "What is kept between calls", says what the GIL guards, and why there is one interpreter only. */
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)module_exec},
 #if PY_VERSION_HEX >= 0x030C0000

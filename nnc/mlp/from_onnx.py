@@ -98,6 +98,8 @@ class _Graph:
     def _array(self, name, tensor):
         try:
             return self._onnx.numpy_helper.to_array(tensor)
+        except MemoryError:
+            raise
         except Exception as error:  # the library trusts that the file is sound
             raise ValueError(f"its tensor {name} is damaged: {error}") from None
 

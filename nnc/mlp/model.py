@@ -502,23 +502,19 @@ class MLP:
         ----------
         path : path
         **options
-            ``activation``, ``slope``, ``mean``, ``std`` of the net, for a .safetensors file of PyTorch's: it holds the
-            weights and does not say what stands between them. Without ``activation`` that is taken as 'relu', with a
-            warning; as 'identity' where the numbers of two layers leave no room for anything.
+            ``activation``, ``slope``, ``mean``, ``std``, ``loss`` of the net, as `MLP` takes them, for a .safetensors
+            file of PyTorch's: it holds the weights and nothing else. ``activation`` must be given if there are hidden
+            layers.
 
         Raises
         ------
         ValueError
-            If the file is not a whole model; the message says what is missing or wrong in it.
+            If the file is not a whole model; the message says what is missing or wrong in it. If it holds weights only
+            and ``activation`` is not given; or if something is given that it says itself.
         OSError
             If it cannot be read.
         ImportError
             If the library safetensors is needed and not installed.
-
-        Warns
-        -----
-        UserWarning
-            If the activations are a guess.
 
         Notes
         -----

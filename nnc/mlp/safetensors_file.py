@@ -1,14 +1,13 @@
 """A net as a .safetensors file, under the names of a PyTorch `Sequential`: 0.weight, 0.bias, 2.weight, 2.bias, ...
 
 Module 2l is the layer's `Linear`, weight (n, m) and bias (n,); module 2l + 1 its activation, which has no weights. What
-is no weight stands in the file's metadata, as JSON. A file that PyTorch wrote has none of it: then the caller says.
+is no weight stands in the file's metadata, as JSON. A file that PyTorch wrote has none of it, and the caller has to say
+it: also layers whose numbers follow each other may have an activation between them, in their module's `forward`.
 """
 
 import json
 import os
 import re
-import warnings
-from itertools import pairwise
 
 import numpy as np
 
@@ -51,13 +50,16 @@ def read(cls, path, options):
         with safetensors.safe_open(path, framework="numpy") as file:
             tensors = {name: _real(name, file) for name in file.keys()}  # noqa: SIM118 - it is no dict
             metadata = file.metadata() or {}
-        weights, biases, numbers = _layers(tensors)
+        weights, biases = _layers(tensors)
         said = _options(metadata)
         if both := said.keys() & options.keys():
             raise ValueError(f"{', '.join(sorted(both))} given, but the file says itself: {metadata}")
         options = {**said, **options}
-        if "activation" not in options:
-            options["activation"] = _guess(path, numbers)
+        if "activation" not in options and len(weights) > 1:
+            raise ValueError(
+                "it does not say what stands between its layers: say it, as in MLP.load(path, activation='relu') or"
+                " nnc export --activation relu"
+            )
         return assemble(cls, weights, biases, **options)
     except (ValueError, TypeError, safetensors.SafetensorError) as error:
         raise ValueError(f"load: {os.fspath(path)} is no model of dense layers: {error}") from None
@@ -72,7 +74,7 @@ def _real(name, file):
 
 
 def _layers(tensors):
-    """W (n, m) and b (n, 1) of each layer in the order of the modules' numbers, and those numbers."""
+    """W (n, m) and b (n, 1) of each layer, in the order of the modules' numbers."""
     found = {name: _LAYER.fullmatch(name) for name in tensors}
     strange = [name for name in tensors if not found[name]]
     if strange:
@@ -89,7 +91,7 @@ def _layers(tensors):
             raise ValueError(f"its {prefix}{number} has no weight (n, m): it is no dense layer")
         weights.append(W)
         biases.append(np.zeros((len(W), 1), W.dtype) if b is None else b.reshape(-1, 1))  # Linear(bias=False)
-    return weights, biases, numbers
+    return weights, biases
 
 
 def _options(metadata):
@@ -106,15 +108,3 @@ def _options(metadata):
         return said
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is damaged: {error}") from None
-
-
-def _guess(path, numbers):
-    """Modules that follow each other have nothing between them; what stands between others is not in the file."""
-    between = ["identity" if after == before + 1 else "relu" for before, after in pairwise(numbers)]
-    if "relu" in between:
-        warnings.warn(
-            f"load: {os.fspath(path)} does not say what stands between its layers, taken as relu; "
-            "say what it is: MLP.load(path, activation=...)",
-            stacklevel=5,
-        )
-    return between
