@@ -74,7 +74,8 @@ asan: $(VENV)/has-test
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(ASAN) \
 	    $(abspath $(BIN))/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
 
-# Many threads of Python that call everything at once, on an engine that ThreadSanitizer watches.
+# Many threads of Python that call everything at once, on an engine that ThreadSanitizer watches; it writes its reports
+# to the descriptor that pytest would capture.
 TSAN := $(CURDIR)/build/tsan
 tsan: $(VENV)/has-test
 	rm -rf $(TSAN) && mkdir -p $(TSAN)
@@ -82,7 +83,7 @@ tsan: $(VENV)/has-test
 	NNC_SANITIZE=thread $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(TSAN)/dist $(TSAN)
 	$(BIN)/python -m zipfile -e $(TSAN)/dist/nnc_engine-*.whl $(TSAN)
 	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
-	    $(abspath $(BIN))/python -m pytest tests/test_together.py
+	    $(abspath $(BIN))/python -m pytest --capture=sys tests/test_together.py
 
 clean:
 	rm -rf build dist docs/_build docs/generated nnc/*.so *.egg-info .venv .venv-*
