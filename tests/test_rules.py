@@ -397,6 +397,68 @@ def test_row_is_found_out(name, monkeypatch):
                 test_row(name)
 
 
+def gradients(y, nodes, seed, create_graph=False):
+    """Of all nodes, with what flows through the second derivatives too; or None where backward says of a change."""
+    try:
+        y.backward(seed, create_graph=create_graph)
+    except RuntimeError as error:
+        assert "has changed after" in str(error)
+        return None
+    return [np.array(getattr(x.grad, "value", x.grad)) for x in nodes]
+
+
+def written_into(name):
+    """How often an operand was written into after the row's forward, unseen; the gradients must be the same then."""
+    unseen = 0
+    for function in functions_of(name):
+        for example in EXAMPLES[name]:
+            operands, params = split(example)
+            if skipped(name, function, operands, params):
+                continue
+            constant, n = CONSTANT.get(name, ()), len(operands)
+            for free in [range(n), *([i] for i in range(n))]:
+                arrays = [np.array(x) for x in operands]
+                nodes = [Node(x) if i in free and i not in constant else x for i, x in enumerate(arrays)]
+                leaves = [x for x in nodes if isinstance(x, Node)]
+                if not leaves:
+                    continue
+                y = function(*nodes, **params)
+                seed = 0.5 + rng.random(y.shape)
+                for create_graph in (False, True)[: 1 + (RULES[name].vjps_of_nodes is not None)]:
+                    right = gradients(y, leaves, seed, create_graph)
+                    for array in arrays:
+                        kept = array.copy()
+                        array[...] = 1 - kept if array.dtype.kind in "biu" else kept * 0.9 + 0.05
+                        got = gradients(y, leaves, seed, create_graph)
+                        array[...] = kept
+                        if got is None or np.array_equal(kept, kept * 0.9 + 0.05):
+                            continue
+                        unseen += 1
+                        for g, r in zip(got, right, strict=True):
+                            np.testing.assert_array_equal(g, r)
+    return unseen
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
+def test_what_is_written_into_an_operand_is_an_error_or_no_part_of_the_gradient(name):
+    written_into(name)
+
+
+def test_what_no_gradient_reads_may_change():
+    assert all(map(written_into, ("add", "linear", "matmul", "multiply", "exp", "relu", "reshape", "transpose",
+                                  "getitem", "take")))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["multiply", "matmul", "log", "sin", "max", "power", "solve"])
+def test_reads_that_miss_an_operand_are_found_out(name, monkeypatch):
+    for table in (UFUNCS, FUNCTIONS):
+        for function in [f for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name]:
+            monkeypatch.setitem(table, function, replace(table[function], reads=0))
+    monkeypatch.setitem(RULES, name, replace(RULES[name], reads=0))
+    with pytest.raises((AssertionError, IndexError, ValueError)):
+        written_into(name)
+
+
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 

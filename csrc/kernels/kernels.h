@@ -18,8 +18,22 @@ enum {
 #define NNC_TEMPLATE "kernels/kernels_typed.inc"
 #include "../each_dtype.inc"
 
+/* A hash under way (hash.inc): the sums in its lanes, and which row of keys is next */
+enum {
+    NNC_HASH_LANES = 8,
+    NNC_HASH_ROWS = 64
+};
+typedef struct nnc_hash_keys {
+    uint64_t rows[NNC_HASH_ROWS][NNC_HASH_LANES];
+} nnc_hash_keys;
+typedef struct nnc_hash_state {
+    uint64_t lanes[NNC_HASH_LANES];
+    int row;
+} nnc_hash_state;
+
 typedef struct nnc_isa {
     const char *name;
+    void (*hash)(nnc_hash_state *state, const nnc_hash_keys *keys, const char *data, ptrdiff_t bytes);
     const kernels_f32 *f32;
     const kernels_f64 *f64;
 } nnc_isa;

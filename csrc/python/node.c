@@ -5,6 +5,8 @@
  * Python. */
 #include "node.h"
 
+#include "../ops/hash.h"
+
 #include <structmember.h>
 
 static struct {
@@ -27,6 +29,7 @@ static PyObject *node_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     node->inputs = PyTuple_New(0);
     node->args = PyTuple_New(0);
     node->serial = ++known.serial;
+    node->is_open = 1;
     return (PyObject *)node;
 }
 
@@ -233,7 +236,7 @@ PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObje
     node->params = Py_NewRef(params ? params : known.nothing);
     node->rule = Py_NewRef(rule);
     node->serial = ++known.serial;
-    node->used = nnc_hash_operands(inputs, args, node->params);
+    if (nnc_remember_operands(node) < 0) Py_CLEAR(node);
     return (PyObject *)node;
 }
 

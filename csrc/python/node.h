@@ -15,7 +15,9 @@ typedef struct node_object {
     PyObject *rule;   /* a row of the table in nnc/autodiff/operations.py; a leaf's has no gradients */
     long long serial; /* greater than that of all inputs */
     long long set;    /* the serial number at which a leaf's value was last set */
-    npy_uint64 used;  /* a hash of the operands that can change, as they were (unchanged.c) */
+    npy_uint64 reads; /* bit i: a vector-Jacobian product reads the i-th operand */
+    npy_uint64 used;  /* a hash of the operands that are read and can change, as they were (unchanged.c) */
+    char is_open;     /* somebody may write into the value: a leaf's, or a view of one */
     char is_argument; /* of a function that is differentiated: its value cannot be set */
     long long traversal; /* the last one that came by (backward.c) ... */
     Py_ssize_t index;    /* ... and where this node stood in it */
@@ -29,9 +31,8 @@ static inline int nnc_is_node(PyObject *x) { return PyObject_TypeCheck(x, &nnc_n
  * where it fails; without params, NULL. */
 PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObject *args, PyObject *params);
 
-/* unchanged.c: a hash of the arrays that a result is computed from, as far as anybody can write into them. */
-void nnc_draw_keys(void); /* first */
-npy_uint64 nnc_hash_operands(PyObject *inputs, PyObject *args, PyObject *params);
+/* unchanged.c: note which operands the node's gradients will be computed from, and what they are now. */
+int nnc_remember_operands(node_object *node);
 
 /* Are the operands of these nodes as they were? 0, or -1 with an exception that names what has changed. */
 int nnc_check_unchanged(PyObject *nodes);

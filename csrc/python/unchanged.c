@@ -1,98 +1,189 @@
-/* unchanged.c - whether what a graph was computed from is still what it was.
+/* unchanged.c - whether what the gradients of a graph are computed from is still what it was.
  *
- * A gradient is computed from values that the graph keeps by reference. Results are read-only, but a leaf can be set
- * again, and an array of data, or the array in a leaf, can be written into by whoever else has it. The first leaves its
- * time: every result made before it is out of date. For the second a result keeps a hash of its operands: of all
- * numbers where they are few, else of some that are spread evenly. An update of a whole array is seen, one of a single
- * number in a large array perhaps not; to hash all of a layer's W would take a tenth of the time of its product. */
+ * A graph keeps the arrays that went into it by reference. Results are read-only, but a leaf can be set again, and an
+ * array of data, or the array in a leaf, can be written into by whoever else has it. The first leaves its time: every
+ * result made before it is out of date. For the second a result keeps a hash of its operands, of all their numbers, and
+ * backward compares it. That takes time, so only what a vector-Jacobian product reads is hashed (a rule says it by its
+ * `reads`): with a plain X, the W of a layer W X + b is not, and the gradient is the same whatever happens to it. */
 #include "node.h"
 
-enum {
-    FEW = 32,     /* words of 8 bytes, which are hashed all */
-    SAMPLES = 16, /* of more than these; each is a cache miss */
-};
+#include "../ops/hash.h"
 
-/* ---- the hash: NH of UMAC (RFC 4418), a sum of products of 32 bits ---------------------------------- */
+/* ---- the hash of an array ---------------------------------------------------------------------------------------- */
 
-static npy_uint64 keys[FEW + 1]; /* for each place */
-
-/* As if they had been drawn: splitmix64. */
-void nnc_draw_keys(void) {
-    for (npy_uint64 k = 0; k < sizeof keys / sizeof *keys; k++) {
-        npy_uint64 x = (k + 1) * UINT64_C(0x9E3779B97F4A7C15);
-        x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-        x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
-        keys[k] = x ^ (x >> 31);
+/* Of few numbers in one piece, in less time than the kernel takes to begin. */
+static npy_uint64 hash_few(const char *data, npy_intp bytes) {
+    const npy_uint64 *key = nnc_keys.rows[0];
+    npy_uint64 hash = (npy_uint64)bytes, word;
+    for (; bytes > 0; data += sizeof word, bytes -= (npy_intp)sizeof word, key++) {
+        word = 0;
+        memcpy(&word, data, bytes < (npy_intp)sizeof word ? (size_t)bytes : sizeof word);
+        word ^= *key;
+        hash += (npy_uint64)(npy_uint32)word * (word >> 32) + word; /* as in kernels/hash.inc */
     }
+    return hash;
 }
 
-/* The share of a word at place k. */
-static npy_uint64 share(npy_uint64 word, npy_intp k) {
-    const npy_uint32 low = (npy_uint32)word + (npy_uint32)keys[k];
-    const npy_uint32 high = (npy_uint32)(word >> 32) + (npy_uint32)(keys[k] >> 32);
-    return (npy_uint64)low * high;
-}
+/* The axes of an array with gaps, those of the longest strides first; one of stride 0 repeats what is there. */
+typedef struct layout {
+    npy_intp size[NPY_MAXDIMS], stride[NPY_MAXDIMS];
+    int ndim;
+} layout;
 
-static npy_uint64 word_at(const char *data, npy_intp bytes) {
-    npy_uint64 word = 0;
-    memcpy(&word, data, (size_t)bytes);
-    return word;
-}
-
-/* From one sample to the next: odd, or those of a matrix might all be of one column. */
-static npy_intp stride_of(npy_intp size) { return size <= FEW ? 1 : (size + SAMPLES - 1) / SAMPLES | 1; }
-
-/* Of numbers that lie in one piece, in any order. */
-static npy_uint64 hash_piece(const char *data, npy_intp bytes) {
-    const npy_intp word = sizeof(npy_uint64), words = bytes / word, step = stride_of(words);
-    npy_uint64 hash = 0;
-    npy_intp k = 0;
-    for (npy_intp i = 0; i < words; i += step, k++) hash += share(word_at(data + i * word, word), k);
-    return hash + (words ? share(word_at(data + bytes - word, word), k) : share(word_at(data, bytes), k));
-}
-
-/* Of an array with gaps: the same, number by number. */
-static npy_uint64 hash_scattered(PyArrayObject *a) {
-    const npy_intp size = PyArray_SIZE(a), step = stride_of(size), item = PyArray_ITEMSIZE(a);
-    npy_uint64 hash = 0;
-    for (npy_intp i = 0, k = 0; i < size; i += step, k++) {
-        const char *data = PyArray_BYTES(a);
-        npy_intp rest = i;
-        for (int d = PyArray_NDIM(a) - 1; d >= 0; rest /= PyArray_DIM(a, d), d--)
-            data += rest % PyArray_DIM(a, d) * PyArray_STRIDE(a, d);
-        hash += share(word_at(data, item < (npy_intp)sizeof hash ? item : (npy_intp)sizeof hash), k);
+static layout layout_of(PyArrayObject *a) {
+    layout l = {.ndim = 0};
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
+        const npy_intp size = PyArray_DIM(a, d), stride = PyArray_STRIDE(a, d);
+        if (size == 1 || stride == 0) continue;
+        int at = l.ndim++;
+        for (; at > 0 && Py_ABS(l.stride[at - 1]) < Py_ABS(stride); at--)
+            l.size[at] = l.size[at - 1], l.stride[at] = l.stride[at - 1];
+        l.size[at] = size, l.stride[at] = stride;
     }
+    return l;
+}
+
+/* Of an array with gaps: run by run of numbers that lie next to each other, the short ones gathered. */
+static void add_scattered(nnc_hash_state *state, PyArrayObject *a) {
+    enum {
+        BLOCK = 4096
+    };
+    char block[BLOCK];
+    npy_intp at[NPY_MAXDIMS] = {0}, run = PyArray_ITEMSIZE(a), filled = 0;
+    layout l = layout_of(a);
+    while (l.ndim && l.stride[l.ndim - 1] == run) run *= l.size[--l.ndim];
+    for (const char *data = PyArray_BYTES(a);;) {
+        if (run > BLOCK / 16)
+            nnc_hash_add(state, data, run);
+        else {
+            memcpy(block + filled, data, (size_t)run);
+            if ((filled += run) + run > BLOCK) {
+                nnc_hash_add(state, block, filled);
+                filled = 0;
+            }
+        }
+        int d = l.ndim - 1;
+        for (; d >= 0 && ++at[d] == l.size[d]; d--) {
+            data -= (l.size[d] - 1) * l.stride[d];
+            at[d] = 0;
+        }
+        if (d < 0) break;
+        data += l.stride[d];
+    }
+    nnc_hash_add(state, block, filled);
+}
+
+static npy_uint64 hash_array(PyArrayObject *a) {
+    enum {
+        FEW = 256
+    };
+    nnc_hash_state state = {{0}, 0};
+    if (PyArray_SIZE(a) == 0) return 0;
+    if (!PyArray_ISONESEGMENT(a))
+        add_scattered(&state, a);
+    else if (PyArray_NBYTES(a) <= FEW)
+        return hash_few(PyArray_BYTES(a), PyArray_NBYTES(a));
+    else
+        nnc_hash_add(&state, PyArray_BYTES(a), PyArray_NBYTES(a));
+    return nnc_hash_end(&state);
+}
+
+/* ---- the hash of a node's operands ------------------------------------------------------------------------------- */
+
+static const npy_uint64 next = UINT64_C(0x9E3779B97F4A7C15);
+
+/* The arrays that a check has come by lately: an array that went into several nodes is hashed once. */
+typedef struct memo {
+    struct {
+        PyObject *array;
+        npy_uint64 hash;
+    } last[8];
+    int count;
+} memo;
+
+static npy_uint64 hash_of_array(PyObject *a, memo *memo) {
+    enum {
+        MANY = sizeof memo->last / sizeof *memo->last
+    };
+    for (int i = 0; i < MANY; i++)
+        if (memo->last[i].array == a) return memo->last[i].hash;
+    const npy_uint64 hash = hash_array((PyArrayObject *)a);
+    const int i = memo->count++ % MANY;
+    memo->last[i].array = a, memo->last[i].hash = hash;
     return hash;
 }
 
 /* Of an array; of a list or a tuple with arrays and numbers in it, as an index may be. */
-static npy_uint64 hash_of(PyObject *x) {
-    if (PyArray_Check(x)) {
-        PyArrayObject *a = (PyArrayObject *)x;
-        return PyArray_ISONESEGMENT(a) ? hash_piece(PyArray_BYTES(a), PyArray_NBYTES(a)) : hash_scattered(a);
-    }
+static npy_uint64 hash_of(PyObject *x, memo *memo) {
+    if (PyArray_Check(x)) return hash_of_array(x, memo);
     if (PyLong_Check(x)) return PyLong_AsUnsignedLongLongMask(x);
     if (!PyList_Check(x) && !PyTuple_Check(x)) return 0;
-    const Py_ssize_t size = PySequence_Fast_GET_SIZE(x), step = stride_of(size);
-    npy_uint64 hash = (npy_uint64)size;
-    for (Py_ssize_t i = 0, k = 0; i < size; i += step, k++) hash += share(hash_of(PySequence_Fast_GET_ITEM(x, i)), k);
+    npy_uint64 hash = (npy_uint64)PySequence_Fast_GET_SIZE(x);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(x); i++)
+        hash = (hash ^ hash >> 32) * next + hash_of(PySequence_Fast_GET_ITEM(x, i), memo);
     return hash;
 }
 
-/* Can somebody write into it, a leaf's array or one that is no Node's? */
+/* Can somebody write into it: a leaf's array or one that is no Node's, or a result that is a view of such a one? */
 static int is_open(PyObject *input) {
-    return nnc_is_node(input) ? PyTuple_GET_SIZE(((node_object *)input)->inputs) == 0 : PyArray_Check(input);
+    return nnc_is_node(input) ? ((node_object *)input)->is_open : PyArray_Check(input);
 }
 
-npy_uint64 nnc_hash_operands(PyObject *inputs, PyObject *args, PyObject *params) {
-    const npy_uint64 next = UINT64_C(0x9E3779B97F4A7C15);
+/* Does a vector-Jacobian product read the i-th operand, which is open? */
+static int is_read(const node_object *node, Py_ssize_t i) {
+    const unsigned long long far = sizeof node->reads * 8 - 1; /* the last bit stands for all operands from there on */
+    return (node->reads >> ((unsigned long long)i < far ? (unsigned long long)i : far) & 1) &&
+           is_open(PyTuple_GET_ITEM(node->inputs, i));
+}
+
+static npy_uint64 hash_operands(const node_object *node, memo *memo) {
     npy_uint64 hash = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++)
-        if (is_open(PyTuple_GET_ITEM(inputs, i))) hash = hash * next + hash_of(PyTuple_GET_ITEM(args, i));
+    for (Py_ssize_t i = 0; node->reads && i < PyTuple_GET_SIZE(node->inputs); i++)
+        if (is_read(node, i)) hash = (hash ^ hash >> 32) * next + hash_of(PyTuple_GET_ITEM(node->args, i), memo);
     PyObject *name, *value;
-    if (PyDict_GET_SIZE(params))
-        for (Py_ssize_t i = 0; PyDict_Next(params, &i, &name, &value);) hash = hash * next + hash_of(value);
+    if (PyDict_GET_SIZE(node->params))
+        for (Py_ssize_t i = 0; PyDict_Next(node->params, &i, &name, &value);)
+            hash = (hash ^ hash >> 32) * next + hash_of(value, memo);
     return hash;
+}
+
+/* What the products of the inputs that are Nodes read together. A rule's `reads` is a number for each operand, or one
+ * for all. */
+static int note_reads(node_object *node) {
+    static PyObject *reads_name;
+    if (!reads_name && !(reads_name = PyUnicode_InternFromString("reads"))) return -1;
+    PyObject *reads = PyObject_GetAttr(node->rule, reads_name);
+    if (reads == Py_None) Py_SETREF(reads, PyObject_CallMethod(node->rule, "note_reads", NULL)); /* its first use */
+    if (reads == NULL) return -1;
+    const int is_tuple = PyTuple_CheckExact(reads);
+    for (Py_ssize_t i = 0; is_tuple && i < PyTuple_GET_SIZE(reads) && i < PyTuple_GET_SIZE(node->inputs); i++)
+        if (nnc_is_node(PyTuple_GET_ITEM(node->inputs, i)))
+            node->reads |= PyLong_AsUnsignedLongLongMask(PyTuple_GET_ITEM(reads, i));
+    if (!is_tuple) node->reads = PyLong_AsUnsignedLongLongMask(reads);
+    Py_DECREF(reads);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Whose memory it is in the end. */
+static PyObject *owner(PyObject *a) {
+    for (PyObject *base; PyArray_Check(a) && (base = PyArray_BASE((PyArrayObject *)a)) != NULL;) a = base;
+    return a;
+}
+
+static int is_view_of_open(const node_object *node) {
+    if (!PyArray_Check(node->value) || PyArray_BASE((PyArrayObject *)node->value) == NULL) return 0;
+    PyObject *mine = owner(node->value);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(node->inputs); i++)
+        if (is_open(PyTuple_GET_ITEM(node->inputs, i)) && owner(PyTuple_GET_ITEM(node->args, i)) == mine) return 1;
+    return 0;
+}
+
+int nnc_remember_operands(node_object *node) {
+    memo memo = {.count = 0};
+    if (note_reads(node) < 0) return -1;
+    node->is_open = (char)is_view_of_open(node);
+    node->used = hash_operands(node, &memo);
+    return 0;
 }
 
 /* ---- the check --------------------------------------------------------------------------------------------------- */
@@ -109,27 +200,39 @@ static int raise_changed(const node_object *node, PyObject *operands) {
     return -1;
 }
 
-static PyObject *open_operands(PyObject *inputs) {
+/* The leaf, or the array, of which an operand is a view. */
+static PyObject *viewed(PyObject *x) {
+    while (nnc_is_node(x) && PyTuple_GET_SIZE(((node_object *)x)->inputs)) {
+        PyObject *inputs = ((node_object *)x)->inputs, *before = NULL;
+        for (Py_ssize_t i = 0; before == NULL && i < PyTuple_GET_SIZE(inputs); i++)
+            if (is_open(PyTuple_GET_ITEM(inputs, i))) before = PyTuple_GET_ITEM(inputs, i);
+        if (before == NULL) break;
+        x = before;
+    }
+    return x;
+}
+
+static PyObject *operands_read(const node_object *node) {
     PyObject *list = PyList_New(0);
-    for (Py_ssize_t i = 0; list && i < PyTuple_GET_SIZE(inputs); i++)
-        if (is_open(PyTuple_GET_ITEM(inputs, i)) && PyList_Append(list, PyTuple_GET_ITEM(inputs, i)) < 0)
-            Py_CLEAR(list);
+    for (Py_ssize_t i = 0; list && i < PyTuple_GET_SIZE(node->inputs); i++)
+        if (is_read(node, i) && PyList_Append(list, viewed(PyTuple_GET_ITEM(node->inputs, i))) < 0) Py_CLEAR(list);
     return list;
 }
 
-static int check(const node_object *node) {
+static int check(const node_object *node, memo *memo) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(node->inputs); i++) {
         PyObject *x = PyTuple_GET_ITEM(node->inputs, i);
         if (nnc_is_node(x) && ((node_object *)x)->set > node->serial) return raise_changed(node, PyTuple_Pack(1, x));
     }
-    if (nnc_hash_operands(node->inputs, node->args, node->params) == node->used) return 0;
-    return raise_changed(node, open_operands(node->inputs));
+    if (hash_operands(node, memo) == node->used) return 0;
+    return raise_changed(node, operands_read(node));
 }
 
 int nnc_check_unchanged(PyObject *nodes) {
+    memo memo = {.count = 0};
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(nodes); i++)
-        result = check((node_object *)PyTuple_GET_ITEM(nodes, i));
+        result = check((node_object *)PyTuple_GET_ITEM(nodes, i), &memo);
     return result;
 }
 

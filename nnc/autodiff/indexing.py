@@ -39,10 +39,11 @@ def reshape_back(g, C, A, **params):
 
 
 def transpose_back(g, C, A, axes=None):
+    n = A.ndim
     if axes is None:
-        return g.T if g.ndim == C.ndim else g.transpose(*range(g.ndim - A.ndim), *range(g.ndim)[: -A.ndim - 1 : -1])
-    lead, axes = g.ndim - A.ndim, axes_of(tuple(axes), A)
-    return g.transpose(*range(lead), *[lead + axes.index(d) for d in range(A.ndim)])
+        return g.T if g.ndim == n else g.transpose(*range(g.ndim - n), *range(g.ndim)[: -n - 1 : -1])
+    lead, axes = g.ndim - n, [axis % n for axis in axes]
+    return g.transpose(*range(lead), *[lead + axes.index(d) for d in range(n)])
 
 
 def swapaxes_back(g, C, A, axis1, axis2):
@@ -72,15 +73,14 @@ def take_back(g, C, A, indices, axis=None):
     d, shape = (0, (A.size,)) if axis is None else (axis % A.ndim, A.shape)
     rows, n, m = math.prod(shape[:d]), shape[d], math.prod(shape[d + 1 :])
     first = np.arange(rows)[:, None] * n + indices.ravel() % n
-    return _put(g, C, A, first[:, :, None] * m + np.arange(m))
+    return _put(g, lead, A.shape, first[:, :, None] * m + np.arange(m))
 
 
-def _put(g, C, A, places):
-    """The numbers of g at these places of A, flat; where two meet they add up."""
-    lead = _leading(g, C)
-    out = np.zeros(lead + A.shape, g.dtype)
+def _put(g, lead, shape, places):
+    """The numbers of g at these places of an array of this shape, flat; where two meet they add up."""
+    out = np.zeros(lead + shape, g.dtype)
     if lead:
-        np.add.at(out.reshape(lead + (A.size,)), (..., places.ravel()), g.reshape(lead + (places.size,)))
+        np.add.at(out.reshape(lead + (math.prod(shape),)), (..., places.ravel()), g.reshape(lead + (places.size,)))
     else:
         np.add.at(out.reshape(-1), places.ravel(), g.ravel())
     return out
@@ -155,7 +155,8 @@ def repeat_back(g, C, A, repeats, axis=None):
 
 def picked_back(pick):
     """For functions that pick numbers in any way: g goes back to where they came from."""
-    return lambda g, C, A, **params: _put(g, C, A, pick(np.arange(A.size).reshape(A.shape), **params))
+    return lambda g, C, A, **params: _put(
+        g, _leading(g, C), A.shape, pick(np.arange(A.size).reshape(A.shape), **params))  # fmt: skip
 
 
 @operation
@@ -192,7 +193,7 @@ PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
 def getitem_back(g, C, A, index):
     lead, picks = _leading(g, C), not PICKS_NOTHING_TWICE.issuperset(map(type, index))
     if picks and (lead or A.ndim > 1 and g.size >= FEW and 4 * g.size > A.size):
-        return picked_back(getitem)(g, C, A, index=index)
+        return _put(g, lead, A.shape, getitem(np.arange(A.size).reshape(A.shape), index))
     out = np.zeros(lead + A.shape, g.dtype)
     if picks:
         np.add.at(out, index, g)

@@ -283,9 +283,9 @@ class Node(_engine.Node):
         TypeError
             With `create_graph`, if an operation is not differentiable twice.
         RuntimeError
-            If something that the graph was computed from has changed since, such as the value of a leaf or an array of
-            data: the gradient would be of old and new numbers mixed. Setting a value is always seen; where an array was
-            written into, all of it is compared if it is small, and samples of it if it is large.
+            If a leaf's value has been set since it was used, or if any entry was written into of an array that a
+            gradient is computed from: it would be of old and new numbers mixed. What no gradient reads may change, as
+            the W of a single layer W X + b.
 
         Examples
         --------

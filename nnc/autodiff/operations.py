@@ -53,6 +53,7 @@ from . import batch_axes
 from . import indexing as shapes
 from .dispatch import FUNCTIONS, value_of
 from .einsum import einsum, einsum_arguments, einsum_back
+from .reads import ALL, reads
 from .vjps import (
     MANY,
     chosen,
@@ -108,6 +109,7 @@ class Rule:
     constants: tuple  # the places of the operands that cannot be Nodes
     kinks: object = None  # kinks(A, B, ...): on which side of its kinks each number is, for functions that have some
     batch: object = None  # batch(operand, i, node, k): the axis of the i-th operand that axis k of the node comes from
+    reads: object = None  # which operands each vjp reads, see `note_reads`
 
     def refused(self, name):
         """What to raise for an argument that Nodes cannot have; a positional one has no name but "-"."""
@@ -119,6 +121,16 @@ class Rule:
     def explained(self, error, operands):
         """What to raise in the place of an error that `forward` raised."""
         return _explain.operation(self.name, error, operands)
+
+    def note_reads(self):
+        """For each operand, the bits of those whose numbers its vjp reads; or one number for all operands. The engine
+        asks when the operation is first used."""
+        bits = ALL
+        if isinstance(self.vjps, tuple):
+            of_nodes = self.vjps_of_nodes or self.vjps
+            bits = tuple(reads(*filter(None, pair)) for pair in zip(self.vjps, of_nodes, strict=True))
+        object.__setattr__(self, "reads", bits)
+        return bits
 
     def changed(self, operands):
         """What `backward` raises where one of these has changed since they were computed with."""

@@ -158,21 +158,15 @@ def cumsum_back_of_nodes(g, C, A, axis=None):
     return reshape_back(np.cumsum(g[backwards], axis)[backwards], C, A)
 
 
-def matrices(g, A, B):
-    """g and the operands of a product with the axes that a vector lacks: a 1-D A is a row, a 1-D B a column."""
+def matmul_left(g, C, A, B, b=None):
+    """dA = dC Bᵀ (eq. 11.5), also of A B + b. A 1-D A is a row, a 1-D B a column."""
+    if A.ndim == B.ndim == 2:
+        return _direct.matmul(g, B.T)
     if B.ndim == 1:
         g, B = g[..., None], B[:, None]
     if A.ndim == 1:
-        g, A = g[..., None, :], A[None]
-    return g, A, B
-
-
-def matmul_left(g, C, A, B, b=None):
-    """dA = dC Bᵀ (eq. 11.5), also of A B + b."""
-    if A.ndim == B.ndim == 2:
-        return _direct.matmul(g, B.T)
-    dC, _, matrix = matrices(g, A, B)
-    dA = _engine.matmul(dC, matrix.swapaxes(-1, -2))
+        g = g[..., None, :]
+    dA = _engine.matmul(g, B.swapaxes(-1, -2))
     return dA[..., 0, :] if A.ndim == 1 else dA
 
 
@@ -180,8 +174,11 @@ def matmul_right(g, C, A, B, b=None):
     """dB = Aᵀ dC, also of A B + b."""
     if A.ndim == B.ndim == 2:
         return _direct.matmul(A.T, g)
-    dC, matrix, _ = matrices(g, A, B)
-    dB = _engine.matmul(matrix.swapaxes(-1, -2), dC)
+    if B.ndim == 1:
+        g = g[..., None]
+    if A.ndim == 1:
+        g, A = g[..., None, :], A[None]
+    dB = _engine.matmul(A.swapaxes(-1, -2), g)
     return dB[..., 0] if B.ndim == 1 else dB
 
 
