@@ -25,7 +25,7 @@ docs: $(VENV)/has-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # The tests beside other libraries, slow ones too, with those libraries installed; `make test` skips them.
-PEERS := autograd|dask|jax|joblib|micrograd|onnx|onnxruntime|pandas|polars|safetensors|skl2onnx|sklearn|torch
+PEERS := autograd|dask|jax|joblib|micrograd|mpi4py|onnx|onnxruntime|pandas|polars|safetensors|skl2onnx|sklearn|torch
 PEER_TESTS := $(shell grep -lE 'importorskip."?($(PEERS))\b' tests/test_*.py) tests/test_autograd.py
 test-peers: $(VENV)/has-test $(VENV)/has-peers
 	$(BIN)/python -m pytest -m "(slow or not slow) and not browser" $(PEER_TESTS)

@@ -148,6 +148,16 @@ typedef struct nnc_fit_options {
     uint64_t seed;          /* of that order */
     int (*poll)(void *arg); /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
     void *poll_arg;
+    /* Data-parallel training: several processes, each with a share of the examples, take every step together. This
+     * one's X, labels and targets are the examples first .. first + r of `total`; the batch size, the order and the
+     * sample weights are those of all. `sum` holds the parameters' number and one more, in the network's dtype: the
+     * gradient of this process's part of a batch, each layer's W and then each layer's b, and a last number that is
+     * not 0 if it wishes to stop. reduce makes of each number its sum over the processes, on the fit's own thread; it
+     * returns nonzero if that failed. The training stops as one: NNC_INTERRUPTED, after the same whole step. */
+    ptrdiff_t first, total; /* 0 and 0 where there is no other process */
+    void *sum;
+    int (*reduce)(void *arg); /* NULL where there is no other process */
+    void *reduce_arg;
 } nnc_fit_options;
 
 /* A row number for each of `count` examples, `stride` numbers from one to the next */

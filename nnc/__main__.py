@@ -20,6 +20,7 @@ import numpy as np
 
 import nnc
 from nnc import plot
+from nnc.mlp import distributed
 
 
 class Failure(Exception):
@@ -54,6 +55,28 @@ def _complain(message, code):
 
 
 def train(options):
+    ranks = None
+    try:
+        with distributed.ranks(_communicator()) as ranks:
+            net, mine, validation, optimizer = ranks.together(lambda: _prepared(options, ranks))
+            history = ranks.together(lambda: _trained(options, ranks, net, mine, validation, optimizer))
+            ranks.together(lambda: _kept(options, net, history) if ranks.rank == 0 else None)
+    except BaseException:
+        if ranks is None or ranks.rank == 0:
+            raise
+        return 1  # all ranks have the same error, and the first says it
+
+
+def _communicator():
+    """Of the processes that mpiexec has started; None for one alone."""
+    started = [os.environ[name] for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in os.environ]
+    if not started or started[0] == "1":
+        return None
+    return _need("mpi4py.MPI", "mpi4py", f"to train on {started[0]} ranks").COMM_WORLD
+
+
+def _prepared(options, ranks):
+    """The net, this rank's share of the images, that for validation, the optimizer."""
     for path in filter(None, (options.out, options.plot)):
         _check_writable(path)  # now, not after the training
     if options.plot:
@@ -69,10 +92,19 @@ def train(options):
         options.layers, options.activation, options.init, options.dtype, seed=options.seed, mean=mean, std=std or 1.0,
         loss=options.loss,
     )  # fmt: skip
+    among = f"; {ranks.size} ranks" if ranks.size > 1 else ""
+    if ranks.rank == 0:
+        print(f"{net!r}; {len(X):,} images, mean {mean:.2f}, std {std:.2f}; {len(X_val):,} for validation{among}",
+              flush=True)  # fmt: skip
+    else:
+        warnings.simplefilter("ignore")
+    X, y, X_val, y_val = (np.array_split(array, ranks.size)[ranks.rank] for array in (X, y, X_val, y_val))
     if options.loss != "cross_entropy":  # whose outputs are numbers, a 1 at the label
         y, y_val = nnc.one_hot(y, options.layers[-1]), nnc.one_hot(y_val, options.layers[-1])
-    print(f"{net!r}; {len(X):,} images, mean {mean:.2f}, std {std:.2f}; {len(X_val):,} for validation", flush=True)
+    return net, (X.T, y), (X_val.T, y_val), optimizer
 
+
+def _trained(options, ranks, net, mine, validation, optimizer):
     from tqdm.auto import tqdm
 
     def report(epoch, history):
@@ -80,17 +112,20 @@ def train(options):
         tqdm.write(f"epoch {epoch + 1:3}  {history.last()}, {history.seconds[-1]:.3f} s", file=sys.stdout)
         sys.stdout.flush()
 
-    history = net.fit(
-        X.T,
-        y,
+    return net.fit(
+        *mine,
         epochs=options.epochs,
         batch_size=options.batch_size,
         optimizer=optimizer,
         weight_decay=options.weight_decay,
-        validation=(X_val.T, y_val),
-        callback=report,
+        validation=validation,
+        callback=report if ranks.rank == 0 else None,
         keep_best=True,
+        comm=ranks.comm,
     )
+
+
+def _kept(options, net, history):
     if history.accuracy:
         best = int(np.argmax(history.accuracy))
         print(

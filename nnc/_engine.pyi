@@ -133,5 +133,6 @@ class Fit:
         momentum: float,
         shuffle: bool,
         seed: int,
+        **options: Any,
     ) -> None: ...
     def epochs(self, count: int, /) -> list[tuple[float, float]]: ...

@@ -51,6 +51,9 @@ static double power(double x, int64_t n) {
 
 /* Examples are shared in whole lines, so that no two threads write to one line of a panel. */
 #define SHARE(r, thread) nnc_share(r, LINE / (ptrdiff_t)sizeof(REAL), thread, threads)
+/* The units of a layer, all and a thread's own */
+#define ALL(l) nnc_all_of(sizes[l])
+#define MINE(l) nnc_share_of(sizes[l], 1, thread, threads)
 
 struct PUBLIC(fit) {
     PUBLIC(mlp) net;
@@ -58,11 +61,14 @@ struct PUBLIC(fit) {
     nnc_fit_options options;
     FN(pass) pass;
     void *memory;    /* all that is below, in one piece */
-    uint32_t *order; /* (r) the examples of an epoch */
+    uint32_t *order; /* (total) the examples of an epoch, of all processes */
+    uint32_t *own;   /* (r) those of this process, in that order, from 0 on; alone it is `order` */
+    ptrdiff_t *own_begin; /* (batches + 2) where in `own` each batch begins; NULL alone */
+    ptrdiff_t total, batches;
     uint64_t random;
     ptrdiff_t *y;  /* (r) labels, or NULL */
     REAL *Y;       /* (r, n) targets, example by example */
-    REAL *weights; /* (r), or NULL */
+    REAL *weights; /* (total), or NULL */
     ptrdiff_t chunk;
     double flop; /* of a step, about: 2 for each number of W and each example, in each of three products */
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
@@ -79,31 +85,38 @@ struct PUBLIC(fit) {
     int unlooked; /* steps since the last look at the clock */
     int64_t polled;
     int stop; /* written by thread 0 before a meeting, read by all after it */
+    ptrdiff_t parameters;
     nnc_barrier barrier;
     unsigned subnormals; /* what the caller does about them */
 };
 
-/* What an epoch needs to know of a chunk: examples begin .. begin + r of the order, of a batch of batch_r. */
+/* What an epoch needs to know of a chunk: begin .. begin + r of the own examples, of a batch of batch_r. */
 typedef struct FN(chunk) {
     ptrdiff_t begin, r, batch_r;
-    int first, last;
+    int first, last; /* of this process's chunks of the batch; one that has none of its examples has an empty chunk */
     double over_weight; /* 1 / the sum of the batch's weights, 1 / batch_r without weights; 0 where all are 0 */
     ptrdiff_t batch;    /* its number in the epoch */
 } FN(chunk);
 
-/* The chunk that begins there; `before` is the one in front of it, and knows the weight of a batch that goes on. */
-static FN(chunk) FN(chunk_at)(const PUBLIC(fit) *fit, ptrdiff_t begin, const FN(chunk) *before) {
-    const ptrdiff_t B = fit->options.batch_size, batch = begin / B * B;
-    const ptrdiff_t batch_end = fit->X.r - batch < B ? fit->X.r : batch + B;
-    const ptrdiff_t r = batch_end - begin < fit->chunk ? batch_end - begin : fit->chunk;
-    FN(chunk) c = {begin, r, batch_end - batch, begin == batch, begin + r == batch_end, .batch = batch / B};
+/* The chunk after that, or the first; `before` also knows the weight of a batch that goes on. After the last batch
+ * there is one of no examples. */
+static FN(chunk) FN(chunk_after)(const PUBLIC(fit) *fit, const FN(chunk) *before) {
+    const ptrdiff_t B = fit->options.batch_size, batch = before ? before->batch + before->last : 0;
+    const ptrdiff_t left = fit->total - batch * B, batch_r = left < B ? (left > 0 ? left : 0) : B;
+    const ptrdiff_t own_end = fit->own_begin ? fit->own_begin[batch + 1] : batch * B + batch_r;
+    const int first = !before || before->last;
+    FN(chunk) c = {.batch_r = batch_r, .first = first, .batch = batch};
+    c.begin = before ? before->begin + before->r : 0;
+    c.r = own_end - c.begin < fit->chunk ? own_end - c.begin : fit->chunk;
+    if (batch_r == 0) c.r = 0;
+    c.last = c.begin + c.r == own_end;
     if (!fit->weights)
-        c.over_weight = c.batch_r > 0 ? 1 / (double)c.batch_r : 0; /* at the end there is a batch of none */
-    else if (!c.first)
+        c.over_weight = batch_r > 0 ? 1 / (double)batch_r : 0;
+    else if (!first)
         c.over_weight = before->over_weight;
     else {
         double sum = 0;
-        for (ptrdiff_t i = batch; i < batch_end; i++)
+        for (ptrdiff_t i = batch * B; i < batch * B + batch_r; i++)
             sum += (double)fit->weights[fit->order[i]];
         c.over_weight = sum > 0 ? 1 / sum : 0;
     }
@@ -115,10 +128,11 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
     const ptrdiff_t last = fit->net.layers - 1;
     const double lr = fit->pass.gathering == INTO_PARAMETERS ? -fit->options.lr : 1;
     const REAL alike = (REAL)(lr / (double)c.batch_r);
-    const uint32_t *index = fit->order + c.begin;
+    const uint32_t *index = fit->own + c.begin;
+    const REAL *weights = fit->weights ? fit->weights + fit->options.first : NULL;
     REAL *L = fit->L;
     for (ptrdiff_t j = j0; j < j1; j++)
-        fit->dL[j] = fit->weights ? (REAL)(lr * c.over_weight * (double)fit->weights[index[j]]) : alike;
+        fit->dL[j] = weights ? (REAL)(lr * c.over_weight * (double)weights[index[j]]) : alike;
     const FN(loss_chunk) columns = {
         .Z = fit->pass.A[last],
         .dZ = fit->pass.dZ[last],
@@ -133,8 +147,8 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
         .ld = fit->pass.ld,
     };
     FN(nnc_loss_columns)(fit->pass.k, fit->net.loss, &columns, j0, j1);
-    for (ptrdiff_t j = j0; j < j1 && fit->weights; j++) {
-        const REAL weight = fit->weights[index[j]];
+    for (ptrdiff_t j = j0; j < j1 && weights; j++) {
+        const REAL weight = weights[index[j]];
         L[j] = weight != 0 ? weight * L[j] : 0;
     }
 }
@@ -144,7 +158,9 @@ static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
     const nnc_fit_options *o = &fit->options;
     const int64_t t = fit->steps + c.batch + 1;
     const double decay = o->weight_decay * (o->decay_is_shared ? c.over_weight : 1);
-    FN(batch_step) step = {c.first, c.last, {.lr = (REAL)o->lr, .decay = (REAL)decay, .beta1 = (REAL)o->beta1}};
+    const int alone = !o->reduce; /* else the step comes after the sum over all processes */
+    FN(batch_step) step = {c.first, c.last && alone, {.lr = (REAL)o->lr, .decay = (REAL)decay}};
+    step.numbers.beta1 = (REAL)o->beta1;
     step.numbers.correction1 = step.numbers.correction2 = 1;
     if (o->optimizer != NNC_ADAM) return step;
     step.numbers.beta2 = (REAL)o->beta2, step.numbers.eps = (REAL)o->eps, step.numbers.eps_after = o->eps_after;
@@ -200,12 +216,12 @@ static nnc_prefetch FN(prefetch_plan)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading)
     const ptrdiff_t l2 = nnc_cpu_l2(), bytes = (mine.end - mine.begin) * X->bytes;
     if (X->input_stride != 1 || fit->X.r * X->bytes < l2 || bytes > l2 / 2) return (nnc_prefetch){0};
     for (ptrdiff_t i = mine.begin; i < mine.end; i++)
-        next[i] = X->data + (ptrdiff_t)fit->order[c.begin + i] * X->step;
+        next[i] = X->data + (ptrdiff_t)fit->own[c.begin + i] * X->step;
     return (nnc_prefetch){next + mine.begin, mine.end - mine.begin, X->bytes};
 }
 
 static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
-    FN(nnc_pass_read)(&fit->pass, fit->rows[mine.buffer], fit->panel[mine.buffer], fit->order + c.begin, 0, mine.begin,
+    FN(nnc_pass_read)(&fit->pass, fit->rows[mine.buffer], fit->panel[mine.buffer], fit->own + c.begin, 0, mine.begin,
                       mine.end);
 }
 
@@ -221,19 +237,33 @@ static void FN(ask)(PUBLIC(fit) *fit) {
     nnc_flush_subnormals();
 }
 
-/* The chunk *at, whose examples are in *buffer, and on to the next; 0 if thread 0 wished to stop. Only after the loss,
- * between two meetings, do all threads see the same of that wish. */
-static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
+/* The gradient of the whole batch, from all processes; whether one of them wishes to stop. Thread 0 alone does it. */
+static void FN(sum_up)(PUBLIC(fit) *fit) {
+    REAL *stop = (REAL *)fit->options.sum + fit->parameters;
+    *stop = fit->stop != 0;
+    nnc_restore_subnormals(fit->subnormals); /* this is the caller's own code */
+    fit->stop = fit->options.reduce(fit->options.reduce_arg) != 0 || *stop != 0;
+    nnc_flush_subnormals();
+    fit->taken += !fit->stop;
+}
+
+/* After a batch's last chunk: the sum, and a step for these threads' units; 0 if the training stops. */
+static int FN(step_together)(PUBLIC(fit) *fit, FN(batch_step) step, int thread, int threads) {
+    if (thread == 0) FN(sum_up)(fit);
+    nnc_barrier_wait(&fit->barrier, threads);
+    for (ptrdiff_t l = 0; l < fit->net.layers && !fit->stop; l++)
+        FN(nnc_pass_step)(&fit->pass, l, nnc_share_of(fit->net.sizes[l + 1], 1, thread, threads), &step.numbers);
+    nnc_barrier_wait(&fit->barrier, threads);
+    return !fit->stop;
+}
+
+/* Forward and backward of a chunk, down to the first layer's dZ; 0 if thread 0 wished to stop. */
+static int FN(forward_and_backward)(PUBLIC(fit) *fit, FN(chunk) c, FN(input) X, const FN(batch_step) *batch_step,
+                                    int thread, int threads) {
     const FN(pass) *p = &fit->pass;
-    const FN(chunk) c = *at;
     const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
     const nnc_range examples = nnc_all_of(c.r), mine = nnc_share_of(c.r, unit, thread, threads);
-#define ALL(l) nnc_all_of(sizes[l])
-#define MINE(l) nnc_share_of(sizes[l], 1, thread, threads)
-    const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
-    const FN(batch_step) batch_step = FN(step_of)(fit, c);
-    if (fit->squares && c.first) FN(square_rows)(fit, thread, threads);
     for (ptrdiff_t l = 0; l <= last; l++) {
         const FN(input) input = l ? (FN(input)){.panel = p->A[l - 1]} : X;
         if (l == last && threads * unit <= c.r) {
@@ -245,43 +275,70 @@ static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int threa
     }
     FN(loss_and_gradient)(fit, c, mine.begin, mine.end);
     nnc_barrier_wait(&fit->barrier, threads);
-    if (fit->stop) return 0;
+    if (fit->stop && !fit->options.reduce) return 0;
     if (thread == 0) {
         FN(add_up)(fit, c);
-        fit->taken += c.last;
+        fit->taken += batch_step->last;
     }
     for (ptrdiff_t l = last; l > 0; l--) {
         if (l < last) nnc_barrier_wait(&fit->barrier, threads);
         const FN(input) A = {fit->A_rows[thread % 2][l - 1], p->A[l - 1], fit->A_rows_ld[l - 1]};
         FN(nnc_pass_backward)(p, l, c.r, MINE(l));
         FN(nnc_pass_transpose)(p, l - 1, fit->A_rows[thread % 2][l - 1], A.rows_ld, c.r, MINE(l));
-        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), &batch_step, (nnc_prefetch){0});
-        FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), &batch_step);
+        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), batch_step, (nnc_prefetch){0});
+        FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), batch_step);
     }
-    const FN(chunk) next = FN(chunk_at)(fit, c.begin + c.r, &c);
+    return 1;
+}
+
+/* The chunk *at, whose examples are in *buffer, and on to the next; 0 if thread 0 wished to stop. Only after the loss,
+ * between two meetings, do all threads see the same of that wish. */
+static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
+    const FN(pass) *p = &fit->pass;
+    const FN(chunk) c = *at;
+    const ptrdiff_t *sizes = fit->net.sizes;
+    const FN(input) X = {fit->rows[*buffer], fit->panel[*buffer], p->rows_ld};
+    const FN(batch_step) batch_step = FN(step_of)(fit, c);
+    if (fit->squares && c.first) FN(square_rows)(fit, thread, threads);
+    if (c.r > 0 && !FN(forward_and_backward)(fit, c, X, &batch_step, thread, threads)) return 0;
+    if (c.r == 0 && thread == 0) memset(fit->options.sum, 0, (size_t)fit->parameters * sizeof(REAL));
+    const FN(chunk) next = FN(chunk_after)(fit, &c);
     const FN(reading) reading = FN(reading_after)(*buffer, next, thread, threads);
     const nnc_prefetch ahead = FN(prefetch_plan)(fit, next, reading);
-    FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), &batch_step, ahead);
-    FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), &batch_step);
+    if (c.r > 0) {
+        FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), &batch_step, ahead);
+        FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), &batch_step);
+    }
     FN(read_chunk)(fit, next, reading);
     *at = next, *buffer = reading.buffer;
     nnc_barrier_wait(&fit->barrier, threads);
-#undef ALL
-#undef MINE
-    return 1;
+    return !(c.last && fit->options.reduce) || FN(step_together)(fit, batch_step, thread, threads);
+}
+
+/* Of the order of all examples, what this process has, batch by batch. */
+static void FN(keep_own)(PUBLIC(fit) *fit) {
+    const ptrdiff_t B = fit->options.batch_size, first = fit->options.first;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < fit->total; i++) {
+        if (i % B == 0) fit->own_begin[i / B] = count;
+        const ptrdiff_t example = (ptrdiff_t)fit->order[i] - first;
+        if (example >= 0 && example < fit->X.r) fit->own[count++] = (uint32_t)example;
+    }
+    fit->own_begin[fit->batches] = fit->own_begin[fit->batches + 1] = count;
 }
 
 static void FN(epoch_task)(void *arg, int thread, int threads) {
     PUBLIC(fit) *fit = arg;
-    if (thread == 0 && fit->options.shuffle) shuffle(fit->order, fit->X.r, &fit->random);
+    if (thread == 0 && fit->options.shuffle) shuffle(fit->order, fit->total, &fit->random);
+    if (thread == 0 && fit->own_begin) FN(keep_own)(fit);
     nnc_barrier_wait(&fit->barrier, threads);
-    FN(chunk) c = FN(chunk_at)(fit, 0, NULL);
+    FN(chunk) c = FN(chunk_after)(fit, NULL);
     const FN(reading) mine = FN(reading_after)(1, c, thread, threads);
     int buffer = mine.buffer;
     FN(read_chunk)(fit, c, mine);
     nnc_barrier_wait(&fit->barrier, threads);
-    while (c.begin < fit->X.r) {
-        if (thread == 0 && fit->options.poll) FN(ask)(fit);
+    while (c.batch < fit->batches) {
+        if (thread == 0 && fit->options.poll && !fit->stop) FN(ask)(fit);
         if (!FN(run_chunk)(fit, &c, &buffer, thread, threads)) return;
     }
 }
@@ -298,16 +355,16 @@ nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, nnc_epoch *result) {
     nnc_restore_subnormals(fit->subnormals);
     fit->steps += fit->taken;
     if (fit->stop) return NNC_INTERRUPTED;
-    *result = (nnc_epoch){fit->loss / (double)fit->X.r, fit->penalty / (double)fit->X.r};
+    *result = (nnc_epoch){fit->loss / (double)fit->total, fit->penalty / (double)fit->total};
     return NNC_OK;
 }
 
 void PUBLIC(fit_set_lr)(PUBLIC(fit) *fit, double lr) { fit->options.lr = lr; }
 
 nnc_status PUBLIC(fit_set_order)(PUBLIC(fit) *fit, const ptrdiff_t *order) {
-    for (ptrdiff_t i = 0; i < fit->X.r; i++)
-        if (order[i] < 0 || order[i] >= fit->X.r) return NNC_ERR_SHAPE;
-    for (ptrdiff_t i = 0; i < fit->X.r; i++)
+    for (ptrdiff_t i = 0; i < fit->total; i++)
+        if (order[i] < 0 || order[i] >= fit->total) return NNC_ERR_SHAPE;
+    for (ptrdiff_t i = 0; i < fit->total; i++)
         fit->order[i] = (uint32_t)order[i];
     return NNC_OK;
 }
@@ -334,10 +391,13 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
     const int states = nnc_optimizer_states(fit->options.optimizer);
     for (int i = 0; base && i < states; i++)
         p->states[i] = table + (6 + i) * layers, p->states_b[i] = table + (8 + i) * layers;
-    fit->order = FN(place)(base, &used, r, sizeof *fit->order);
+    fit->order = FN(place)(base, &used, fit->total, sizeof *fit->order);
+    fit->own = fit->options.reduce ? FN(place)(base, &used, r, sizeof *fit->own) : fit->order;
+    fit->own_begin =
+        fit->options.reduce ? FN(place)(base, &used, fit->batches + 2, sizeof *fit->own_begin) : NULL;
     fit->y = truth->labels ? FN(place)(base, &used, r, sizeof *fit->y) : NULL;
     fit->Y = truth->labels ? NULL : FN(place)(base, &used, r * n, sizeof(REAL));
-    fit->weights = truth->weights ? FN(place)(base, &used, r, sizeof(REAL)) : NULL;
+    fit->weights = truth->weights ? FN(place)(base, &used, fit->total, sizeof(REAL)) : NULL;
     fit->squares = fit->options.penalty ? FN(place)(base, &used, fit->units, sizeof(REAL)) : NULL;
     for (int i = 0; i < 2; i++) {
         fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
@@ -348,6 +408,7 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
     REAL **each[] = {&fit->most, &fit->sum, &fit->L, &fit->dL};
     for (int i = 0; i < 4; i++)
         *each[i] = FN(place)(base, &used, ld, sizeof(REAL));
+    ptrdiff_t before = 0, before_b = fit->parameters - fit->units; /* in the sum over processes */
     for (ptrdiff_t l = 0; l < layers; l++) {
         const ptrdiff_t units = fit->net.sizes[l + 1], width = (units + unit - 1) / unit * unit;
         REAL *A = FN(place)(base, &used, units * ld, sizeof(REAL));
@@ -363,11 +424,14 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
             if (base) p->states[i][l] = W, p->states_b[i][l] = b;
         }
         const int in_state = p->gathering == INTO_VELOCITY || fit->options.optimizer == NNC_GRADIENT;
-        const int apart = p->gathering == APART && !in_state;
+        const int apart = p->gathering == APART && !in_state && !fit->options.reduce;
         REAL *D = apart ? FN(place)(base, &used, count, sizeof(REAL)) : NULL;
         REAL *db = apart ? FN(place)(base, &used, units, sizeof(REAL)) : NULL;
         if (base) p->A[l] = A, p->dZ[l] = dZ, p->D[l] = D, p->db[l] = db;
         if (base && in_state) p->D[l] = p->states[0][l], p->db[l] = p->states_b[0][l];
+        if (base && fit->options.reduce)
+            p->D[l] = (REAL *)fit->options.sum + before, p->db[l] = (REAL *)fit->options.sum + before_b;
+        before += count, before_b += units;
     }
     return used;
 }
@@ -375,12 +439,12 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
 /* Labels or targets and weights, copied and (labels) checked: nobody can change them during an epoch. */
 static nnc_status FN(copy_truth)(PUBLIC(fit) *fit, const PUBLIC(truth) *truth) {
     const ptrdiff_t n = fit->net.sizes[fit->net.layers];
+    for (ptrdiff_t i = 0; truth->weights && i < fit->total; i++) {
+        const REAL weight = truth->weights[i * truth->weights_s];
+        if (!(weight >= 0)) return NNC_ERR_ARGUMENT;
+        fit->weights[i] = weight;
+    }
     for (ptrdiff_t i = 0; i < fit->X.r; i++) {
-        if (truth->weights) {
-            const REAL weight = truth->weights[i * truth->weights_s];
-            if (!(weight >= 0)) return NNC_ERR_ARGUMENT;
-            fit->weights[i] = weight;
-        }
         if (truth->labels) {
             if (truth->labels[i] < 0 || truth->labels[i] >= n) return NNC_ERR_LABEL;
             fit->y[i] = truth->labels[i];
@@ -395,14 +459,17 @@ static nnc_status FN(copy_truth)(PUBLIC(fit) *fit, const PUBLIC(truth) *truth) {
 static nnc_gathering FN(gathering_of)(const PUBLIC(fit) *fit, const PUBLIC(state) *state) {
     const nnc_fit_options *o = &fit->options;
     const int in_one = o->batch_size <= fit->chunk;
-    if (o->weight_decay != 0) return APART;
+    if (o->weight_decay != 0 || o->reduce) return APART;
     if (o->optimizer == NNC_SGD && in_one) return INTO_PARAMETERS;
     return o->optimizer == NNC_MOMENTUM && (in_one || !state) ? INTO_VELOCITY : APART;
 }
 
 static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *X, const PUBLIC(truth) *truth,
                                     const PUBLIC(state) *state, const nnc_fit_options *o) {
-    if (o->batch_size < 1 || X->r < 1 || X->r > UINT32_MAX || net->loss == NNC_LOSSES) return NNC_ERR_ARGUMENT;
+    const ptrdiff_t total = o->reduce ? o->total : X->r;
+    if (o->batch_size < 1 || total < 1 || total > UINT32_MAX || net->loss == NNC_LOSSES) return NNC_ERR_ARGUMENT;
+    if (o->reduce && (!o->sum || o->first < 0 || X->r > total - o->first || o->optimizer == NNC_GRADIENT))
+        return NNC_ERR_ARGUMENT;
     if (!truth->targets && (!truth->labels || net->loss != NNC_CROSS_ENTROPY)) return NNC_ERR_ARGUMENT;
     if (nnc_optimizer_states(o->optimizer) < 0 || !(o->weight_decay >= 0) || o->steps < 0) return NNC_ERR_ARGUMENT;
     if (o->optimizer == NNC_GRADIENT && (!state || o->batch_size < X->r)) return NNC_ERR_ARGUMENT;
@@ -418,14 +485,16 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     PUBLIC(fit) *fit = calloc(1, sizeof *fit);
     if (fit == NULL) return NNC_ERR_MEMORY;
     fit->net = *net, fit->X = *X, fit->options = *options, fit->random = options->seed, fit->steps = options->steps;
-    fit->chunk = options->batch_size < CHUNK ? options->batch_size : CHUNK;
-    if (fit->chunk > X->r) fit->chunk = X->r;
+    fit->total = options->reduce ? options->total : X->r;
+    if (fit->options.batch_size > fit->total) fit->options.batch_size = fit->total;
+    fit->batches = (fit->total - 1) / fit->options.batch_size + 1;
+    fit->chunk = fit->options.batch_size < CHUNK ? fit->options.batch_size : CHUNK;
     for (ptrdiff_t l = 0; l < net->layers; l++) {
         fit->units += net->sizes[l + 1];
+        fit->parameters += (net->sizes[l] + 1) * net->sizes[l + 1];
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
     }
     fit->polled = nnc_nanoseconds();
-    if (fit->options.batch_size > X->r) fit->options.batch_size = X->r;
     fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
     fit->pass.gathering = FN(gathering_of)(fit, state);
@@ -439,7 +508,7 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     }
     memset(fit->memory, 0, bytes); /* the state is 0 at the start, and no stray NaN is in the padding */
     FN(lay_out)(fit, fit->memory, truth, state);
-    for (ptrdiff_t i = 0; i < X->r; i++)
+    for (ptrdiff_t i = 0; i < fit->total; i++)
         fit->order[i] = (uint32_t)i;
     const nnc_status status = FN(copy_truth)(fit, truth);
     if (status != NNC_OK)
@@ -456,4 +525,6 @@ void PUBLIC(fit_close)(PUBLIC(fit) *fit) {
 }
 
 #undef SHARE
+#undef ALL
+#undef MINE
 #endif

@@ -149,6 +149,21 @@ static void FN(take_step)(const FN(pass) *p, ptrdiff_t l, nnc_range rows, nnc_ra
     }
 }
 
+/* The same for layer l's b. No bias decays. */
+static void FN(take_bias_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, FN(step) numbers) {
+    const ptrdiff_t i0 = units.begin;
+    REAL *state0 = p->states_b[0] ? p->states_b[0][l] + i0 : NULL;
+    REAL *state1 = p->states_b[1] ? p->states_b[1][l] + i0 : NULL;
+    numbers.decay = 0;
+    p->optimizer(p->net->b[l] + i0, p->db[l] + i0, state0, state1, &numbers, units.end - i0);
+}
+
+void FN(nnc_pass_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, const FN(step) *numbers) {
+    if (units.begin >= units.end) return;
+    FN(take_step)(p, l, units, nnc_all_of(p->net->sizes[l]), numbers);
+    FN(take_bias_step)(p, l, units, *numbers);
+}
+
 /* These units and inputs of W take their step (eqs. 6.3, 6.4), where the gradient is gathered a few rows at a time, so
  * that they are still in a cache when W follows: as many as the product is at its best with. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
@@ -179,7 +194,7 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
     }
 }
 
-/* The same for b: its gradient is the sum of each row of dZ (eq. 11.7). No bias decays. */
+/* The same for b: its gradient is the sum of each row of dZ (eq. 11.7). */
 void FN(nnc_pass_update_bias)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_range units,
                               const FN(batch_step) *step) {
     const ptrdiff_t n = units.end - units.begin, i0 = units.begin;
@@ -192,13 +207,8 @@ void FN(nnc_pass_update_bias)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_r
     if (into_b || !step->last) return;
     if (velocity)
         p->k->sgd(b, b, db, &step->numbers.lr, n, 0);
-    else if (p->optimizer) {
-        FN(step) numbers = step->numbers;
-        numbers.decay = 0;
-        REAL *state0 = p->states_b[0] ? p->states_b[0][l] + i0 : NULL;
-        REAL *state1 = p->states_b[1] ? p->states_b[1][l] + i0 : NULL;
-        p->optimizer(b, db, state0, state1, &numbers, n);
-    }
+    else if (p->optimizer)
+        FN(take_bias_step)(p, l, units, step->numbers);
 }
 
 #endif

@@ -16,6 +16,7 @@ typedef struct Fit {
         network net;
     void *fit;
     PyObject *state; /* a tuple of the arrays that the optimizer's state is in, or NULL */
+    PyObject *reduce, *sum; /* of a data-parallel training: called after each batch to add up `sum`; or NULL */
     double penalty;  /* of the last epoch */
     int busy;              /* guarded by the GIL */
     PyThreadState *thread; /* of the call of epochs that is going on, which has let go of the GIL */
@@ -28,6 +29,21 @@ static int poll_signals(void *arg) {
     int stop = PyErr_CheckSignals();
     self->thread = PyEval_SaveThread();
     return stop;
+}
+
+/* The call that adds up the gradients of all processes. What a signal's handler raised just before must not stop it:
+ * the other processes wait for this one, and hear of its wish to stop by that sum. */
+static int reduce(void *arg) {
+    Fit *self = arg;
+    PyObject *type, *value, *traceback;
+    PyEval_RestoreThread(self->thread);
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *result = PyObject_CallNoArgs(self->reduce);
+    const int failed = result == NULL;
+    Py_XDECREF(result);
+    if (type) PyErr_Restore(type, value, traceback);
+    self->thread = PyEval_SaveThread();
+    return failed;
 }
 
 /* What is to change before the epochs: lr and order, each of which may be None. */
@@ -84,7 +100,8 @@ static PyObject *fit_epochs(PyObject *object, PyObject *args, PyObject *kwargs) 
     }
     PyEval_RestoreThread(self->thread);
     self->busy = 0;
-    if (PyErr_Occurred() || nnc_raise("Fit.epochs", status) < 0) return NULL;
+    const int by_another = status == NNC_INTERRUPTED && self->reduce;
+    if (PyErr_Occurred() || (!by_another && nnc_raise("Fit.epochs", status) < 0)) return NULL;
     PyObject *epochs = PyList_New(done);
     for (Py_ssize_t i = 0; epochs && i < done; i++) {
         PyObject *epoch = Py_BuildValue("dd", loss[i], seconds[i]);
@@ -138,14 +155,35 @@ static int read_optimizer(nnc_fit_options *options, PyObject *name) {
     return -1;
 }
 
-static int check_weights(const network *net, PyObject *weights) {
+static int check_weights(const network *net, PyObject *weights, Py_ssize_t total) {
     if (weights == Py_None || (nnc_is_plain(weights, net->type, 0) && PyArray_NDIM((PyArrayObject *)weights) == 1 &&
-                               PyArray_DIM((PyArrayObject *)weights, 0) == net->X.r))
+                               PyArray_DIM((PyArrayObject *)weights, 0) == total))
         return 0;
     PyErr_Format(PyExc_ValueError, "Fit: sample_weight must be a C-contiguous array of the network's dtype, of shape "
                                    "(%zd,)",
-                 (Py_ssize_t)net->X.r);
+                 (Py_ssize_t)total);
     return -1;
+}
+
+/* What adds up the gradients of several processes, and the array that it adds up. */
+static int read_reduce(Fit *self, nnc_fit_options *options, PyObject *function, PyObject *sum) {
+    Py_ssize_t count = 1;
+    if (function == Py_None) {
+        options->first = 0, options->total = self->net.X.r;
+        return 0;
+    }
+    for (Py_ssize_t l = 0; l < self->net.layers; l++)
+        count += (self->net.sizes[l] + 1) * self->net.sizes[l + 1];
+    if (!PyCallable_Check(function) || !nnc_is_plain(sum, self->net.type, 1) ||
+        PyArray_SIZE((PyArrayObject *)sum) != count) {
+        PyErr_Format(PyExc_ValueError, "Fit: reduce must be a function, and sum a C-contiguous array of the network's "
+                                       "dtype and of %zd numbers",
+                     count);
+        return -1;
+    }
+    self->reduce = Py_NewRef(function), self->sum = Py_NewRef(sum);
+    options->reduce = reduce, options->reduce_arg = self, options->sum = PyArray_DATA((PyArrayObject *)sum);
+    return 0;
 }
 
 /* The state as a tuple of checked arrays; NULL without an exception if there is none. */
@@ -171,16 +209,19 @@ static PyObject *read_state(const network *net, PyObject *given, int states) {
 static int fit_open(Fit *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"weights", "biases", "activations", "slope", "mean", "std", "X", "y", "batch_size", "lr",
                             "momentum", "shuffle", "seed", "loss", "sample_weight", "optimizer", "beta2", "eps",
-                            "eps_after", "weight_decay", "decay_is_shared", "penalty", "state", "steps", NULL};
+                            "eps_after", "weight_decay", "decay_is_shared", "penalty", "state", "steps", "first",
+                            "total", "sum", "reduce", NULL};
     PyObject *net[6], *y, *seed, *loss = NULL, *weights = Py_None, *optimizer = Py_None, *state = Py_None;
+    PyObject *sum = Py_None, *function = Py_None;
     double slope;
     long long steps = 0;
     nnc_fit_options options = {.beta2 = 0.999, .eps = 1e-8, .poll = poll_signals, .poll_arg = self};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOdOOOOnddpO!|OOOddpdppOL:Fit", names, &net[0], &net[1], &net[2],
-                                     &slope, &net[3], &net[4], &net[5], &y, &options.batch_size, &options.lr,
-                                     &options.beta1, &options.shuffle, &PyLong_Type, &seed, &loss, &weights, &optimizer,
-                                     &options.beta2, &options.eps, &options.eps_after, &options.weight_decay,
-                                     &options.decay_is_shared, &options.penalty, &state, &steps))
+    static const char format[] = "OOOdOOOOnddpO!|OOOddpdppOLnnOO:Fit";
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &net[0], &net[1], &net[2], &slope, &net[3], &net[4],
+                                     &net[5], &y, &options.batch_size, &options.lr, &options.beta1, &options.shuffle,
+                                     &PyLong_Type, &seed, &loss, &weights, &optimizer, &options.beta2, &options.eps,
+                                     &options.eps_after, &options.weight_decay, &options.decay_is_shared,
+                                     &options.penalty, &state, &steps, &options.first, &options.total, &sum, &function))
         return -1;
     options.seed = PyLong_AsUnsignedLongLong(seed);
     options.steps = steps;
@@ -188,7 +229,9 @@ static int fit_open(Fit *self, PyObject *args, PyObject *kwargs) {
     PyObject *name = loss ? Py_NewRef(loss) : PyUnicode_FromString("cross_entropy");
     const int read = name ? nnc_network_read(&self->net, "Fit", net, slope, name, 1) : -1;
     Py_XDECREF(name);
-    if (read < 0 || check_y(&self->net, y) < 0 || check_weights(&self->net, weights) < 0) return -1;
+    if (read < 0 || read_reduce(self, &options, function, sum) < 0 || check_y(&self->net, y) < 0 ||
+        check_weights(&self->net, weights, options.total) < 0)
+        return -1;
     self->state = read_state(&self->net, state, nnc_optimizer_states(options.optimizer));
     if (PyErr_Occurred()) return -1;
     return nnc_raise("Fit", self->net.typed->open(&self->fit, &self->net, (PyArrayObject *)y,
@@ -209,6 +252,8 @@ static void fit_dealloc(PyObject *object) {
     if (self->fit) self->net.typed->close(self->fit);
     nnc_network_free(&self->net);
     Py_XDECREF(self->state);
+    Py_XDECREF(self->reduce);
+    Py_XDECREF(self->sum);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -219,14 +264,16 @@ static int fit_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(((Fit *)object)->net.arrays);
     Py_VISIT(((Fit *)object)->state);
+    Py_VISIT(((Fit *)object)->reduce);
+    Py_VISIT(((Fit *)object)->sum);
     return 0;
 }
 
 static PyMethodDef fit_methods[] = {
     {"epochs", (PyCFunction)(void (*)(void))fit_epochs, METH_VARARGS | METH_KEYWORDS,
      "epochs(count, lr=None, order=None): as many passes over all examples, but at most 64 a call and none after one "
-     "that lost its numbers; a list of (the mean loss of the examples as they were seen, seconds) for each. From here "
-     "on lr is the learning rate, and order, intp (r,), the order of the examples (which a shuffle starts from)."},
+     "that lost its numbers, or once another process stops the training; a list of (the mean loss of the examples "
+     "as they were seen, seconds) for each. From here on lr is the learning rate, and order, intp (r,), the order of the examples (which a shuffle starts from)."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -240,9 +287,11 @@ static PyType_Slot fit_slots[] = {
     {Py_tp_doc,
      "Fit(weights, biases, activations, slope, mean, std, X, y, batch_size, lr, momentum, shuffle, seed, \n"
      "    loss='cross_entropy', sample_weight=None, optimizer=None, beta2=0.999, eps=1e-8, eps_after=False, \n"
-     "    weight_decay=0, decay_is_shared=False, penalty=False, state=None, steps=0)\n\n"
+     "    weight_decay=0, decay_is_shared=False, penalty=False, state=None, steps=0, first=0, total=0, sum=None, \n"
+     "    reduce=None)\n\n"
      "A training in progress. It writes into the given weights, biases and state (csrc/nnc.h says what each option\n"
-     "means; momentum is beta1). Of the optimizer 'gradient' the state is the gradient, and nothing else is written."},
+     "means; momentum is beta1). Of the optimizer 'gradient' the state is the gradient, and nothing else is written.\n"
+     "With reduce, a function without arguments, it is one of several processes that train together."},
     {Py_tp_new, (void *)fit_new},
     {Py_tp_dealloc, (void *)fit_dealloc},
     {Py_tp_traverse, (void *)fit_traverse},

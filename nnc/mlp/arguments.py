@@ -59,8 +59,11 @@ def gathered(X):
     return X
 
 
-def as_weights(op, sample_weight, r, dtype):
-    """sample_weight as the engine takes it: (r,) in `dtype`, finite, at least 0, not all of them 0; or None."""
+def as_weights(op, sample_weight, r, dtype, are_all=True):
+    """sample_weight as the engine takes it: (r,) in `dtype`, finite, at least 0, not all of them 0; or None.
+
+    Without `are_all` they are a part of all, and may be 0.
+    """
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight)
@@ -73,9 +76,14 @@ def as_weights(op, sample_weight, r, dtype):
     if not good.all():
         i = int(np.argmin(good))
         raise ValueError(f"{op}: sample_weight[{i}] is {weights[i]}, but a weight must be finite and at least 0")
+    if are_all:
+        one_counts(op, weights)
+    return weights
+
+
+def one_counts(op, weights):
     if not weights.any():
         raise ValueError(f"{op}: all of sample_weight is 0: no example counts")
-    return weights
 
 
 def _is_mapped(X):

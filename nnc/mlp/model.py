@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _engine
 from .. import functional as F
-from . import arguments, storage, training
+from . import arguments, distributed, storage, training
 from .arguments import as_examples, as_weights, at_least_one
 from .losses import LOSSES
 
@@ -258,6 +258,7 @@ class MLP:
         weight_decay: float = 0.0,
         sample_weight: ArrayLike | None = None,
         patience: int | None = None,
+        comm: Any = None,
     ) -> training.History:
         """Train: for each epoch, for each batch, W ← W - lr ∂J/∂W and b ← b - lr ∂J/∂b (eqs. 6.3, 6.4).
 
@@ -302,6 +303,10 @@ class MLP:
             What each example counts: J of a batch is Σ w L / Σ w over its examples, and 0 if all of them are 0.
         patience : int, optional
             Stop after so many epochs without a better validation loss.
+        comm : mpi4py.MPI.Intracomm, optional
+            Train data-parallel on the ranks of a communicator, such as ``MPI.COMM_WORLD``, each of which calls `fit`
+            with its own share of the examples and of the validation examples, none at all included, and with the same
+            settings. See the notes.
 
         Returns
         -------
@@ -324,6 +329,13 @@ class MLP:
         -----
         A second thread that calls `fit` on the same net waits until the first is done.
 
+        With `comm` it is the training of one process on the shares joined in the order of the ranks: `batch_size` is
+        that of all ranks together, the order of the examples is drawn from rank 0's seed, a batch's gradient is the sum
+        over the ranks (Allreduce), and the weights that all begin with are rank 0's. Weights and history are the same
+        on all ranks, and those of one process but for rounding. Without `shuffle` the batches follow the order of the
+        ranks, which then mostly take turns; it pays with. An error or a Ctrl-C on one rank is raised on all; the
+        callback is called on all, and each may stop. Each rank uses its part of the cores that it shares with others.
+
         Within an epoch x86 processors take results below the smallest normal number (1e-38, in float64 1e-308) as 0: a
         net that has long learnt its examples has such gradients, and they would make a step several times as long.
 
@@ -336,10 +348,10 @@ class MLP:
         >>> history.accuracy[-1] > 0.9
         True
         """
-        with self._lock():
+        with self._lock(), distributed.ranks(comm) as ranks:
             return training.fit(
-                self, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best,
-                optimizer, weight_decay, sample_weight, patience,
+                self, ranks, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback,
+                keep_best, optimizer, weight_decay, sample_weight, patience,
             )  # fmt: skip
 
     def loss_and_gradient(

@@ -7,7 +7,8 @@ import numpy as np
 
 from .. import _engine
 from ..optim import SGD, Optimizer
-from .arguments import as_examples, as_weights, at_least_one, gathered, number, whole
+from .arguments import as_examples, as_weights, at_least_one, gathered, number, one_counts, whole
+from .distributed import ALONE
 
 _CHUNK = 16384  # examples at a time where a result for all of them is summed up, to bound the memory
 
@@ -53,61 +54,88 @@ class History:
 
 
 def open_engine(net, X, y, batch_size, optimizer, lr, *, weight_decay=0.0, sample_weight=None, shuffle=False, seed=0,
-                decay_is_shared=False, penalty=False):
+                decay_is_shared=False, penalty=False, **of_ranks):
     """The engine's training of a net: `epochs(count, lr, order)`, each of them a list of (loss, seconds); `.steps`.
 
     X, y and sample_weight are as `as_examples`, the loss's `truth` and `as_weights` return them. `decay_is_shared`
     divides the weight decay of a batch by the sum of its weights, as the loss is; with `penalty`, `.penalty` is what it
-    has added to the mean loss of the last epoch.
+    has added to the mean loss of the last epoch. `of_ranks` is what the ranks' `engine_options` returned.
     """  # fmt: skip
     settings = optimizer._settings()
     state = optimizer._arrays([*net.weights, *net.biases]) or None
     return _engine.Fit(
         net.weights, net.biases, net.activations, net.slope, net.mean, net.std, gathered(X), y,
-        min(batch_size, X.shape[1]), lr, settings.pop("momentum", 0.0), bool(shuffle), seed, loss=net.loss_name,
+        batch_size, lr, settings.pop("momentum", 0.0), bool(shuffle), seed, loss=net.loss_name,
         sample_weight=sample_weight, weight_decay=weight_decay, decay_is_shared=decay_is_shared, penalty=penalty,
-        state=state, steps=optimizer.steps, **settings,
+        state=state, steps=optimizer.steps, **settings, **of_ranks,
     )  # fmt: skip
 
 
-def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best,
+def fit(net, ranks, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best,
         optimizer, weight_decay, sample_weight, patience):  # fmt: skip
-    """`MLP.fit`, with the net locked."""
-    weights, biases = net._parameters("fit")
-    parameters = [*weights, *biases]
-    X = as_examples("fit", X, net.sizes[0], net.dtype)
-    at_least_one("fit", X)
-    y = net._loss.truth("fit", y, net.sizes[-1], X.shape[1], net.dtype)
-    sample_weight = as_weights("fit", sample_weight, X.shape[1], net.dtype)
-    epochs = whole("fit", "epochs", epochs, 0)
-    batch_size = whole("fit", "batch_size", batch_size, 1)
-    weight_decay = number("fit", "weight_decay", weight_decay, at_least=0)
-    optimizer = _checked_optimizer(optimizer, lr, momentum)
-    validation = _checked_validation(net, validation)
-    if keep_best and not validation:
-        raise ValueError("fit: keep_best chooses by the validation examples; it needs validation=(X, y)")
-    if patience is not None:
-        patience = whole("fit", "patience", patience, 1)
-        if not validation:
-            raise ValueError("fit: patience waits for a better validation loss; it needs validation=(X, y)")
-    first_rate = optimizer.rate(optimizer.epochs)
-    rng = net._rng if seed is None else np.random.default_rng(seed)
-    order = int(rng.integers(2**64, dtype=np.uint64)) if shuffle else 0
-    engine = open_engine(net, X, y, batch_size, optimizer, first_rate, weight_decay=weight_decay,
-                         sample_weight=sample_weight, shuffle=shuffle, seed=order)  # fmt: skip
+    """`MLP.fit`, with the net locked. Whatever may fail on one of the ranks goes through `ranks.together`."""
+
+    def check():
+        nonlocal X, y, epochs, batch_size, optimizer, weight_decay, sample_weight, validation, patience
+        net._parameters("fit")
+        X = as_examples("fit", X, net.sizes[0], net.dtype)
+        y = net._loss.truth("fit", y, net.sizes[-1], X.shape[1], net.dtype)
+        sample_weight = as_weights("fit", sample_weight, X.shape[1], net.dtype, are_all=not ranks.shared)
+        epochs = whole("fit", "epochs", epochs, 0)
+        batch_size = whole("fit", "batch_size", batch_size, 1)
+        weight_decay = number("fit", "weight_decay", weight_decay, at_least=0)
+        optimizer = _checked_optimizer(optimizer, lr, momentum)
+        validation = _checked_validation(net, validation)
+        if keep_best and not validation:
+            raise ValueError("fit: keep_best chooses by the validation examples; it needs validation=(X, y)")
+        if patience is not None:
+            patience = whole("fit", "patience", patience, 1)
+            if not validation:
+                raise ValueError("fit: patience waits for a better validation loss; it needs validation=(X, y)")
+        rng = net._rng if seed is None else np.random.default_rng(seed)
+        order = int(rng.integers(2**64, dtype=np.uint64)) if shuffle else 0
+        return optimizer.rate(optimizer.epochs), order
+
+    parameters = [*net.weights, *net.biases]
+    first_rate, order = ranks.together(check)
+    if ranks.shared:
+        ranks.agree(_settings(net, optimizer) | {
+            "epochs": epochs, "batch_size": batch_size, "weight_decay": weight_decay, "shuffle": bool(shuffle),
+            "keep_best": bool(keep_best), "patience": patience, "validation": validation is not None,
+            "sample_weight": sample_weight is not None,
+        })  # fmt: skip
+    first_rate, order = ranks.gather((first_rate, order))[0]
+    shares = ranks.gather((X.shape[1], validation[0].shape[1] if validation else 1, callback is not None))
+    first, total = sum(r for r, _, _ in shares[: ranks.rank]), sum(r for r, _, _ in shares)
+    sample_weight = ranks.joined(sample_weight)
+
+    def check_all():
+        if total == 0:
+            at_least_one("fit", X)
+        if sum(r for _, r, _ in shares) == 0:
+            at_least_one("fit", validation[0], "validation X")
+        if sample_weight is not None:
+            one_counts("fit", sample_weight)
+
+    ranks.together(check_all)
+    engine = ranks.together(lambda: open_engine(
+        net, X, y, min(batch_size, total), optimizer, first_rate, weight_decay=weight_decay,
+        sample_weight=sample_weight, shuffle=shuffle, seed=order, **ranks.engine_options(parameters, first, total),
+    ))  # fmt: skip
 
     history = History()
     best = _Best(parameters, keep_best)
-    bar = _progress_bar(epochs) if progress else None
-    watched = bool(validation or progress) or callback is not None or callable(optimizer.lr)
+    bar = _progress_bar(epochs) if progress and ranks.rank == 0 else None
+    calls_back = any(called for _, _, called in shares)
+    watched = bool(validation or progress or calls_back or ranks.shared) or callable(optimizer.lr)
     try:
-        for epoch, (loss, seconds) in enumerate(_trained(engine, epochs, watched, optimizer)):
+        for epoch, (loss, seconds) in enumerate(_trained(ranks, engine, epochs, watched, optimizer, parameters)):
             history.loss.append(loss)
             history.seconds.append(seconds)
             if not math.isfinite(loss) and all(map(math.isfinite, history.loss[-2:-1])):  # the first such
-                _warn_of_lost_numbers(X, loss, epoch)
+                ranks.together(lambda loss=loss, epoch=epoch: _warn_of_lost_numbers(X, loss, epoch))
             if validation:
-                validation_loss, accuracy = evaluate(net, *validation)
+                validation_loss, accuracy = evaluate(net, *validation, ranks=ranks)
                 history.validation_loss.append(validation_loss)
                 if accuracy is not None:
                     history.accuracy.append(accuracy)
@@ -115,12 +143,8 @@ def fit(net, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, 
             if bar is not None:
                 bar.set_postfix_str(history.last())
                 bar.update()
-            if callback is not None:
-                # Only True itself stops: a callback that happens to return something else meant nothing by it.
-                stop = callback(epoch, history)
-                _unreplaced(net, parameters)
-                if isinstance(stop, (bool, np.bool_)) and stop:
-                    break
+            if calls_back and _called_back(net, ranks, callback, epoch, history, parameters):
+                break
             if patience is not None and epoch - best.epoch_of_loss >= patience:
                 break
     finally:
@@ -193,19 +217,57 @@ class _Plain(SGD):
         return []
 
 
-def _trained(engine, epochs, watched, optimizer):
+def _settings(net, optimizer):
+    """What the ranks of a training must have in common, by the names that a reader knows it by."""
+    rate = None if callable(optimizer.lr) else optimizer.lr  # a function's is rank 0's, epoch by epoch
+    return {"sizes": net.sizes, "activation": net.activations, "loss": net.loss_name, "dtype": net.dtype.name,
+            "slope": net.slope, "mean": net.mean.tolist(), "std": net.std.tolist(),
+            "optimizer": type(optimizer).__name__, "lr": rate, "optimizer.steps": optimizer.steps,
+            "optimizer.epochs": optimizer.epochs,
+            **{f"the optimizer's {name}": value for name, value in optimizer._settings().items()}}  # fmt: skip
+
+
+def _trained(ranks, engine, epochs, watched, optimizer, parameters):
     """(loss, seconds) of each epoch as it ends; if nobody watches, the engine runs some of them in one go."""
     done = 0
+    state = [array for arrays in optimizer.state.values() for array in arrays]
+    ranks.share_arrays([*parameters, *state])
     while done < epochs:
-        lr = optimizer.rate(optimizer.epochs) if callable(optimizer.lr) else None
-        ended = engine.epochs(1 if watched else epochs - done, lr)
+        lr = None
+        if callable(optimizer.lr):
+            lr = ranks.gather(ranks.together(lambda: optimizer.rate(optimizer.epochs)))[0]
+        ended = ranks.together(lambda lr=lr, done=done: engine.epochs(1 if watched else epochs - done, lr))
+        if ranks.shared:
+            losses, seconds = zip(*(epoch for [epoch] in ranks.gather(ended)), strict=True)
+            ended = [(sum(losses), max(seconds))]
+            ranks.share_arrays([*parameters, *state])
         optimizer.epochs += len(ended)
         yield from ended
         done += len(ended)
 
 
-def evaluate(net, X, y, sample_weight=None):
-    """(mean loss, accuracy or None where there are no classes) over the examples, both from one pass."""
+def _called_back(net, ranks, callback, epoch, history, parameters):
+    """Whether a rank's callback stops the training: by True itself, for one that happens to return something else
+    meant nothing by it.
+    """
+
+    def call():
+        stop = callback(epoch, history) if callback is not None else False
+        _unreplaced(net, parameters)
+        return isinstance(stop, (bool, np.bool_)) and bool(stop)
+
+    return any(ranks.gather(ranks.together(call)))
+
+
+def evaluate(net, X, y, sample_weight=None, ranks=ALONE):
+    """(mean loss, accuracy or None where there are no classes) over the examples of all ranks, both from one pass."""
+    mine = ranks.together(lambda: _totals(net, X, y, sample_weight))
+    loss, right, weight, r = map(sum, zip(*ranks.gather(mine), strict=True))
+    return loss / weight, None if net._loss.classes == "none" else right / r
+
+
+def _totals(net, X, y, sample_weight):
+    """The sum of the losses, the number of right predictions, the sum of the weights, the number of examples."""
     row, r, right, total = net._loss, X.shape[1], 0, 0.0
     for start in range(0, r, _CHUNK):
         some = slice(start, start + _CHUNK)
@@ -214,8 +276,7 @@ def evaluate(net, X, y, sample_weight=None):
         total += float(L.sum(dtype=np.float64) if sample_weight is None else L @ sample_weight[some].astype(np.float64))
         if row.classes != "none":
             right += round(row.accuracy("fit", row.output(Z), y[..., some]) * Z.shape[1])
-    total /= r if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
-    return total, None if row.classes == "none" else right / r
+    return total, right, r if sample_weight is None else float(sample_weight.sum(dtype=np.float64)), r
 
 
 def scores(net, X):
@@ -231,7 +292,7 @@ def _warn_of_lost_numbers(X, loss, epoch):
         why = f"X[{i}, {j}] is {X[i, j]}; all of X must be finite"
     else:
         why = "the steps are too large for these X and weights; normalise X (mean=, std=) or lower lr"
-    warnings.warn(f"fit: the loss of epoch {epoch + 1} is {loss}: {why}", RuntimeWarning, stacklevel=4)
+    warnings.warn(f"fit: the loss of epoch {epoch + 1} is {loss}: {why}", RuntimeWarning, stacklevel=6)
 
 
 def _checked_validation(net, validation):
@@ -242,7 +303,6 @@ def _checked_validation(net, validation):
     except (TypeError, ValueError):
         raise ValueError("fit: validation must be a pair (X, y)") from None
     X = as_examples("fit", X, net.sizes[0], net.dtype, "validation X")
-    at_least_one("fit", X, "validation X")
     return X, net._loss.truth("fit, validation", y, net.sizes[-1], X.shape[1], net.dtype)
 
 
