@@ -273,7 +273,8 @@ static PyMethodDef fit_methods[] = {
     {"epochs", (PyCFunction)(void (*)(void))fit_epochs, METH_VARARGS | METH_KEYWORDS,
      "epochs(count, lr=None, order=None): as many passes over all examples, but at most 64 a call and none after one "
      "that lost its numbers, or once another process stops the training; a list of (the mean loss of the examples "
-     "as they were seen, seconds) for each. From here on lr is the learning rate, and order, intp (r,), the order of the examples (which a shuffle starts from)."},
+     "as they were seen, seconds) for each. From here on lr is the learning rate, and order, intp (r,), the "
+     "order of the examples (which a shuffle starts from)."},
     {NULL, NULL, 0, NULL},
 };
 
