@@ -33,7 +33,10 @@ static PyObject *view_of(PyArrayObject *g, int axis, npy_intp start, npy_intp le
 
 /* The axis that was given to concatenate, from the end: g may have further axes in front of the joined array's. */
 static int axis_from_end(PyObject *keywords, PyObject *joined, long *axis) {
-    PyObject *given = keywords ? PyDict_GetItemString(keywords, "axis") : NULL;
+    PyObject *name = PyUnicode_FromString("axis"); /* not PyDict_GetItemString, which finds nothing without memory */
+    if (name == NULL) return -1;
+    PyObject *given = keywords ? PyDict_GetItemWithError(keywords, name) : NULL;
+    Py_DECREF(name);
     *axis = given ? PyLong_AsLong(given) : 0;
     if (*axis >= 0 && PyArray_Check(joined)) *axis -= PyArray_NDIM((PyArrayObject *)joined);
     return PyErr_Occurred() ? -1 : 0;
