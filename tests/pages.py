@@ -239,6 +239,15 @@ for l in range(3):
 """
 LAYERS_FAULTS = [
     ("delta = (activations[-1] - t) / n", "delta = activations[-1] - t", "missing 1/m"),
+    ("delta = (activations[-1] - t) / n", "delta = (t - activations[-1]) / n", "sign"),
+    (" * relu_prime(zs[l])", "", "activation derivative missing"),
+    ("relu_prime(zs[l])", "relu_prime(zs[l - 1])", "one off"),
+    ("relu_prime(zs[l])", "relu_prime(delta)", r"derivative taken of delta instead of the pre-activation zs\[l\]"),
+    ("weights[l + 1].T @ delta", "weights[l].T @ delta", r"weights\[l \+ 1\] is meant"),
+    ("delta @ activations[l].T", "delta @ activations[l + 1].T", "one off"),
+    ("delta @ activations[l].T", "delta @ zs[l - 1].T", r"activation activations\[l\] is meant"),
+    ("nabla_b[l] = delta.sum(axis=1, keepdims=True)", "nabla_b[l] = delta", "not summed"),
+    ("- 0.01 * nabla_b[l]", "- 0.01 * nabla_b[l - 1]", "another parameter's gradient"),
 ]
 
 EXAMPLES = """
@@ -278,11 +287,16 @@ dw2 += lam * w2
 dc2 /= m
 """
 EXAMPLES_FAULTS = [
-    ("    du = dh * (1 - h ** 2)", "    du = dh * (1 - h)", "square"),
-    ("    du = dh * (1 - h ** 2)", "    du = dh * (1 - dh ** 2)", "h"),
-    ("    dw1 += np.outer(du, x)", "    dw1 += np.outer(dh, x)", "activation derivative missing"),
+    ("du = dh * (1 - h ** 2)", "du = dh * (1 - h)", "square"),
+    ("du = dh * (1 - h ** 2)", "du = dh", "activation derivative missing"),
+    ("dw1 += np.outer(du, x)", "dw1 += np.outer(dh, x)", "activation derivative missing"),
+    ("dw1 += np.outer(du, x)", "dw1 += np.outer(du, X[0])", "index 0 where i is meant"),
     ("dw2 += lam * w2", "dw2 += 2 * lam * w2", "factor|regularisation"),
-    ("    dh = ds * w2", "    dh = ds * h", "w2"),
+    ("dh = ds * w2", "dh = ds * h", "h where w2 is meant"),
+    ("dc2 += ds", "dc2 = ds", "overwritten"),
+    ("dw2 += ds * h", "dw2 = ds * h", "overwritten"),
+    ("dw2 += ds * h", "dw2 += p * h", "p where ds is meant"),
+    ("ds = p - y[i]", "ds = p - y[i - 1]", "one off"),
 ]
 
 PAGES = {"rows": (ROWS, ROWS_FAULTS), "columns": (COLUMNS, COLUMNS_FAULTS), "class": (CLASS, CLASS_FAULTS),

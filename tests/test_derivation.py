@@ -193,6 +193,10 @@ def test_right_code_of_every_style_is_right(style):
 FAULTS = [(style, *fault) for style, (_, faults) in PAGES.items() for fault in faults]
 
 
+def test_ten_faults_are_planted_in_each_style():
+    assert len(FAULTS) == 50
+
+
 @pytest.mark.parametrize(("style", "right", "instead", "reason"), FAULTS)
 def test_a_planted_fault_is_named(style, right, instead, reason):
     page = PAGES[style][0]
@@ -202,5 +206,39 @@ def test_a_planted_fault_is_named(style, right, instead, reason):
     wrong = [line for line in report.lines if line.ok is False]
     assert len(wrong) == 1, report
     assert re.search(reason, wrong[0].reason), report
-    if instead:
-        assert wrong[0].number == number, report
+    assert wrong[0].number == number, report
+
+
+def test_a_gradient_that_is_all_zero_is_wrong_where_the_true_one_is_not():
+    page = SETUP + FORWARD + BACKWARD
+    for line, instead in (("dW1 = X.T.dot(dZ1)", "dW1 = np.zeros_like(W1)"), ("* (Z1 > 0)", "* 0.0")):
+        found = wrong(nnc.check_derivation(page.replace(line, instead)))
+        assert len(found) == 1 and "all zero" in str(found), found
+    dead = page.replace("W2, b2 = rng.normal(size=(5, 3))", "W2, b2 = np.zeros((5, 3))")
+    dead = dead.replace("X.T.dot(dZ1)", "W1 * 0")
+    report = nnc.check_derivation(dead)
+    assert report.ok and "dW1" in [line.name for line in report.lines if line.ok], report
+
+
+def test_what_a_raising_line_leaves_without_a_value_is_noted_once():
+    page = SETUP + FORWARD + BACKWARD.replace("dZ2.dot(W2.T)", "undefined(dZ2)").replace("* (Z1 > 0)", "* nothing")
+    report = nnc.check_derivation(page)
+    found = wrong(report)
+    assert {text: reason for text, (reason, _) in found.items()} == {
+        "dA1 = undefined(dZ2)": "raises",
+        "dZ1 = dA1 * nothing": "raises",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "right"), [("Y - P", "dZ2 = (P - Y) / m"), ("(Y - P) / m", "dZ2 = (P - Y) / m"), ("P - Y", None)]
+)
+def test_a_sign_and_a_size_are_put_right_together(error, right):
+    page = SETUP + "Y = np.eye(3)[y]\n" + FORWARD + f"dZ2 = {error}\n" + BACKWARD.split("m\n", 1)[1]
+    assert nnc.check_derivation(page).first_wrong.right == (right or "dZ2 = (P - Y) / m")
+
+
+def test_a_square_matrix_the_other_way_round_and_a_missing_mean_are_both_named():
+    page = SETUP.replace("(4, 5)", "(4, 3)").replace("(5)", "(3)").replace("(5, 3)", "(3, 3)") + FORWARD + BACKWARD
+    found = wrong(nnc.check_derivation(page.replace("dZ2 /= m", "").replace("W2.T", "W2")))
+    assert [reason for reason, _ in found.values()] == ["missing 1/m", "transposed"], found

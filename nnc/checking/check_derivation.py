@@ -181,7 +181,8 @@ def _turns_to_cut(program, trace, found):
     for loop, began in sorted(trace.began.items(), key=lambda item: item[1][0]):
         if len(began) < 2 or not any(began[0] <= e.index < began[1] for e in found):
             continue
-        later = next((e for e in found if e.index >= began[1]), None)
+        costs = {e.sid for e in found}
+        later = next((e for e in trace.events[began[1] :] if e.sid in costs), None)  # it may have no value there
         if later is None:
             continue
         node = program.statements[later.sid].node

@@ -65,14 +65,14 @@ class DerivationReport:
             if e.sid >= 0 and isinstance(program.statements[e.sid].node, (*ASSIGNMENTS, ast.Expr, ast.Return)):
                 s = program.statements[e.sid]
                 rows.setdefault(e.sid, Line(s.number, s.text, e.name if e.how != "returned" else ""))
-        for e, _, _ in [(id_, x, y) for id_, x, y in trace.errors]:
-            s = program.statements[e[0]]
-            rows.setdefault(e[0], Line(s.number, s.text, ""))
+        run = trace if judge is None else judge.run()  # with the right lines in the place of the wrong ones
+        for (sid, _), _, _ in run.errors:
+            rows.setdefault(sid, Line(program.statements[sid].number, program.statements[sid].text, ""))
         if judge is not None:
             self._verdicts(program, trace, judge, rows)
         if fault is not None:
             rows[fault[0]] = fault[1]
-        self._exceptions(program, trace, rows, error, judge)
+        self._exceptions(program, run, rows, error)
         if trace.stopped:
             self.remarks.append(f"stopped {trace.stopped}")
         if trace.turns:
@@ -123,18 +123,26 @@ class DerivationReport:
         how = "the graph" if truth.how == "graph" else f"finite differences, as {truth.why}"
         self.remarks.insert(0, f"the derivatives of {judge.J.name} are from {how}")
         self.remarks += judge.remarks
+        for sid, checks in judge.waiting.items():
+            numbers = [rows[c.sid].number for c in checks if c.sid in rows and rows[c.sid].ok is None]
+            for c in checks:
+                if c.sid in rows and rows[c.sid].ok is None:
+                    rows[c.sid].sentence = f"not judged: line {rows[sid].number} raises"
+            if numbers:
+                lines = ", ".join(map(str, sorted(set(numbers))))
+                self.remarks.append(f"not judged, as line {rows[sid].number} raises: line {lines}")
         if truth.sampled:
             self.remarks.append("of large arrays a sample of the entries was looked at")
         if truth.kinks:
             self.remarks.append(f"{truth.kinks} entries are at a kink and were left out")
 
-    def _exceptions(self, program, trace, rows, error, judge):
-        for id_, x, _ in trace.errors:
-            row = rows.get(id_[0])
+    def _exceptions(self, program, run, rows, error):
+        for (sid, _), x, _ in run.errors:
+            row = rows.get(sid)
             if row is not None and row.ok is None:
                 row.ok, row.reason = False, "raises"
                 row.sentence = f"it raises {type(x).__name__}: {' '.join(str(x).split())}"
-        error = trace.error or error
+        error = run.error or error
         if error is not None:
             where = program.where(error)
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -126,7 +126,7 @@ def np_call(name, *args, **keywords):
     return ast.Call(f, list(args), [ast.keyword(k, ast.Constant(v)) for k, v in keywords.items()])
 
 
-def edits(node, scope, activations, names_of, like=()):
+def edits(node, scope, activations, names_of, counters=None):
     """The edits of a statement, the likeliest first.
 
     Parameters
@@ -137,13 +137,15 @@ def edits(node, scope, activations, names_of, like=()):
     activations : list of Activation
     names_of : callable
         Of a Target: the texts in the scope that have its value.
-    like : tuple of arrays
-        What the value should look like: of this shape an array may take another's place.
+    counters : dict or None
+        {name: value} of what the loops around the statement count with; None where it stands in no loop.
     """
     here = sites(node)
     texts = {n: ast.unparse(n) for n in here}
-    arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size and v.dtype.kind in "fb"}
+    arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size}
+    arrays = {t: v for t, v in arrays.items() if v.dtype.kind in "fb" or v.dtype.kind in "iu" and v.ndim == 2}
     floats = {t for t, (v, _) in scope.items() if isinstance(v, float | np.floating)}
+    computed = {t: np.asarray(scope[t][0]) for t in floats if scope[t][1] is not None}
     groups = {}
     for n in here:
         groups.setdefault(texts[n], []).append(n)
@@ -154,29 +156,37 @@ def edits(node, scope, activations, names_of, like=()):
     yield from _transposed(node, here)
     yield from _axes(node, here, value)
     yield from _operators(node, here)
-    yield from _names(node, groups, arrays, activations, names_of)
+    yield from _accumulated(node, counters)
+    yield from _names(node, groups, arrays | computed, activations, names_of)
+    yield from _operands(node, here, arrays)
     yield from _dropped(node, here)
-    yield from _indices(node, here)
+    yield from _indices(node, here, counters or {})
     yield from _powers(node, groups, arrays, floats)
     yield from _inserted(node, here, activations, names_of, value)
 
 
 def _names(node, groups, arrays, activations, names_of):
     """Another array in the place of one."""
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and len(n.args) == 1]
+    arguments = {n.args[0] for n in calls if not ast.unparse(n.func).startswith(("np.", "numpy."))}
     for text, places in groups.items():
         if text not in arrays:
             continue
-        others = sorted(arrays, key=lambda t: (arrays[t].shape != arrays[text].shape, _apart(t, text)))[:16]
+        others = sorted(arrays, key=lambda t: (arrays[t].shape != arrays[text].shape, _apart(t, text)))[:24]
         for other in others:
-            if other == text or "[" in other and "[" not in text and len(others) > 12:
+            if other == text or other.endswith(_DIGITS) and "[" not in text and len(others) > 12:
                 continue
-            reason, sentence = _why(text, other, arrays, activations, names_of)
+            reason, sentence = _why(text, other, arrays, activations, names_of, arguments.issuperset(places))
             to = expression(other)
             cost = 1.0 + 0.3 * (arrays[other].shape != arrays[text].shape) + 0.02 * _apart(other, text)
             yield Edit(replaced(node, dict.fromkeys(places, to)), reason, sentence, cost)
             if len(places) > 1:
                 for place in places:
-                    yield Edit(replaced(node, {place: to}), reason, sentence, cost + 0.1)
+                    here = _why(text, other, arrays, activations, names_of, place in arguments)
+                    yield Edit(replaced(node, {place: to}), *here, cost + 0.1)
+
+
+_DIGITS = tuple(f"{i}]" for i in range(10))
 
 
 def _apart(a, b):
@@ -187,7 +197,7 @@ def _apart(a, b):
     return 1 + max(len(a), len(b)) - same
 
 
-def _why(text, other, arrays, activations, names_of):
+def _why(text, other, arrays, activations, names_of, is_argument=False):
     for act in activations:
         if text in names_of(act.a) and other in names_of(act.z):
             return (
@@ -198,6 +208,11 @@ def _why(text, other, arrays, activations, names_of):
             return (
                 f"the pre-activation {text} where the activation {other} is meant",
                 f"{text} is what goes into the {act.kind}, {other} is what comes out",
+            )
+        if other in names_of(act.z) and is_argument:
+            return (
+                f"derivative taken of {text} instead of the pre-activation {other}",
+                f"the {act.kind}'s derivative is taken of {text}, not of {other}",
             )
         ratio = act.derivative()
         x, y = arrays[text], arrays[other]
@@ -471,8 +486,41 @@ def _factors(n):
     return [n]
 
 
-def _indices(node, here):
+def _accumulated(node, counters):
+    """``dW = …`` for ``dW += …`` in a loop, and the other way round."""
+    if counters is None:
+        return
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
+        new = ast.AugAssign(node.targets[0], ast.Add(), node.value)
+        what = "overwritten where it is meant to add up", "each turn of the loop throws away what those before it found"
+    elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
+        new = ast.Assign([node.target], node.value)
+        what = "added up where it is meant to be assigned", "what the turns of the loop before it found is still in it"
+    else:
+        return
+    new.sid = node.sid
+    yield Edit(ast.fix_missing_locations(ast.copy_location(new, node)), *what, 0.9)
+
+
+def _operands(node, here, arrays):
+    """Another array, or its transpose, in the place of a whole operand of a product: ``W1[:1, :]`` for ``W2.T``."""
+    for n in here:
+        for operand in _product_of(n) or ():
+            text = ast.unparse(operand)
+            for other, value in arrays.items():
+                for name in (other, f"{other}.T") if value.ndim == 2 else (other,):
+                    if name != text and not (text in arrays and name in arrays):
+                        yield Edit(
+                            replaced(node, {operand: expression(name)}),
+                            f"{text} where {name} is meant",
+                            f"with {name} in the place of {text} it is right",
+                            1.5,
+                        )
+
+
+def _indices(node, here, counters=()):
     """Labels and layers that are one off."""
+    yield from _counted(node, here, counters)
     for n in here:
         if isinstance(n, ast.Subscript):
             elements = n.slice.elts if isinstance(n.slice, ast.Tuple) else [n.slice]
@@ -487,6 +535,24 @@ def _indices(node, here):
     for n in here:
         if isinstance(n, ast.Call):
             yield from _shifted(node, n.args)
+
+
+def _counted(node, here, counters):
+    """A fixed index, or another loop's, where the loop's own is meant."""
+    for n in here:
+        if isinstance(n, ast.Subscript):
+            for e in n.slice.elts if isinstance(n.slice, ast.Tuple) else [n.slice]:
+                is_fixed = isinstance(e, ast.Constant) and isinstance(e.value, int)
+                if is_fixed or isinstance(e, ast.Name) and e.id in counters:
+                    for name in counters:
+                        if name != ast.unparse(e):
+                            why = f"{ast.unparse(n)} is the same in every turn of the loop" if is_fixed else ""
+                            yield Edit(
+                                replaced(node, {e: ast.Name(name, ast.Load())}),
+                                f"index {ast.unparse(e)} where {name} is meant",
+                                why or f"{ast.unparse(n)} takes the index of another loop",
+                                1.3,
+                            )
 
 
 def _shifted(node, elements):

@@ -13,6 +13,7 @@ import numpy as np
 from ..autodiff.node import ancestors
 from . import claims, edits
 from .factors import Factors
+from .scopes import counters, in_the_words_of_loops
 from .trace import Unknown
 from .truth import Truth
 
@@ -60,7 +61,10 @@ class Judge:
         self.graphical = self.truth.how == "graph"
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()
-        self._influence, self._names, self.remarks = {}, {}, []
+        self._influence, self._names, self._scopes, self.remarks = {}, {}, {}, []
+        self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
+        self.rescaled = set()  # the statements of which a factor was taken back
+        self._diagnosed = {}  # id of a check -> how often it was looked into
         self.is_scaled = False  # whether all factors have been judged
         self.steps = False  # whether what is called a gradient is the step against it
         self.activations = self._activations()
@@ -105,6 +109,9 @@ class Judge:
             if not target.is_leaf:
                 for n in set(target.shape):
                     axes[n] = axes.get(n, 0) + 1
+        counted = {e.value for e in self.events if isinstance(e.value, int)}
+        known = {*axes, *counted}  # of a mean over 2 m it is m
+        found = [r // 2 if r not in known and r % 2 == 0 and r // 2 in axes else r for r in found]
         found += sorted((n for n in axes if n > 1), key=lambda n: -axes[n])[:1]
         return list(dict.fromkeys(int(n) for n in found))
 
@@ -173,11 +180,18 @@ class Judge:
                         known.z = z
         return found
 
+    def scope(self, sid):
+        """{text: (value, index of its event)} of what a statement can see."""
+        if sid not in self._scopes:
+            statements = self.program.statements
+            self._scopes[sid] = in_the_words_of_loops(statements[sid], statements, self.trace.scopes.get(sid, {}))
+        return self._scopes[sid]
+
     def names_of(self, sid):
         """Of a statement: target -> the texts that have its value there."""
         if sid not in self._names:
             table = {}
-            for text, (_, index) in self.trace.scopes.get(sid, {}).items():
+            for text, (_, index) in self.scope(sid).items():
                 if index is not None and index < len(self.events):
                     target = self.truth.of.get(self.events[index].id)
                     if target is not None:
@@ -190,7 +204,7 @@ class Judge:
     # ---- which line claims what ------------------------------------------------------------------------------------
 
     def _find_checks(self):
-        found = []
+        found, partial = [], []
         depends = self._depends()
         explicit = self._explicit()
         for e in self.events:
@@ -200,9 +214,10 @@ class Judge:
                 continue
             if e.id in self.forward or e.how in ("bound", "returned"):
                 continue
-            if e.id not in depends and e.value is not None:
+            if e.id not in depends and e.value is not None and not self._is_dead(e):
                 continue
             if self._is_partial(e):
+                partial += [(e, t) for t in self._claimed(e)[0][:1]]
                 continue
             update = self._updated(e)
             if update is not None:
@@ -215,16 +230,35 @@ class Judge:
                     continue
             if targets:
                 found.append(self._check(e, targets, False, stem))
-        return found
+        return self._last_turns(found, partial)
+
+    def _last_turns(self, checks, partial):
+        """Without those of a parameter's gradient that the next turn of the loop assigns anew: the last one counts."""
+        last = {}
+        for e, target in sorted(
+            [*partial, *((self.trace.by_id[c.id], c.targets[0]) for c in checks)], key=lambda x: x[0].index
+        ):
+            last[e.sid, e.base, e.key, e.frame, target] = e.id
+        kept = set(last.values())
+        return [c for c in checks if c.id in kept or c.kind not in ("gradient", "step") or c.explicit]
 
     def _check(self, e, targets, explicit, stem=None):
-        leaf = targets[0].is_leaf and not claims.DATA.fullmatch(claims.label(*self._base(targets[0]))[0])
+        leaf = targets[0].is_leaf and not self._is_data(targets[0])
         own = claims.stems(e.base, e.key)
         kind = stem.kind if stem else own[0].kind if own else "weak"
         strict = kind == "gradient" or kind == "delta" and not leaf
         if leaf:
             return Check(e.id, targets, "gradient" if kind in ("gradient",) else "step", explicit, strict)
         return Check(e.id, targets, "inner", explicit, strict)
+
+    def _is_dead(self, e):
+        """Whether it is what a parameter's gradient ends as, and all zeros: that may be wrong."""
+        if not (e.is_array and claims.is_strict(e.base, e.key)) or np.any(e.value):
+            return False
+        return not any((o.base, o.key) == (e.base, e.key) for o in self.events[e.index + 1 :])
+
+    def _is_data(self, target):
+        return bool(claims.DATA.fullmatch(claims.label(*self._base(target))[0]))
 
     def _base(self, target):
         e = self.trace.by_id.get(target.index)
@@ -430,9 +464,9 @@ class Judge:
 
     # ---- what depends on what --------------------------------------------------------------------------------------
 
-    def influenced(self, sid):
-        """The ids of the values that change when those that a statement assigns do."""
-        if sid not in self._influence:
+    def influenced(self, sid, id_=None):
+        """The ids of the values that change when those that a statement assigns do, or one of them."""
+        if (sid, id_) not in self._influence:
             rng = np.random.default_rng(7)
 
             def moved(x):
@@ -442,15 +476,15 @@ class Judge:
                     return x * 1.37 + 0.1 * rng.random(np.shape(x)) + 0.01
                 return x
 
-            own = [e.id for e in self.events if e.sid == sid]
+            own = [e.id for e in self.events if e.sid == sid and id_ in (None, e.id)]
             run = self.program.run(self.patches, overrides=dict.fromkeys(own, moved), turns=self.trace.turns)
             found = set()
             for e in self.events:
                 other = run.by_id.get(e.id)
-                if e.sid != sid and (other is None or not _equal(e.value, other.value)):
+                if e.id not in own and (e.sid != sid or id_) and (other is None or not _equal(e.value, other.value)):
                     found.add(e.id)
-            self._influence[sid] = found
-        return self._influence[sid]
+            self._influence[sid, id_] = found
+        return self._influence[sid, id_]
 
     def cone(self, check, settled):
         """The statements after the forward pass that go into a check and are not known to be right, nearest first."""
@@ -464,11 +498,16 @@ class Judge:
                 found[e.sid] = e.index
             if e.how == "bound" or not isinstance(e.value, float | np.floating | np.ndarray):
                 continue
-            if np.asarray(e.value).dtype.kind not in "fb" or e.source != e.index:
+            if np.asarray(e.value).dtype.kind not in "fb" or e.source != e.index and not self._is_plain_copy(e):
                 continue
             found[e.sid] = e.index
         nearest_first = [sid for sid, _ in sorted(found.items(), key=lambda x: -x[1])]
         return [sid for sid in nearest_first if sid in failed or check.id in self.influenced(sid)]
+
+    def _is_plain_copy(self, e):
+        """``dZ = dA``, which may have lost something."""
+        node = self.program.statements[e.sid].node
+        return isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Subscript | ast.Attribute)
 
     def recognised(self, value):
         """(Target, Factor) that a value is, or None."""
@@ -478,7 +517,8 @@ class Judge:
                 if target.shape == np.shape(value) or target.gradient.size == np.size(value) > 1:
                     k = self.ratio(value, target)
                     if k is not None and np.any(target.gradient):
-                        rank = (len(k.over) + len(k.under), not target.is_named)
+                        is_data = target.is_leaf and self._is_data(target)
+                        rank = (len(k.over) + len(k.under) + is_data / 2, not target.is_named, k.value < 0)
                         if best is None or rank < best[0]:
                             best = rank, target, k
         return best and best[1:]
@@ -564,6 +604,12 @@ class Judge:
     def _diagnose(self, check, run):
         """Name the root of what is wrong with a check, and put it right."""
         e = self.trace.by_id[check.id]
+        self._diagnosed[check.id] = times = self._diagnosed.get(check.id, 0) + 1
+        if times > 1:  # what was found does not last
+            check.skip = times > 2
+            if not check.skip:
+                self._put_right(check, e, run)
+            return
         for attempt in (
             self._rescaled_before,
             self._given_back,
@@ -589,7 +635,7 @@ class Judge:
             return fault
         event = next((e for e in self.events if e.sid == sid), None)
         error = next((x for id_, x, _ in self.trace.errors if id_[0] == sid), None)
-        if error is not None:
+        if error is not None and reason != "raises":
             sentence = f"{sentence}; as it is, it raises {type(error).__name__}: {_one_line(error)}"
         fault = Fault(sid, event.name if event else "", reason, sentence, right, unexplained)
         self.faults.append(fault)
@@ -604,7 +650,8 @@ class Judge:
         right = {c.id for c in self.checks if c.kind == "gradient" and self._is_one(self.status(c, run))}
         for sid, name, factor, target in brought_in(self, run, check):
             for off in (factor, -1.0) if factor < 0 else (factor,):  # the rest of it may be a convention
-                mended = {c.id: self.value(run, c.id) / off for c in self.checks if c.sid == sid and c.kind == "inner"}
+                own = {c.id: self.value(run, c.id) for c in self.checks if c.sid == sid and c.kind == "inner"}
+                mended = {id_: value / off for id_, value in own.items() if value is not None}
                 other = self.run(overrides=mended)
                 if self._is_one(self.status(check, other)) and all(
                     self._is_one(self.status(c, other)) for c in self.checks if c.id in right
@@ -704,29 +751,30 @@ class Judge:
         target, node = check.targets[0], self.program.statements[check.sid].node
         value = self.value(run, check.id)
         own = [c for c in self.checks if c.kind in ("gradient", "step") and c.targets[0] is target]
-        if own and any(check.id in self.influenced(c.sid) or c.sid == check.sid for c in own):
+        if own and any(check.id in self.influenced(c.sid, c.id) or c.sid == check.sid for c in own):
             ok, k, _ = self.status(check, run)
             if ok is False and k is None and value is not None and self.laid_out(value, target) is not None:
                 check.is_custom = True  # a rule of its own: momentum, decay, Adam
                 return True
             return False
-        if own:
-            gradient = self.trace.by_id[own[-1].id].name
-            texts = {ast.unparse(n): n for n in edits.sites(node)}
-            for c in self.checks:
-                text = self.trace.by_id[c.id].name
-                if text in texts and c not in own:
-                    edit = edits.replaced(node, {texts[text]: edits.expression(gradient)})
-                    if self.status(check, self.run({check.sid: edit}))[0]:
-                        self._blame(
-                            check.sid,
-                            "the update takes another parameter's gradient",
-                            f"{e.name} is updated with {text}, and its gradient is {gradient}",
-                            ast.unparse(edit),
-                            check,
-                        )
-                        self.patches[check.sid] = edit
-                        return True
+        ids = {self.trace.by_id[c.id].index for c in own}
+        names = [t for t, (_, index) in self.scope(check.sid).items() if index in ids]
+        ours = self.names_of(check.sid)(target)
+        for n in edits.sites(node) if names else ():
+            text = ast.unparse(n)
+            if text in ours or not isinstance(n, ast.Name | ast.Subscript | ast.Attribute):
+                continue
+            edit = edits.replaced(node, {n: edits.expression(min(names, key=len))})
+            if self.status(check, self.run({check.sid: edit}))[0]:
+                self._blame(
+                    check.sid,
+                    "the update takes another parameter's gradient",
+                    f"{e.name} is updated with {text}, and its gradient is {min(names, key=len)}",
+                    ast.unparse(edit),
+                    check,
+                )
+                self.patches[check.sid] = edit
+                return True
         return False
 
     def _uphill(self, check, e, run):
@@ -865,10 +913,12 @@ class Judge:
         return left, not one, edit.cost + 0.5 * recognised + 0.3 * (place > 0) + 0.2 * other_shape
 
     def _edits(self, node, sid, check, run):
-        scope = self.trace.scopes.get(sid, {})
+        scope = self.scope(sid)
         names_of = self.names_of(sid)
         yield from self._special_edits(node, sid, check, run, scope, names_of)
-        yield from edits.edits(node, scope, self.activations, names_of)
+        statement = self.program.statements[sid]
+        counted = counters(statement, self.program.statements, self.trace.scopes.get(sid, {}))
+        yield from edits.edits(node, scope, self.activations, names_of, counted if statement.loops else None)
         yield from self._rescaled(node, sid, scope)
 
     def _special_edits(self, node, sid, check, run, scope, names_of):
@@ -975,6 +1025,10 @@ class Judge:
     def _put_right(self, check, e, run):
         """Find the first line that would make the check right if it held a derivative; else blame the line itself."""
         sid, target = check.sid, check.targets[0]
+        raising = self._raising(check, run)
+        if raising is not None and raising != sid:
+            self._blame_what_raises(raising, check, run)
+            return
         if check.kind == "update":
             self._unexplained_update(check, e, run)
             return
@@ -1007,6 +1061,27 @@ class Judge:
         else:
             check.skip = True  # it cannot be put right: what follows from it is not judged
 
+    def _raising(self, check, run):
+        """The first statement that raises an exception, where a check has no value because of it."""
+        if self.value(run, check.id) is not None:
+            return None
+        failed = [id_[0] for id_, _, _ in run.errors]
+        return check.sid if check.sid in failed else failed[0] if failed else None
+
+    def _blame_what_raises(self, sid, check, run):
+        """Blame it, and put what it should have been in its place, or leave unjudged what comes of it."""
+        error, scope = next((x, s) for id_, x, s in run.errors if id_[0] == sid)
+        role = self._role(sid, check, run)
+        text = f"it raises {type(error).__name__}: {_one_line(error)}{self._shapes_of_operands(sid, scope)}"
+        self._blame(sid, "raises", text, "", check)
+        if role is not None:
+            self.overrides |= {i: np.array(t.gradient) for i, t in role.items()}
+            return
+        for c in self.checks:
+            if self.value(run, c.id) is None and self._raising(c, run) == sid:
+                c.skip = True
+                self.waiting.setdefault(sid, []).append(c)
+
     def _unexplained_update(self, check, e, run):
         target, value = check.targets[0], self.value(run, check.id)
         if value is not None and self.laid_out(value, target) is None:
@@ -1019,20 +1094,23 @@ class Judge:
                 check,
             )
         elif value is None:
-            error = next((x for id_, x, _ in self.trace.errors if id_ == check.id), None)
+            error = next(((x, s) for id_, x, s in run.errors if id_ == check.id), None)
             if error is not None:
-                self._blame(check.sid, "raises", "it raises an exception", "", check)
+                text = f"it raises {type(error[0]).__name__}: {_one_line(error[0])}"
+                self._blame(check.sid, "raises", text + self._shapes_of_operands(check.sid, error[1]), "", check)
         check.is_custom = check.skip = True
 
     def _role(self, sid, check, run):
         """{id: Target} of the true derivatives that a statement should have assigned, judged by what comes of it."""
-        ids = [e.id for e in self.events if e.sid == sid and e.is_array and e.source == e.index]
+        failed = {id_ for id_, _, _ in run.errors if id_[0] == sid}
+        own = [e for e in self.events if e.sid == sid]
+        ids = [e.id for e in own if e.is_array and e.source == e.index or e.id in failed]
         if not ids or len(ids) > 8:
             return None
-        shape = np.shape(self.trace.by_id[ids[-1]].value)
+        shape = None if ids[-1] in failed else np.shape(self.trace.by_id[ids[-1]].value)
         tried = 0
         for target in sorted(self.truth.targets, key=lambda t: not t.is_named):
-            if target.shape != shape or target.known is not None or not np.any(target.gradient):
+            if shape not in (None, target.shape) or target.known is not None or not np.any(target.gradient):
                 continue
             tried += 1
             if tried > 30:
@@ -1052,6 +1130,8 @@ class Judge:
         others = [c for c in self.checks if c.kind == "gradient" and c.sid != sid and c not in after]
         wanted = [k.value for k in (self.status(c, run)[1] for c in others) if k is not None]
         wanted = max(set(wanted), key=wanted.count) if wanted else 1.0  # a minus, where the others are steps
+        if not ks and all(c.kind == "gradient" for c in self.checks if c.sid == sid):
+            return wanted
         if ks and wanted not in ks:
             return wanted / max(set(ks), key=ks.count)
         return 1.0
@@ -1062,13 +1142,16 @@ class Judge:
         name = f"dJ/d{target.name}"
         if value is None:
             text = f"{type(error).__name__}: {_one_line(error)}" if error is not None else "what it uses is not known"
-            return "raises", f"it raises {text}{self._shapes_of_operands(check)}"
+            scope = next((s for id_, _, s in self.trace.errors if id_ == check.id), {})
+            return "raises", f"it raises {text}{self._shapes_of_operands(check.sid, scope)}"
         value = np.asarray(value)
         g = target.gradient
         if value.shape == g.T.shape and g.ndim == 2 and self.ratio(value.T, target) is not None:
             return "transposed", f"{name} is {g.shape}, and this is its transpose"
         if self.laid_out(value, target) is None:
             return "shape", f"{name} is {g.shape}, and this {value.shape}"
+        if not np.any(value):
+            return "all zero", f"it is zero everywhere, and {name} is not"
         k = self.number(value, target)
         if k is not None:
             return "scale", f"it is {k:.6g} times {name}"
@@ -1079,11 +1162,14 @@ class Judge:
             f"should be {g[at]:.6g}"
         )
 
-    def _shapes_of_operands(self, check):
-        scope = next((s for id_, _, s in self.trace.errors if id_ == check.id), {})
-        node = self.program.statements[check.sid].node
+    def _shapes_of_operands(self, sid, scope):
+        statement = self.program.statements[sid]
+        scope = in_the_words_of_loops(statement, self.program.statements, scope)
+        node = statement.node
         shapes = {
-            t: np.shape(scope[t][0]) for t in dict.fromkeys(ast.unparse(n) for n in edits.sites(node)) if t in scope
+            t: np.shape(scope[t][0])
+            for t in dict.fromkeys(ast.unparse(n) for n in edits.sites(node))
+            if t in scope and not isinstance(scope[t][0], Unknown)
         }
         text = ", ".join(f"{t} is {s}" for t, s in shapes.items() if s)
         return f"; {text}" if text else ""

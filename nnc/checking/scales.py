@@ -93,7 +93,7 @@ def _a_line_in_between(judge, run):
     lines = _intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
         after = {k for c, k in gradients.items() if c.id in judge.influenced(sid) and c.sid != sid}
-        if len(after) != 1 or 1.0 in after or not strict:
+        if len(after) != 1 or 1.0 in after or not strict or sid in judge.rescaled:
             continue
         off = after.pop()
         ids = [e.id for e in judge.events if e.sid == sid]
@@ -110,7 +110,7 @@ def _a_line_in_between(judge, run):
 
 def _a_parameter(judge, run):
     for c, k in _gradients(judge, run).items():
-        if k != 1 and not _near(k, 1.0):
+        if k != 1 and not _near(k, 1.0) and c.sid not in judge.rescaled:
             name = judge.trace.by_id[c.id].name
             blame_factor(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
             judge.overrides |= judge._right_values(c.sid)
@@ -124,6 +124,7 @@ def _near(a, b):
 
 def blame_factor(judge, sid, name, off, what):
     """A statement's value is `off` times what it should be."""
+    judge.rescaled.add(sid)
     reason, sentence = describe(judge, off, what, sid)
     fault = next((f for f in judge.faults if f.sid == sid), None)
     right = right_text(judge, sid, off)
@@ -136,7 +137,7 @@ def blame_factor(judge, sid, name, off, what):
 
 def describe(judge, off, what, sid):
     """(reason, sentence) of a factor."""
-    scope = judge.trace.scopes.get(sid, {})
+    scope = judge.scope(sid)
     numbers = {
         float(v): t
         for t, (v, _) in reversed(scope.items())
@@ -172,44 +173,77 @@ def right_text(judge, sid, off):
     """The statement without the factor."""
     node = judge.patches.get(sid, judge.program.statements[sid].node)
     node.sid = sid
-    value = edits.value_of(node)
-    if value is None:
+    if edits.value_of(node) is None:
         return ""
-    ids = [c for c in judge.checks if c.sid == sid]
-    own = judge.run().by_id
-    if ids and isinstance(node, ast.Assign | ast.Return):
-        here = edits.sites(node)
-        simple = [*edits._dropped(node, here), *edits._operators(node, here)]
-        mean = [e for e in edits._axes(node, here, None) if "mean" in e.reason]
-        for edit in [*simple, *mean]:
-            if abs(off) > 1 and not _near(abs(off), 2) and edit.reason != "a sum where a mean is meant":
-                continue
-            try:
-                run = judge.run({sid: edit.tree})
-            except (SyntaxError, ValueError, TypeError):
-                continue
-            was, now = judge.value_before(own, ids[0].id), judge.value(run, ids[0].id)
-            if now is not None and was is not None and judge.same_shape_and_value(now, was, 1 / off):
-                return edit.text
-    scope = judge.trace.scopes.get(sid, {})
-    sizes = {}
+    if off < 0 and not _near(off, -1):  # first the sign, then the size
+        new = _with_factor(judge, sid, node, _signs, -1.0)
+        if new is not None:
+            node, off = new, -off
+            node.sid = sid
+    new = _with_factor(judge, sid, node, _simple, 1 / off)
+    if new is not None:
+        return ast.unparse(new)
+    scope, sizes = judge.scope(sid), {}
     for text, (v, _) in scope.items():
         if isinstance(v, int) and not isinstance(v, bool) and v > 1 and "[" not in text:
             sizes.setdefault(float(v), text)
     for r in judge._batches():
         sizes.setdefault(float(r), _size_text(judge, r, scope))
+    new = _with_factor(judge, sid, node, lambda node: _multiplied(node, off, sizes), 1 / off)
+    if new is not None:
+        return ast.unparse(new)
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     adds = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub)
     if adds or isinstance(target, ast.Subscript) and judge.trace.by_id[(sid, 0)].how == "in place":
         whole = ast.unparse(target.value if isinstance(target, ast.Subscript) else target)
         return f"{ast.unparse(node)}; {whole} /= {number_text(off, sizes)}"  # only a part of it is assigned here
+    return ast.unparse(next(_multiplied(node, off, sizes)))
+
+
+def _with_factor(judge, sid, node, hypotheses, factor):
+    """The first of the hypothetical statements whose value is that of the statement, times the factor."""
+    ids = [c.id for c in judge.checks if c.sid == sid] or [e.id for e in judge.events if e.sid == sid and e.is_array]
+    if not ids:
+        return None
+    run = judge.run({sid: node})
+    before = [judge.value(run, i) for i in ids]
+    for new in hypotheses(node):
+        try:
+            run = judge.run({sid: new})
+        except (SyntaxError, ValueError, TypeError):
+            continue
+        after = [judge.value(run, i) for i in ids]
+        if all(
+            now is not None and was is not None and judge.same_shape_and_value(now, was, factor)
+            for now, was in zip(after, before, strict=True)
+        ):
+            return new
+    return None
+
+
+def _signs(node):
+    return (e.tree for e in edits._operators(node, edits.sites(node)) if e.reason == "sign")
+
+
+def _simple(node):
+    """A factor less, the other sign, a mean for a sum or the other way round."""
+    here = edits.sites(node)
+    yield from _signs(node)
+    yield from (e.tree for e in edits._dropped(node, here))
+    yield from (e.tree for e in edits._axes(node, here, None) if "mean" in e.reason)
+
+
+def _multiplied(node, off, sizes):
+    """The statement with its value divided by a number; ``x /= m`` the other way round."""
+    value = edits.value_of(node)
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
+        off = 1 / off
     if abs(off) >= 1 and not _near(abs(off), 2) or _near(off, -1):
         text = number_text(off, sizes)
         new = ast.UnaryOp(ast.USub(), value) if _near(off, -1) else ast.BinOp(value, ast.Div(), edits.expression(text))
     else:
-        text = number_text(1 / off, sizes)
-        new = ast.BinOp(edits.expression(text), ast.Mult(), value)
-    return ast.unparse(edits.replaced(node, {value: new}))
+        new = ast.BinOp(edits.expression(number_text(1 / off, sizes)), ast.Mult(), value)
+    yield edits.replaced(node, {value: new})
 
 
 def _size_text(judge, r, scope):

@@ -329,9 +329,22 @@ class Recorder:
             self.errors.append(((sid, self._counted.get(("event", sid), 0)), error, self._scope()))
         return Unknown()
 
-    def rescue_item(self, sid, base, error):
-        """The same where it was not a name that should have been assigned to."""
-        self._record(sid, base, None, self.rescue(sid, error), "assigned")
+    def rescue_item(self, sid, base, error, where):
+        """The same where an item should have been assigned to; `where` gives its container and its key. What takes the
+        container's place."""
+        unknown = self.rescue(sid, error)
+        try:
+            container, key = where()
+        except Exception:  # it was the key that raised, or there is no such container
+            return self._record(sid, base, None, unknown, "assigned")
+        if isinstance(container, dict | list) and not isinstance(key, slice):
+            if isinstance(container, list) and isinstance(key, int | np.integer) and key < 0:
+                key += len(container)
+            with contextlib.suppress(LookupError, TypeError):
+                container[key] = unknown
+            self._record(sid, base, key, unknown, "assigned")
+            return container
+        return self._record(sid, base, None, unknown, "in place")
 
     # ---- what Nodes do not do --------------------------------------------------------------------------------------
 
