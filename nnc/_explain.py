@@ -304,14 +304,18 @@ def number_of_a_node(convert):
 OF_NODES = {"softmax": "nnc.softmax", "log_softmax": "nnc.log_softmax", "logsumexp": "np.logaddexp.reduce"}
 
 
-def array_of_a_node():
-    """Where one of SciPy's functions wants the array, that is named: they make arrays before they ask anybody."""
+def array_of_a_node(just_entered=False):
+    """Where one of SciPy's functions wants the array, that is named: they make arrays before they ask anybody. If
+    SciPy has been imported behind our back, its functions take Nodes from now on."""
     frame = sys._getframe(1)
     while frame and not (frame.f_globals.get("__name__", "").startswith("scipy.special")
                          and frame.f_code.co_name in OF_NODES):  # fmt: skip
         frame = frame.f_back
     if frame:
         name = frame.f_code.co_name
+        if just_entered:
+            return TypeError(f"scipy.special.{name}: SciPy was imported after this Node was made. It is ready for "
+                             "Nodes now: call it again")  # fmt: skip
         return TypeError(f"scipy.special.{name} makes an array of what it gets, which a Node cannot become; "
                          f"{OF_NODES[name]}(Z, axis=...) takes Nodes")  # fmt: skip
     return TypeError("a Node cannot become an array without leaving its graph. np.stack and np.concatenate make an "

@@ -1,9 +1,11 @@
 """Functions of scipy.special on Nodes, where SciPy is installed: against differences, twice, and against JAX."""
 
+import inspect
 import operator
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import nnc
 from nnc import Node
 
 special = pytest.importorskip("scipy.special")
+bound_before = SimpleNamespace(softmax=special.softmax, log_softmax=special.log_softmax, logsumexp=special.logsumexp)
 
 ANY = [(3 * away(3, 4),), (away(),)]
 BETWEEN = [(inside(3, 4),)]
@@ -70,14 +73,144 @@ def test_where_a_zero_is_no_number_less():
     np.testing.assert_array_equal(y.grad, [0, 0, 4])
 
 
-@pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax"])
-def test_what_scipy_hands_to_nobody_is_refused(name):
+# ---- softmax, log_softmax, logsumexp ---------------------------------------------------------------------------------
+
+AXES = [None, 0, 1, -1, (0, 2), (0, 1, 2), (-1,)]
+REDUCED = [{"axis": axis, "keepdims": keepdims} for axis in AXES for keepdims in (False, True)]
+SIGNED = inside(2, 2, 3) * [1, -0.15, 1]  # no sum of which cancels to a few digits
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("function", [bound_before.softmax, special.log_softmax], ids=lambda f: f.__name__)
+def test_softmax_of_nodes(function, axis):
+    for x in (3 * away(2, 2, 3), 40 * away(2, 2, 3)[:, ::-1]):
+        hold(lambda x: function(x, axis=axis), x)
+        hold_twice(lambda x: function(x, axis=axis), x)
+        np.testing.assert_allclose(function(Node(x), axis).value, function(x, axis), rtol=1e-13, atol=1e-15)
+    for x in (np.array(0.3), away(3)):
+        hold(lambda x: function(x), x)
+
+
+@pytest.mark.parametrize("params", REDUCED, ids=str)
+def test_logsumexp_of_nodes(params):
+    x, w = away(2, 2, 3), inside(2, 1)
+    for calls in (lambda x: special.logsumexp(x, **params), lambda x: special.logsumexp(x, b=w, **params),
+                  lambda x: special.logsumexp(x, b=SIGNED, return_sign=True, **params)[0]):  # fmt: skip
+        hold(calls, x)
+        hold_twice(calls, x)
+    for x, b in ((away(2, 2, 3), SIGNED), (away(3), -SIGNED)):
+        hold(lambda x, b: special.logsumexp(x, b=b, return_sign=True, **params)[0], x, b)
+        hold_twice(lambda x, b: special.logsumexp(x, b=b, return_sign=True, **params)[0], x, b)
+        y, sign = special.logsumexp(Node(x), b=Node(b), return_sign=True, **params)
+        right, their_sign = special.logsumexp(x, b=b, return_sign=True, **params)
+        assert type(sign) is type(their_sign) and y.value.shape == np.shape(right)
+        np.testing.assert_array_equal(sign, their_sign)
+
+
+def test_softmax_and_logsumexp_as_jax():
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    theirs = {"softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax, "logsumexp": jax.scipy.special.logsumexp}
+    x, b, g = 30 * away(3, 4), away(3, 4), away(3, 4) + 1.2
+    for name, function in theirs.items():
+        for axis in (0, (0, 1)):
+            weights = g if name != "logsumexp" else 1.3
+
+            def f(x, name=name, axis=axis, weights=weights):
+                return np.sum(getattr(special, name)(x, axis=axis) * weights)
+
+            def right(x, function=function, axis=axis, weights=weights):
+                return (function(x, axis=axis) * weights).sum()
+
+            np.testing.assert_allclose(nnc.grad(f)(x), jax.jit(jax.grad(right))(x), rtol=1e-11, atol=1e-14)
+            if axis == 0:
+                np.testing.assert_allclose(nnc.hessian(f)(x), jax.jit(jax.hessian(right))(x), rtol=1e-9, atol=1e-13)
+    for k in (0, 1):
+        f = lambda x, b: np.sum(special.logsumexp(x, 0, b=b, return_sign=True)[0] * g[0])  # noqa: E731
+        right = lambda x, b: (theirs["logsumexp"](x, 0, b=b, return_sign=True)[0] * g[0]).sum()  # noqa: E731
+        np.testing.assert_allclose(nnc.grad(f, k)(x, b), jax.jit(jax.grad(right, k))(x, b), rtol=1e-9)
+        np.testing.assert_allclose(nnc.hessian(f, k)(x, b), jax.jit(jax.hessian(right, k))(x, b), rtol=1e-7, atol=1e-9)
+
+
+def test_logsumexp_against_mpmath_where_numbers_are_far_apart():
+    mp = pytest.importorskip("mpmath")
+    for values, weights in (([800.0, 801.0, -90.0], [1.0, 1.0, 1.0]), ([-800.0, -801.5, -803.0], [2.0, -3.0, 0.25]),
+                            ([0.0, 1e-9, 36.0], [1.0, -1.0, 1e-16]), ([5.0, 900.0], [2.0, 0.0])):  # fmt: skip
+        a, b = Node(values), Node(weights)
+        y, sign = special.logsumexp(a, b=b, return_sign=True)
+        y.backward()
+        with mp.workdps(60):
+            S = mp.fsum(mp.mpf(w) * mp.exp(v) for v, w in zip(values, weights, strict=True))
+            da = [float(mp.mpf(w) * mp.exp(v) / S) for v, w in zip(values, weights, strict=True)]
+            db = [mp.exp(v) / S for v in values]
+        lost = float(mp.fsum(abs(mp.mpf(w) * mp.exp(v)) for v, w in zip(values, weights, strict=True)) / abs(S))
+        assert sign == mp.sign(S)
+        np.testing.assert_allclose(a.grad, da, rtol=8e-16 * (1 + abs(y.value)) * lost, atol=0)
+        np.testing.assert_allclose(b.grad, [float(d) if d < 1e308 else np.inf for d in db],
+                                   rtol=8e-16 * (1 + abs(y.value)) * lost)  # fmt: skip
+
+
+def test_a_negative_sum_has_no_logarithm_and_no_gradient():
+    a = Node([[1.0, 2.0], [0.5, 0.5]])
+    y = special.logsumexp(a, axis=1, b=[-1.0, 2.0])
+    np.testing.assert_allclose(y.value, special.logsumexp(a.value, axis=1, b=[-1.0, 2.0]))
+    y = special.logsumexp(a, axis=1, b=[[-1.0, -2.0], [1.0, 1.0]])
+    y.sum().backward()
+    assert np.isnan(y.value[0]) and np.isnan(a.grad[0]).all()
+    np.testing.assert_allclose(a.grad[1], [0.5, 0.5])
+
+
+def test_arrays_go_the_way_of_scipy():
+    """The body that was there before, bit for bit, with its errors; complex numbers, integers, lists, masked arrays."""
+    Node(1.0)
+    for name in ("softmax", "log_softmax", "logsumexp"):
+        function, plain = getattr(special, name), getattr(special, name).__wrapped__
+        assert function.__code__ is not plain.__code__ and function is getattr(bound_before, name)
+        assert inspect.signature(function) == inspect.signature(plain) and function.__doc__ == plain.__doc__
+        for x in (away(3, 4), away(3, 4).astype("f4"), [1, 2, 3], 0.5, np.array([np.inf, 1.0])):
+            np.testing.assert_array_equal(function(x), plain(x))
+            assert np.asarray(function(x)).dtype == np.asarray(plain(x)).dtype
+        with pytest.raises(TypeError, match="unexpected keyword argument 'color'|color"):
+            function(away(3), color=1)
+        with pytest.raises(np.exceptions.AxisError):
+            function(away(3), axis=2)
+    assert special.logsumexp(np.array([1j, 2.0])).dtype.kind == "c"
+    assert "exp" in inspect.getsource(special.softmax)
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_names_imported_before_and_after():
+    check = "; x = nnc.Node([1.0, 2.0]); softmax(x).sum().backward(); assert abs(x.grad).max() < 1e-15"
+    for first in ("import nnc; from scipy.special import softmax", "from scipy.special import softmax; import nnc"):
+        done = run(first + check)
+        assert not done.returncode, done.stderr
+
+
+def test_scipy_imported_after_the_node():
+    done = run("import nnc; x = nnc.Node([1.0, 2.0]); from scipy.special import softmax\n"
+               "try: softmax(x)\nexcept TypeError as e: print(e)\nprint(softmax(x, 0).op)")  # fmt: skip
+    assert "call it again" in done.stdout and done.stdout.endswith("softmax\n"), done
+
+
+def test_another_layout_of_scipy_is_left_alone():
+    """A TypeError then names the way, which works."""
+    done = run("import scipy.special as s, scipy.special._logsumexp as m, types\n"
+               "def wrapped(f): return lambda *a, **k: f(*a, **k)\n"
+               "for n in m.__all__: setattr(m, n, wrapped(getattr(m, n))); setattr(s, n, getattr(m, n))\n"
+               "import nnc\n"
+               "for n in ('softmax', 'log_softmax', 'logsumexp'):\n"
+               "    try: getattr(s, n)(nnc.Node([1.0]))\n    except TypeError as e: print(e)")  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done
     x = away(3, 4)
-    with pytest.raises(TypeError, match=rf"special\.{name} .* takes Nodes") as error:
-        getattr(special, name)(Node(x))
-    module, instead = re.search(r"(n\w+)\.([\w.]+)\(Z", str(error.value)).groups()
-    instead = operator.attrgetter(instead)({"np": np, "nnc": nnc}[module])
-    np.testing.assert_allclose(instead(Node(x), axis=1).value, getattr(special, name)(x, axis=1), rtol=1e-14)
+    for name, line in zip(("softmax", "log_softmax", "logsumexp"), lines, strict=True):
+        assert re.search(rf"special\.{name} .* takes Nodes", line)
+        module, instead = re.search(r"(n\w+)\.([\w.]+)\(Z", line).groups()
+        instead = operator.attrgetter(instead)({"np": np, "nnc": nnc}[module])
+        np.testing.assert_allclose(instead(Node(x), axis=1).value, getattr(special, name)(x, axis=1), rtol=1e-14)
 
 
 def test_another_ufunc_of_scipy_is_named():

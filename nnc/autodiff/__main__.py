@@ -8,12 +8,14 @@ import numpy as np
 import nnc
 
 from .._explain import full_name
-from . import node  # noqa: F401  (has the tables filled)
+from . import node, softmax_of_scipy  # noqa: F401  (node has the tables filled)
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule, write
 
 try:
     from . import special  # noqa: F401
+
+    softmax_of_scipy.enter()
 except ImportError:  # without SciPy
     pass
 

@@ -19,7 +19,16 @@ from operator import attrgetter
 import numpy as np
 
 from .. import _engine, _explain
-from . import calculus, composed, elementwise, joining, linalg, ordering, products  # noqa: F401  (enter functions)
+from . import (  # noqa: F401  (they enter functions)
+    calculus,
+    composed,
+    elementwise,
+    joining,
+    linalg,
+    ordering,
+    products,
+    softmax_of_scipy,
+)
 from .create_graph import flow as flow_of_nodes
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule
@@ -88,6 +97,8 @@ class Node(_engine.Node):
 
     def __init__(self, value, name=None):
         self.value, self.name, self._rule = value, name, _LEAF
+        if "scipy.special" in sys.modules and not softmax_of_scipy.THEIRS:
+            softmax_of_scipy.enter()
 
     op = property(attrgetter("_rule.name"))
     shape = property(attrgetter("value.shape"))
@@ -246,7 +257,7 @@ class Node(_engine.Node):
     # ---- NumPy's protocols ----------------------------------------------------------------------------------------
 
     def __array__(self, *args, **kwargs):
-        raise _explain.array_of_a_node()
+        raise _explain.array_of_a_node(softmax_of_scipy.enter())
 
     _ufuncs = UFUNCS
 

@@ -1,8 +1,8 @@
 r"""Rows for `scipy.special`, entered when a Node first meets a ufunc that is not NumPy's.
 
 SciPy's ufuncs hand Nodes over as NumPy's do. The derivatives are those of the *NIST Digital Library of Mathematical
-Functions* (5.2, 5.5, 5.15, 7.2, 25.11). `logsumexp`, `softmax` and `log_softmax` are no ufuncs: SciPy makes arrays of
-what they are given before it asks anybody; `nnc.softmax`, `nnc.log_softmax`, ``np.logaddexp.reduce`` take Nodes.
+Functions* (5.2, 5.5, 5.15, 7.2, 25.11). `logsumexp`, `softmax` and `log_softmax` are no ufuncs: `softmax_of_scipy`
+has them.
 """
 
 import math
