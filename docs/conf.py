@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 from sphinx.addnodes import pending_xref
+from sphinx.errors import ExtensionError
 from sphinx.ext import autosummary
 
+import nnc
+import nnc.sklearn
 from nnc.autodiff.__main__ import page
 
 project = "nnc"
@@ -31,7 +34,7 @@ nb_execution_mode = "off"
 
 # The interface comes from the docstrings.
 autosummary_generate = True
-autosummary.WELL_KNOWN_ABBREVIATIONS += (" eq.", " eqs.")  # not the end of a sentence
+autosummary.WELL_KNOWN_ABBREVIATIONS += (" eq.", " eqs.", "(eq.", "(eqs.")  # not the end of a sentence
 autodoc_typehints = "none"  # numpydoc's Parameters section has them, with shapes
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -63,7 +66,7 @@ def unlink_source_files(app, document):
     for reference in list(document.findall(pending_xref)):
         if reference["reftype"] != "myst":
             continue
-        target = reference["reftarget"]
+        target = reference["reftarget"].partition("#")[0]
         if Path(target).is_absolute():
             target = Path(target).relative_to(ROOT)  # docs/notebooks is a symbolic link to notebooks, and was resolved
             if target.parts[0] == "notebooks" and reference["refdomain"] == "doc":
@@ -80,7 +83,24 @@ def write_functions(app):
     (generated / "functions.md").write_text(page(), encoding="utf-8")
 
 
+def refuse_gaps(app, env):
+    """Every public name, those of modules and the methods of classes too, is somewhere in the pages."""
+    public = [f"nnc.{name}" for name in nnc.__all__]
+    for module in (nnc.data, nnc.init, nnc.optim, nnc.plot, nnc.reference, nnc.sklearn):
+        public += [f"{module.__name__}.{name}" for name in module.__all__]
+    for owner in (nnc.MLP, nnc.Node, nnc.sklearn.MLPClassifier, nnc.sklearn.MLPRegressor):
+        where = "nnc.sklearn" if "sklearn" in owner.__module__ else "nnc"
+        names = {name for cls in owner.__mro__ if "nnc" in cls.__module__ for name in vars(cls) if name[0] != "_"}
+        names -= set(re.findall(r"\w+", owner.__doc__))  # attributes, in a section of the class's own
+        names -= {name for name in names if name.endswith("_request")}  # which scikit-learn adds
+        public += [f"{where}.{owner.__name__}.{name}" for name in names]
+    missing = sorted(set(public) - env.get_domain("py").objects.keys())
+    if missing:
+        raise ExtensionError(f"these public names are in no page: {', '.join(missing)}")
+
+
 def setup(app):
     app.connect("builder-inited", write_functions)
     app.connect("autodoc-process-signature", signature_of_a_ufunc, priority=400)
     app.connect("doctree-read", unlink_source_files)
+    app.connect("env-check-consistency", refuse_gaps)

@@ -233,10 +233,10 @@ def one_hot(y, n, dtype=np.float64):
 
 
 def predict(P):
+    """(r,): the row of the largest probability of each column."""
     bad = np.isnan(P).any(axis=0)
     if bad.any():
         raise ValueError(f"predict: P[:, {bad.argmax()}] has a NaN, which predicts nothing")
-    """(r,): the row of the largest probability of each column."""
     return P.argmax(axis=0)
 
 

@@ -100,7 +100,7 @@ class Node(_engine.Node):
         if "scipy.special" in sys.modules and not softmax_of_scipy.THEIRS:
             softmax_of_scipy.enter()
 
-    op = property(attrgetter("_rule.name"))
+    op = property(attrgetter("_rule.name"), doc="The operation's name; ``'leaf'`` for a Node that you made.")
     shape = property(attrgetter("value.shape"))
     dtype = property(attrgetter("value.dtype"))
     ndim = property(attrgetter("value.ndim"))
@@ -130,7 +130,13 @@ class Node(_engine.Node):
 
     def _plain(function):
         """The method for a function whose result is plain numbers."""
-        return lambda self, *args, **kwargs: function(self, *args, **kwargs)
+
+        def method(self, *args, **kwargs):
+            return function(self, *args, **kwargs)
+
+        method.__name__ = function.__name__
+        method.__doc__ = f"As ``np.{function.__name__}``: plain numbers, which have no gradient."
+        return method
 
     def _comparison(compare):
         return lambda self, other: compare(self.value, _raw(other))
