@@ -202,7 +202,7 @@ def predict(options):
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")  # Pillow reads others too, some with the help of other programs
 _MOST_PIXELS = 1 << 24  # a small file can hold a picture that is larger than the memory
-_MOST_PIXELS_PER_BYTE = 8 * 1032  # of a file: black and white in a PNG, packed as far as deflate can
+_MOST_PACKED = 1032  # bytes in a byte of a PNG: deflate can do no more
 
 
 def _image(path, m, invert):
@@ -217,7 +217,7 @@ def _image(path, m, invert):
             content = file.read()  # which has no more to read than there is, whatever a picture claims
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             size, pixels = f"{image.width:,} x {image.height:,} pixels", image.width * image.height
-            if pixels > _MOST_PIXELS_PER_BYTE * len(content):
+            if pixels > (8 if image.mode == "1" else 1) * _MOST_PACKED * len(content):
                 raise Failure(f"cannot read {path}: it claims {size}, more than {len(content):,} bytes can hold")
             if pixels > _MOST_PIXELS:
                 raise Failure(f"{path} has {size}: make it smaller first")

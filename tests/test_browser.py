@@ -1,16 +1,21 @@
 """The notebooks as a person sees them: JupyterLab in a headless Chromium. `make test-browser` runs it, `make test` not.
+The documentation, too, where `make docs` has built it.
 
 Screenshots go to the folder NNC_SCREENSHOTS, or to a temporary one that the test names. They are made to be looked at.
 """
 
+import functools
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
@@ -323,3 +328,62 @@ def contrast(page, selector):
         const a = luminance(channels(getComputedStyle(text).color));
         const b = luminance(channels(getComputedStyle(behind).backgroundColor));
         return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);""", selector)  # fmt: skip
+
+
+# ---- the documentation -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(browser):
+    """The address of the pages that `make docs` built."""
+    built = Path(__file__).parent.parent / "docs" / "_build" / "html"
+    if not (built / "index.html").exists():
+        pytest.skip("needs the pages: make docs")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=built))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+# How far to the right anything goes that has no scrollbar of its own.
+WIDEST = """return Math.max(...[...document.querySelectorAll('article :is(p, li, dt, dd, h1, pre, table, img, svg)')]
+    .filter(e => !e.parentElement.closest('pre, table, .math, mjx-container, svg'))
+    .map(e => e.getBoundingClientRect().right))"""
+
+
+def emulate(browser, theme, width, height):
+    colours = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", colours)
+    size = dict(width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_documentation(site, browser, screenshots, theme, width):
+    """Nothing is wider than the screen, a phone's too, and the text can be read."""
+    emulate(browser, theme, width, 1000)
+    luminance = {}
+    for page in ("index", "interface", "tutorials/derive", "generated/nnc.MLP", "notebooks/05_backpropagation"):
+        browser.get(f"{site}/{page}.html")
+        time.sleep(0.5)
+        browser.save_screenshot(str(screenshots / f"docs-{page.replace('/', '-')}-{theme}-{width}.png"))
+        assert browser.execute_script(WIDEST) <= width, page
+        assert contrast(SimpleNamespace(browser=browser), "article p") > 4.5, page
+        ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        luminance[page] = sum(map(int, ground.removeprefix("rgb(").rstrip(")").split(",")[:3]))
+    assert all((value < 384) == (theme == "dark") for value in luminance.values()), luminance
+
+
+def test_the_documentation_is_searched(site, browser):
+    emulate(browser, "light", 1280, 1000)
+    browser.get(f"{site}/search.html?q=softmax")
+    for _ in range(100):
+        script = "return [...document.querySelectorAll('#search-results li')].map(e => e.innerText)"
+        found = browser.execute_script(script)
+        if len(found) > 10:
+            break
+        time.sleep(0.2)
+    assert len(found) > 10 and any(text.startswith("nnc.softmax ") for text in found), found

@@ -134,6 +134,46 @@ def test_the_open_ends_and_places_are_recognised():
     assert not ELSEWHERE.search("the work/step of a network, /usr/share/datasets")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_workflows_run_what_there_is(path):
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["name"] and workflow[True] and workflow["permissions"]  # "on" is True in YAML 1.1
+    for job in workflow["jobs"].values():
+        assert job["runs-on"] and set(job) >= {"steps"}
+        needed = job.get("needs", [])
+        assert set([needed] if isinstance(needed, str) else needed) <= workflow["jobs"].keys()
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step)
+            assert "uses" not in step or re.fullmatch(r"[\w-]+/[\w/-]+@[\w./]+", step["uses"])
+            wrong = [what for what in runs(step.get("run", "")) if not exists(what)]
+            assert not wrong, f"{path.name} runs {wrong}"
+
+
+def runs(script):
+    """The targets of make and the files that a script names."""
+    return re.findall(r"\bmake [a-z-]+|(?:^|(?<=\s))(?:\.ci|tests|bench|docs)/[\w./]+", script, flags=re.M)
+
+
+def exists(what):
+    if what.startswith("make "):
+        return re.search(rf"^{what[5:]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)
+    return (ROOT / what).exists()
+
+
+def test_what_a_workflow_runs_in_vain_is_seen():
+    assert [what for what in runs("make docs\nmake nothing\npytest tests/test_house.py tests/no.py\n.ci/run")
+            if not exists(what)] == ["make nothing", "tests/no.py"]  # fmt: skip
+
+
+def test_the_citation():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation.keys() >= {"cff-version", "message", "title", "authors", "version", "license"}
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert all(author.keys() <= {"name", "family-names", "given-names", "orcid"} for author in citation["authors"])
+
+
 def test_there_is_one_version():
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), flags=re.M).group(1)
     newest = re.search(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.M).group(1)

@@ -220,6 +220,16 @@ def test_a_shape_is_a_claim(tmp_path, shape):
     assert peak < 1 << 20
 
 
+def test_texts_of_no_length_are_refused_however_many(tmp_path):
+    path = claims(tmp_path, activations=npy((10**7,), "<U0"))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="its activations has dtype <U0"):
+        nnc.MLP.load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
 def test_bytes_after_the_last_number_are_seen(tmp_path):
     with pytest.raises(ValueError, match="its W1 is not float32 .4, 5., as it says"):
         nnc.MLP.load(claims(tmp_path, W1=npy((4, 5), content=bytes(84))))
