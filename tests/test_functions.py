@@ -164,6 +164,12 @@ CASES = {
         *[(lambda x, w=w: np.pad(x, w), A34) for w in (0, 2, (3,), (3, 2), ((3, 2),), ((1, 2), (3, 4)))],
         (lambda x: np.pad(x, 1, constant_values=((1.0, 2.0), (3.0, 4.0))), A34),
         *[(lambda x, m=m: np.pad(x, ((1, 2), (3, 0)), m), A34) for m in ("edge", "reflect", "symmetric", "wrap")],
+        *[(lambda x, m=m: np.pad(x, ((1, 2), (3, 0)), m), A34) for m in ("maximum", "minimum", "mean", "median")],
+        *[(lambda x, m=m: np.pad(x, 2, m, stat_length=((1, 2), (3, 9))), A34) for m in ("maximum", "mean", "median")],
+        *[(lambda x, m=m: np.pad(x, ((9, 2), (0, 11)), m, reflect_type="odd"), A34) for m in ("reflect", "symmetric")],
+        (lambda x: np.pad(x, 2, "reflect", reflect_type="odd"), away(3, 1)),
+        (lambda x: np.pad(x, ((3, 1), (0, 2)), "linear_ramp", end_values=((1.0, -2.0), (0.3, 4.0))), A34),
+        (lambda x: np.pad(x, 3, "linear_ramp"), away(4)),
     ],
     np.split: [(lambda x: np.split(x, [1, 3], 1)[1], away(2, 4)), (lambda x: sum(np.split(x, 2)), away(4))],
     np.array_split: [(lambda x, i=i: np.array_split(x, 3, -1)[i], A34) for i in range(3)]
@@ -414,3 +420,25 @@ def test_methods_are_those_of_arrays():
         np.testing.assert_array_equal(call(Node(a)), call(a))
     copied = Node(a).copy()
     assert not np.shares_memory(copied.value, a)
+
+
+def test_pad_as_numpy():
+    """Every mode with random widths, several times as long as the array, too."""
+    generator = np.random.default_rng(0)
+    modes = "edge reflect symmetric wrap maximum minimum mean median linear_ramp constant".split()
+    options = {"reflect": "reflect_type", "symmetric": "reflect_type", "linear_ramp": "end_values",
+               "constant": "constant_values"} | dict.fromkeys(modes[4:8], "stat_length")  # fmt: skip
+    for k in range(500):
+        mode, ndim = modes[k % 10], generator.integers(1, 4)
+        x, pairs = generator.standard_normal(generator.integers(1, 5, ndim)), generator.integers(1, 6, (ndim, 2))
+        option = options.get(mode)
+        given = {option: "odd" if option == "reflect_type" else pairs.tolist()} if option and k % 3 else {}
+        widths = generator.integers(0, 9, (ndim, 2)).tolist()
+        np.testing.assert_allclose(np.pad(Node(x), widths, mode, **given).value, np.pad(x, widths, mode, **given),
+                                   rtol=1e-13, atol=1e-13)  # fmt: skip
+    for wrong, error in ((("mean", {"constant_values": 1}), ValueError), (("mean", {"stat_length": -1}), ValueError),
+                         (("empty", {}), TypeError), ((lambda *_: None, {}), TypeError)):  # fmt: skip
+        with pytest.raises(error):
+            np.pad(Node(A34), 1, wrong[0], **wrong[1])
+    if np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        np.testing.assert_array_equal(np.pad(Node(A34), {-1: 2}).value, np.pad(A34, {-1: 2}))

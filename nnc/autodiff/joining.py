@@ -102,23 +102,6 @@ def block(arrays):
     return joined(arrays, -depth(arrays))
 
 
-@stands_for(np.pad)
-def pad(array, pad_width, mode="constant", *, constant_values=0):
-    """With numbers of its own (``edge reflect symmetric wrap``), or with constants."""
-    shape = np.shape(array)
-    widths = np.broadcast_to(pad_width, (len(shape), 2)).tolist()
-    if mode == "constant":
-        values = np.broadcast_to(constant_values, (len(shape), 2)).astype(array.dtype)
-        for axis, ((before, after), (first, last)) in enumerate(zip(widths, values, strict=True)):
-            rest = array.shape[:axis], array.shape[axis + 1 :]
-            sides = (np.full((*rest[0], n, *rest[1]), x) for n, x in ((before, first), (after, last)))
-            array = np.concatenate((next(sides), array, next(sides)), axis)
-        return array
-    if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise TypeError(f"np.pad: the mode {mode!r} does not work on Nodes; constant edge reflect symmetric wrap do")
-    return np.reshape(array, -1)[np.pad(np.arange(array.size).reshape(shape), widths, mode)]
-
-
 # ---- taken apart -----------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from . import (  # noqa: F401  (they enter functions)
     joining,
     linalg,
     ordering,
+    padding,
     products,
     softmax_of_scipy,
 )
