@@ -7,6 +7,7 @@ which lines are the roots of what is wrong. The parts: `rewrite` and `trace` run
 """
 
 import ast
+import re
 import time
 
 import numpy as np
@@ -243,18 +244,26 @@ def _forward_trouble(program, trace, J):
         reason, sentence = "log(0)", f"{first.name} is {what}: the logarithm is taken of 0"
     if "exp" in text:
         reason, sentence = "overflow of exp", f"{first.name} is {what}: exp overflows above 709"
-        right = _shifted_exp(statement.node)
+        right = _shifted_exp(statement.node, _axis_of_softmax(program, statement, first))
     elif reason == "log(0)":
         right = _guarded_log(statement.node)
     line = Line(statement.number, statement.text, first.name, False, reason, sentence, right)
     return DerivationReport(program, trace, J, None, fault=(first.sid, line))
 
 
-def _shifted_exp(node):
+def _axis_of_softmax(program, statement, event):
+    """The axis over which the exponentials are summed, there or further down; None if they are not."""
+    for other in program.statements[statement.id :]:
+        used = {ast.unparse(n) for n in edits.sites(other.node)} if not hasattr(other.node, "body") else ()
+        if other is statement or event.name in used or event.base in used:
+            for n in ast.walk(other.node):
+                if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("sum"):
+                    return next((k.value for k in n.keywords if k.arg == "axis"), None)
+    return None
+
+
+def _shifted_exp(node, axis):
     """``np.exp(Z)`` -> ``np.exp(Z - np.max(Z, axis=…, keepdims=True))`` of a softmax."""
-    axis = next(
-        (k.value for n in ast.walk(node) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "axis"), None
-    )
     for n in edits.sites(node):
         if (
             isinstance(n, ast.Call)
@@ -279,12 +288,13 @@ def _guarded_log(node):
 
 def _overflow(program, trace, J):
     """A report, if narrow integers have wrapped round."""
-    if not any(
+    wider = {s.id: tree for s in program.statements if (tree := _widened(s.node)) is not None}
+    if not wider and not any(
         isinstance(e.value, np.ndarray) and e.value.dtype.kind in "iu" and e.value.dtype.itemsize < 8
         for e in trace.events
     ):
         return None
-    wide = program.run(widen=True, turns=trace.turns)
+    wide = program.run(wider, widen=True, turns=trace.turns)
     for e in trace.events:
         other = wide.by_id.get(e.id)
         if other is None or not isinstance(e.value, np.ndarray | np.generic | float) or isinstance(e.value, bool):
@@ -302,8 +312,12 @@ def _overflow(program, trace, J):
                 and n in {ast.unparse(x) for x in edits.sites(statement.node)}
             ]
             kind = trace.scopes[e.sid][names[0]][0].dtype if names else "a narrow integer"
+            changed = wider.get(e.sid)
+            if changed is not None:
+                names, kind = [], _NARROW.search(statement.text)[0]
             right = ast.unparse(
-                edits.replaced(
+                changed
+                or edits.replaced(
                     statement.node,
                     {
                         n: edits.expression(f"{names[0]}.astype(float)")
@@ -318,21 +332,37 @@ def _overflow(program, trace, J):
                 e.name,
                 False,
                 "integer overflow",
-                f"{names[0] if names else 'an operand'} is {kind}, and the result wraps round",
+                f"{names[0] if names else ast.unparse(statement.node.value)} is {kind}, and the result wraps round",
                 right,
             )
             return DerivationReport(program, trace, J, None, fault=(e.sid, line))
     return None
 
 
+_NARROW = re.compile(r"\bu?int(8|16|32)\b")
+
+
+def _widened(node):
+    """The statement with float for its narrow types of integers; None if it has none."""
+    if hasattr(node, "body") or not _NARROW.search(ast.unparse(node)):
+        return None
+    narrow = [n for n in edits.sites(node) if isinstance(n, ast.Attribute) and _NARROW.fullmatch(n.attr)]
+    narrow += [n for n in edits.sites(node) if isinstance(n, ast.Constant) and _NARROW.fullmatch(str(n.value))]
+    return edits.replaced(node, dict.fromkeys(narrow, ast.Name("float", ast.Load()))) if narrow else None
+
+
 def _meant_forward(program, trace, J, names, judge):
     """The judge of the forward pass that was meant, if one small change of it makes all of the backward pass right."""
     unexplained = [f for f in judge.faults if f.unexplained]
-    if not judge.faults or len(judge.faults) < 2 and not unexplained:
+    if not judge.faults:
         return None
+    surely = len(judge.faults) == 1 and not unexplained  # then only what is wrong more often than the backward pass
     until = time.process_time() + MOST_SECONDS
     judged = sum(bool(judge.status(c, judge.run())[0]) for c in judge.checks)
     for sid, edit in _forward_edits(program, trace, J, judge):
+        is_shorter = edit.reason == "labels one off" and len(edit.text) < len(ast.unparse(program.statements[sid].node))
+        if surely and not is_shorter and edit.reason != "softmax over the wrong axis":
+            continue
         try:
             run = program.run({sid: edit.tree}, stop=J.id)
             value = float(np.squeeze(run.by_id[J.id].value))
@@ -382,6 +412,13 @@ def _all_right(program, trace, J, sid, edit, judge):
     return looked > 0
 
 
+def _is_of_exponentials(program, trace, statement, node):
+    """Whether exp is in it, in its function, or in the line that made what it uses."""
+    used = {ast.unparse(n) for n in edits.sites(node)}
+    made = {program.statements[e.sid].text for e in trace.events if e.base in used and e.sid >= 0}
+    return any("exp" in text or "softmax" in text for text in (statement.text, statement.function or "", *made))
+
+
 def _forward_edits(program, trace, J, judge):
     """Edits of forward lines that might be what was meant: an axis, another operand, labels one off, a sign."""
     seen = set()
@@ -394,10 +431,9 @@ def _forward_edits(program, trace, J, judge):
         if not isinstance(node, ast.Assign | ast.AugAssign | ast.Return) or e.value is None:
             continue
         here = edits.sites(node)
-        text = statement.text
         for edit in edits._axes(node, here, None):
             if edit.reason == "summed over the wrong axis":
-                if "exp" in text or "softmax" in text or "exp" in (statement.function or ""):
+                if _is_of_exponentials(program, trace, statement, node):
                     edit.reason = "softmax over the wrong axis"
                 yield e.sid, edit
         if e.id not in judge.truth.of and e.index > judge.J.index:

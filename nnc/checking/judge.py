@@ -623,6 +623,12 @@ class Judge:
         found = self._search(check, run)
         if found is not None:
             sid, edit = found
+            if sid == check.sid and "L2 term" not in edit.reason:
+                node = self.patches.get(sid, self.program.statements[sid].node)
+                penalty = self._regularised(
+                    node, edits.value_of(node), self.value(run, check.id), check, self.scope(sid)
+                )
+                edit.reason = next((e.reason for e in penalty), edit.reason)
             self._blame(sid, edit.reason, edit.sentence, edit.text, check, run)
             self.patches[sid] = edit.tree
             return
@@ -801,6 +807,8 @@ class Judge:
         value = self.value(run, check.id)
         if value is None or check.kind != "inner" or check.targets[0].is_leaf:
             return False
+        if self._of_squares(check, e, value):
+            return True
         for act in self.activations:
             if act.kind != "sigmoid" or act.z not in check.targets:
                 continue
@@ -825,6 +833,30 @@ class Judge:
                 )
                 self.patches[check.sid] = found[1].tree
                 return True
+        return False
+
+    def _of_squares(self, check, e, value):
+        """``dA = 2 * (A - Y)`` where the cost is the cross-entropy, whose dJ/dA is (A - Y) / (A (1 - A))."""
+        act = next((act for act in self.activations if act.kind == "sigmoid" and act.a in check.targets), None)
+        if act is None or act.z in check.targets or self.number(value, act.z) is None:
+            return False
+        node = self.patches.get(check.sid, self.program.statements[check.sid].node)
+        node.sid = check.sid
+        for slope in act.texts(self.names_of(check.sid))[:1]:
+            for tree in [node, *(edit.tree for edit in edits._dropped(node, edits.sites(node)))]:
+                of = edits.value_of(tree)
+                new = edits.replaced(tree, {of: ast.BinOp(of, ast.Div(), edits.expression(slope))})
+                if self._is_one(self.status(check, self.run({check.sid: new}))):
+                    self._blame(
+                        check.sid,
+                        "a cost that is not the one whose gradient is taken",
+                        f"{e.name} is the gradient of the squared error; the cost here is the cross-entropy, whose "
+                        f"gradient is divided by {slope}",
+                        ast.unparse(new),
+                        check,
+                    )
+                    self.patches[check.sid] = new
+                    return True
         return False
 
     # ---- the search for an edit --------------------------------------------------------------------------------------
@@ -949,8 +981,8 @@ class Judge:
     def _regularised(self, node, value, got, check, scope):
         """A term of the gradient that is a multiple of a parameter: that of a penalty."""
         target = check.targets[0]
-        laid = self.laid_out(got, target)
-        if laid is None or not target.is_leaf:
+        laid = None if got is None else self.laid_out(got, target)
+        if laid is None or not target.is_leaf or check.kind == "update":
             return
         for text, of in ((t, f) for t in self.names_of(check.sid)(target) for f in ("{}", "np.sign({})")):
             W = target.value if of == "{}" else np.sign(target.value)

@@ -1,0 +1,124 @@
+"""check_derivation: faults of the data, of the forward pass, of the cost and of the updates."""
+
+import pytest
+
+import nnc
+
+SOFTMAX = """
+import numpy as np
+rng = np.random.default_rng(0)
+m = 6
+X, y = rng.normal(size=(m, 4)), rng.integers(0, 3, m)
+W1, b1 = rng.normal(size=(4, 5)), np.zeros(5)
+W2, b2 = rng.normal(size=(5, 3)), np.zeros(3)
+lr, lam = 0.1, 0.01
+Z1 = X.dot(W1) + b1
+A1 = np.tanh(Z1)
+Z2 = A1.dot(W2) + b2
+E = np.exp(Z2)
+P = E / np.sum(E, axis=1, keepdims=True)
+J = -np.mean(np.log(P[np.arange(m), y]))
+dZ2 = P.copy()
+dZ2[np.arange(m), y] -= 1
+dZ2 /= m
+dW2 = A1.T.dot(dZ2)
+db2 = dZ2.sum(axis=0)
+dA1 = dZ2.dot(W2.T)
+dZ1 = dA1 * (1 - A1 ** 2)
+dW1 = X.T.dot(dZ1)
+db1 = dZ1.sum(axis=0)
+W1 = W1 - lr * dW1
+b1 = b1 - lr * db1
+W2 = W2 - lr * dW2
+b2 = b2 - lr * db2
+"""
+SIGMOID = """
+import numpy as np
+rng = np.random.default_rng(0)
+m = 6
+X, Y = rng.normal(size=(m, 4)), rng.integers(0, 2, (m, 1)).astype(float)
+W1, b1 = rng.normal(size=(4, 5)), np.zeros((1, 5))
+W2, b2 = rng.normal(size=(5, 1)), np.zeros((1, 1))
+Z1 = X @ W1 + b1
+A1 = np.maximum(Z1, 0)
+Z2 = A1 @ W2 + b2
+A2 = 1 / (1 + np.exp(-Z2))
+J = -np.mean(Y * np.log(A2) + (1 - Y) * np.log(1 - A2))
+dZ2 = (A2 - Y) / m
+dW2 = A1.T @ dZ2
+db2 = np.sum(dZ2, axis=0, keepdims=True)
+dZ1 = (dZ2 @ W2.T) * (Z1 > 0)
+dW1 = X.T @ dZ1
+db1 = np.sum(dZ1, axis=0, keepdims=True)
+"""
+IMAGES = """
+import numpy as np
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (6, 4)).astype(np.uint8)
+t = rng.normal(size=(6, 2))
+w = rng.normal(size=(4, 2))
+x = images.astype(float) / 255 - 0.5
+out = x @ w
+loss = np.mean((out - t) ** 2)
+dout = 2 * (out - t) / out.size
+dw = x.T @ dout
+"""
+PENALTY = " + lam / 2 * (np.sum(W1 ** 2) + np.sum(W2 ** 2))"
+COST = "J = -np.mean(np.log(P[np.arange(m), y]))"
+ENTROPY = "J = -np.mean(Y * np.log(A2) + (1 - Y) * np.log(1 - A2))"
+PIXELS = "x = images.astype(float) / 255 - 0.5"
+UPDATE = "W2 = W2 - lr * dW2"
+
+CASES = [  # page, {a right piece: the wrong one}, the reasons, each with the beginning of the right line
+    (IMAGES, {PIXELS: "x = (images + images) / 255 - 0.5"},
+     {"integer overflow": "x = (images.astype(float) + images.astype(float)) / 255"}),
+    (IMAGES, {PIXELS: "x = (images - 128) / 255"}, {"integer overflow": "x = (images.astype(float) - 128) / 255"}),
+    (IMAGES, {PIXELS: "x = images.astype(np.int16) ** 2 / 65025"},
+     {"integer overflow": "x = images.astype(float) ** 2 / 65025"}),
+    (SIGMOID, {"rng.normal(size=(5, 1))": "1000 * rng.normal(size=(5, 1))"},
+     {"log(0)": "J = -np.mean(Y * np.log(A2 + 1e-12) + (1 - Y) * np.log(1 - A2 + 1e-12))"}),
+    (SOFTMAX, {"np.exp(Z2)": "np.exp(Z2 * 400)"},
+     {"overflow of exp": "E = np.exp(Z2 * 400 - np.max(Z2 * 400, axis=1, keepdims=True))"}),
+    (SOFTMAX, {"W1 = W1 - lr * dW1": "W1 = W1 - lr * db1"},
+     {"the update takes another parameter's gradient": "W1 = W1 - lr * dW1"}),
+    (SOFTMAX, {"b1 = b1 - lr * db1": "b1 = b1 - lr * dW1"},
+     {"the update takes another parameter's gradient": "b1 = b1 - lr * db1"}),
+    (SOFTMAX, {UPDATE: "W2 = W2 + lr * dW2"}, {"a step uphill": UPDATE}),
+    (SOFTMAX, {UPDATE: "", "dA1 = dZ2.dot(W2.T)": f"{UPDATE}; dA1 = dZ2.dot(W2.T)"},
+     {"uses updated weights": "dA1 = dZ2.dot(W2.T)"}),
+    (SOFTMAX, {"P[np.arange(m), y]": "P[np.arange(m), y - 1]"}, {"labels one off": COST}),
+    (SOFTMAX, {"dZ2[np.arange(m), y]": "dZ2[np.arange(m), y - 1]"}, {"one off": "dZ2[np.arange(m), y] -= 1"}),
+    (SIGMOID, {"(A2 - Y) / m": "(A2 - Y) * A2 * (1 - A2) / m"},
+     {"a cost that is not the one whose gradient is taken": "dZ2 = (A2 - Y) / m"}),
+    (SIGMOID, {"dZ2 = (A2 - Y) / m": "dA2 = 2 * (A2 - Y) / m; dZ2 = dA2 * A2 * (1 - A2)"},
+     {"a cost that is not the one whose gradient is taken": "dA2 = (A2 - Y) / m / (A2 * (1 - A2))"}),
+    (SIGMOID, {ENTROPY: "J = np.mean((A2 - Y) ** 2) / 2"},
+     {"activation derivative missing": "dZ2 = (A2 - Y) / m * (A2 * (1 - A2))"}),
+    (SOFTMAX, {"axis=1": "axis=0"}, {"softmax over the wrong axis": "P = E / np.sum(E, axis=1, keepdims=True)"}),
+    (SOFTMAX, {"np.sum(E, axis=1, keepdims=True)": "np.sum(E)"},
+     {"softmax over the wrong axis": "P = E / np.sum(E, axis=1, keepdims=True)"}),
+    (SOFTMAX, {COST: COST + PENALTY, "X.T.dot(dZ1)": "X.T.dot(dZ1) + lam * W1"},
+     {"regularisation in the cost, not in the gradient": "dW2 = A1.T.dot(dZ2) + lam * W2"}),
+    (SOFTMAX, {COST: COST + PENALTY, "X.T.dot(dZ1)": "X.T.dot(dZ1) + lam / m * W1",
+               "A1.T.dot(dZ2)": "A1.T.dot(dZ2) + lam * W2"},
+     {"regularisation with another factor": "dW1 = X.T.dot(dZ1) + lam * W1"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [SOFTMAX, SIGMOID, IMAGES, SOFTMAX.replace(COST, COST + PENALTY).replace(
+    "X.T.dot(dZ1)", "X.T.dot(dZ1) + lam * W1").replace("A1.T.dot(dZ2)", "A1.T.dot(dZ2) + lam * W2")])  # fmt: skip
+def test_the_right_pages_are_right(page):
+    report = nnc.check_derivation(page)
+    assert report.ok, report
+
+
+@pytest.mark.parametrize(("page", "changes", "reasons"), CASES)
+def test_the_fault_is_named_with_the_right_line(page, changes, reasons):
+    for piece, instead in changes.items():
+        assert piece in page
+        page = page.replace(piece, instead)
+    report = nnc.check_derivation(page)
+    found = {line.reason: line for line in report.lines if line.ok is False}
+    assert list(found) == list(reasons), report
+    for reason, right in reasons.items():
+        assert found[reason].right.startswith(right), report
