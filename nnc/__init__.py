@@ -62,7 +62,7 @@ _WHERE = {
     "gradcheck": "checking.gradcheck",
     "hessian": "autodiff.transforms",
     "hvp": "autodiff.transforms",
-    "jacobian": "autodiff.derivatives",
+    "jacobian": "autodiff.transforms",
     "jvp": "autodiff.transforms",
     "numerical_gradient": "checking.gradcheck",
     "optim": "optim",
@@ -75,9 +75,8 @@ _WHERE = {
 if TYPE_CHECKING:
     from . import data, optim, plot
     from .autodiff.custom import custom
-    from .autodiff.derivatives import jacobian
     from .autodiff.node import Node
-    from .autodiff.transforms import grad, hessian, hvp, jvp, value_and_grad, vjp
+    from .autodiff.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
     from .checking.check_derivation import check_derivation
     from .checking.check_gradient import check_gradient
     from .checking.gradcheck import gradcheck, numerical_gradient

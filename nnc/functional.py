@@ -31,9 +31,7 @@ from . import _direct, _engine, _explain, _operands
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from .autodiff.node import Node
-
-    Operand = ArrayLike | Node
+    Operand = ArrayLike | _engine.Node  # the base of nnc.Node
     Out = NDArray[Any] | None
     Dtype = DTypeLike | None
 

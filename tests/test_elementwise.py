@@ -1,15 +1,10 @@
 """Every row of csrc/elementwise.inc has its Python function and its NumPy twin, and the two agree."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
+from engine_rows import KINDS
 
 from nnc import _engine, reference
-
-ROWS = (Path(__file__).parent.parent / "csrc" / "elementwise.inc").read_text()
-NAMES = re.findall(r"^NNC_ELEMENTWISE\(\w+, \w+, (\w+),", ROWS, flags=re.M)
 
 # Steps that the reference does not name.
 TWINS = {"exp": np.exp, "log": np.log, "scale": lambda x, s: s * x, "multiply": np.multiply, "add": np.add,
@@ -31,16 +26,12 @@ def operands(name, ufunc, count, dtype):
         arrays[1] = rng.uniform(0, 1, count)
     if name == "poisson_terms":
         arrays[1] = rng.integers(0, 5, count).astype(float)
-    scalar = re.search(rf"_scalar, \w+, {name},", ROWS)
+    scalar = KINDS[name].endswith("_scalar")
     return [a.astype(dtype) for a in arrays[: ufunc.nin - bool(scalar)]] + ([dtype(0.25)] if scalar else [])
 
 
-def test_the_table_is_read():
-    assert {"relu", "relu_backward", "sgd"} <= set(NAMES) and len(NAMES) == len(re.findall(r"^NNC_", ROWS, flags=re.M))
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_row(name, dtype):
     ufunc = getattr(_engine, name)
     for count in (0, 1, 5, 1000):

@@ -8,32 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from engine_rows import ELEMENTWISE, SQUARE
 from fits import fit, network
 
 from nnc import _engine as engine
 
 F4, F8 = np.dtype("f4"), np.dtype("f8")
-ELEMENTWISE = {
-    "exp": 1, "log": 1, "relu": 1, "leaky_relu": 2, "sigmoid": 1, "tanh": 1,
-    "relu_backward": 2, "leaky_relu_backward": 3, "sigmoid_backward": 2, "tanh_backward": 2, "sigmoid_gradient": 2,
-    "tanh_gradient": 2, "sgd": 3, "scale": 2,
-    "multiply": 2, "add": 2, "maximum_backward": 3,
-    "squared_error_terms": 2, "binary_cross_entropy_terms": 2, "poisson_terms": 2, "residual": 3,
-}  # fmt: skip
-# The shapes of the operands when n = m = r = 4, so that any of them can be the output.
-SQUARE = {
-    "matmul": "MM", "linear": "MMB", "add_bias": "MB", "add_bias_backward": "M",
-    "softmax": "M", "log_softmax": "M", "softmax_backward": "MM", "softmax_columns": "M", "log_softmax_columns": "M",
-    "softmax_backward_columns": "MM",
-    "cross_entropy": "Py", "cross_entropy_targets": "PP", "cross_entropy_backward": "LPy",
-    "cross_entropy_targets_backward": "LPP", "softmax_cross_entropy": "My", "softmax_cross_entropy_targets": "MP",
-    "softmax_cross_entropy_recompute_backward": "LMy",
-    "softmax_cross_entropy_targets_recompute_backward": "LMP",
-    "softmax_cross_entropy_backward": "LPy", "softmax_cross_entropy_targets_backward": "LPP",
-    "softmax_cross_entropy_saving": "My",
-    "squared_error": "MM", "squared_error_backward": "LMM", "binary_cross_entropy": "MP",
-    "binary_cross_entropy_backward": "LPP", "poisson": "MP", "poisson_backward": "LPP",
-}  # fmt: skip
 
 
 def operands(letters, dtype=np.float64, n=4, seed=0):

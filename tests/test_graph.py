@@ -479,7 +479,7 @@ def test_section_6():
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 
-MODULES = ["autodiff", "autodiff.node", "autodiff.operations", "autodiff.derivatives", "autodiff.transforms",
+MODULES = ["autodiff", "autodiff.node", "autodiff.operations", "autodiff.transforms",
            "autodiff.custom", "autodiff.trees", "checking.gradcheck", "checking.check_gradient"]  # fmt: skip
 
 

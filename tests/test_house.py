@@ -1,5 +1,6 @@
 """What a reader of the sources relies on: rooms, file sizes, one version, and no word but about the project."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -103,6 +104,71 @@ def test_a_wrong_include_is_seen(room, line):
 )
 def test_a_right_include_is_no_fault(room, line):
     assert not wrong_includes(room, "planted.c", line)
+
+
+def imports(sources):
+    """What each module imports of the others, in functions and under TYPE_CHECKING, too: {module: {module, ...}}.
+
+    A folder's __init__ is counted as no module of its own where something in the folder is meant.
+    """
+    found = {}
+    for name, text in sources.items():
+        parts, found[name] = name.split("."), set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                base = ".".join(parts[: len(parts) - node.level] if node.level else [])
+                target = ".".join(filter(None, (base, node.module)))
+                wanted = [f"{target}.{alias.name}" for alias in node.names]
+                found[name] |= {w if w in sources else target for w in wanted} & set(sources) - {name}
+            elif isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names} & set(sources) - {name}
+    return found
+
+
+def circle(graph):
+    """Modules that import each other in a circle, the first that is found; none: []."""
+    done, path = set(), []
+
+    def visit(name):
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        path.append(name)
+        found = next(filter(None, map(visit, sorted(graph[name]))), [])
+        path.pop()
+        done.add(name)
+        return found
+
+    return next(filter(None, map(visit, sorted(graph))), [])
+
+
+def modules_of_nnc():
+    paths = [path for path in files("nnc", suffixes={".py"}) if path.name != "__init__.py"]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths}
+
+
+# A Node's own pictures stand above it, and are imported when somebody asks for them; the judge of factors is a part of
+# the judge.
+UPWARDS = {
+    ("nnc.autodiff.node", "nnc.display.drawing"),
+    ("nnc.autodiff.node", "nnc.display.steps"),
+    ("nnc.checking.judge", "nnc.checking.scales"),
+}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = imports(modules_of_nnc())
+    for above, below in UPWARDS:
+        graph[above].remove(below)
+    assert not circle(graph)
+
+
+def test_a_circle_is_seen():
+    in_function = "def f():\n    from ..sub.c import x"
+    lazy = {"nnc.a": "from .sub import b", "nnc.sub.b": in_function, "nnc.sub.c": "import nnc.a"}
+    assert set(circle(imports(lazy))) == set(lazy)
+    assert not circle(imports(lazy | {"nnc.sub.c": "from .. import _engine"}))
 
 
 CODE = {".c", ".h", ".inc", ".py", ".pyi"}

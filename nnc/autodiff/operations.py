@@ -33,7 +33,9 @@ its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may
 ``kinks=`` is a function of the operands: on which side of its kinks each number is (`nnc.gradcheck` skips an entry
 that changes sides, visibly). ``batch=`` says where the axis of the examples comes from (`batch_axes`; `nnc.jacobian`
 pairs the examples). A universal function of NumPy's kind is elementwise; any other row without one keeps no example
-apart, which is never wrong.
+apart, which is never wrong. ``symbol=`` is what a picture shows in the place of the name, ``role=`` the part in a
+network for which the notes have a letter (layer, activation, loss), and ``minus=`` what `nnc.check_gradient` says to
+who has lost the minus in a gradient: of which operand, and where it comes from.
 
 In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
 one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp
@@ -109,6 +111,9 @@ class Rule:
     constants: tuple  # the places of the operands that cannot be Nodes
     kinks: object = None  # kinks(A, B, ...): on which side of its kinks each number is, for functions that have some
     batch: object = None  # batch(operand, i, node, k): the axis of the i-th operand that axis k of the node comes from
+    symbol: str = ""  # what a picture of the graph shows; the name where there is none
+    role: str = ""  # the part in a network that the notes have a letter for: layer, activation, loss
+    minus: tuple = ()  # the operand whose gradient gets a minus that is easily lost, and where it comes from
     reads: object = None  # which operands each vjp reads, see `note_reads`
 
     def refused(self, name):
@@ -153,7 +158,7 @@ PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
 
 
 def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None, kinks=None, batch=None,
-        once=False):
+        once=False, symbol="", role="", minus=()):
     """Enter an operation. It stands for each of `functions`, which compute it themselves unless `forward` is given."""
     functions = functions if isinstance(functions, tuple) else (functions,)
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
@@ -166,7 +171,7 @@ def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, t
     forwards = [forward or _direct.OF.get(function) or getattr(function, "__wrapped__", function)
                 for function in functions]  # __wrapped__: NumPy's without the search for Nodes among the arguments
     RULES[name] = Rule(name, forwards[0] if forwards else forward, for_many, latex, calls, None if once else of_nodes,
-                       texts, tuple(params.split()), takes, constants, kinks, batch)  # fmt: skip
+                       texts, tuple(params.split()), takes, constants, kinks, batch, symbol, role, minus)  # fmt: skip
     for function, forward in zip(functions, forwards, strict=True):
         table = UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS
         table[function] = replace(RULES[name], forward=forward)
@@ -219,36 +224,40 @@ def side(A, B):
 # fmt: off
 
 row("add", np.add, "{0} + {1}",
-    (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: g, "{g}"), forward=operator.add, for_many=plus)
+    (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: g, "{g}"), forward=operator.add, for_many=plus,
+    symbol="+")
 row("subtract", np.subtract, "{0} - {1}",
-    (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub)
+    (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub, symbol="−",
+    minus=(1, "on the way is a difference A - B, and dB is -dC: is yours of B - A?"))
 row("multiply", np.multiply, r"{0} \circ {1}",
     (lambda g, C, A, B: g * B if g.size < MANY else times(g, B), r"{g} \circ {1}"),
     (lambda g, C, A, B: g * A if g.size < MANY else times(g, A), r"{g} \circ {0}"),
-    forward=operator.mul, for_many=times)
+    forward=operator.mul, for_many=times, symbol="×")
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
-    (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv)
+    (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv, symbol="÷",
+    minus=(1, "on the way is a quotient A / B, and the derivative of 1/B is -1/B²"))
 row("power", np.power, "{0}^{{1}}",
     (power_base, r"{g} \circ {1}\,{0}^{{1} - 1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
     forward=operator.pow, for_many=power)
-row("negative", np.negative, "-{0}", (lambda g, C, A: -g, "-{g}"))
+row("negative", np.negative, "-{0}", (lambda g, C, A: -g, "-{g}"), symbol="negative −",
+    minus=(0, "on the way is a minus in front, which the gradient gets, too"))
 row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 
 # ---- products, layers
 
 row("matmul", (_engine.matmul, np.matmul), r"{0}\,{1}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"), forward=functional.matmul,
-    batch=batch_axes.product)
+    batch=batch_axes.product, symbol="matmul @")
 row("add_bias_backward", _engine.add_bias_backward, r"\sum_{j=1}^{{r}} {0}",
     (lambda g, C, dZ: np.broadcast_to(g, g.shape[: g.ndim - C.ndim] + dZ.shape), r"{g}\,{ones0}"))
 row("add_bias", _engine.add_bias, "{0} + {1}",
     (lambda g, C, Z, b: g, "{g}"), (lambda g, C, Z, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"),
-    batch=batch_axes.bias)
+    batch=batch_axes.bias, role="layer")
 row("linear", _engine.linear, r"{0}\,{1} + {2}",
     (matmul_left, r"{g}\,{1}^T"), (matmul_right, r"{0}^T\,{g}"),
     (lambda g, Z, W, X, b: _direct.add_bias_backward(g), r"\sum_{j=1}^{{r}} {g}"),
-    batch=batch_axes.product)
+    batch=batch_axes.product, role="layer")
 row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
     (EachOperand(einsum_back), r"\mathrm{einsum}({g}, \ldots)"),
     takes=einsum_arguments, forward=einsum, batch=batch_axes.einsum)
@@ -256,14 +265,16 @@ row("einsum", np.einsum, r"\mathrm{einsum}({0}, \ldots)",
 # ---- activations, softmax, losses
 
 row("relu", _engine.relu, r"\mathrm{relu}({0})",
-    (lambda g, A, Z: _direct.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"), kinks=np.sign)
+    (lambda g, A, Z: _direct.relu_backward(g, A), r"{g} \circ \delta_{{0} > 0}"), kinks=np.sign,
+    role="activation")
 row("leaky_relu", _engine.leaky_relu, r"\mathrm{leaky}({0})",
     (lambda g, A, Z, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({0})"), None,
-    kinks=lambda Z, slope: np.sign(Z))
+    kinks=lambda Z, slope: np.sign(Z), role="activation")
 row("sigmoid", _engine.sigmoid, r"\sigma({0})",
-    (lambda g, A, Z: _direct.sigmoid_gradient(g, Z), r"{g} \circ {out} \circ (1 - {out})"))
+    (lambda g, A, Z: _direct.sigmoid_gradient(g, Z), r"{g} \circ {out} \circ (1 - {out})"), role="activation")
 row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
-    (lambda g, A, Z: _direct.tanh_gradient(g, Z), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh)
+    (lambda g, A, Z: _direct.tanh_gradient(g, Z), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh,
+    role="activation")
 row("relu_backward", _engine.relu_backward, r"{0} \circ \delta_{{1} > 0}",
     (lambda g, C, dA, A: _direct.relu_backward(g, A), r"{g} \circ \delta_{{1} > 0}"), (flat, "0"))
 row("leaky_relu_backward", _engine.leaky_relu_backward, r"{0} \circ \mathrm{leaky}'({1})",
@@ -289,7 +300,8 @@ row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\m
     forward=functional.log_softmax, batch=batch_axes.all_but(0))
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
     (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None, forward=functional.cross_entropy,
-    batch=batch_axes.loss)
+    batch=batch_axes.loss, role="loss",
+    minus=(0, "of this loss dP is -Y/P, since L = -ln p; with the softmax before it dZ is P - Y, not Y - P"))
 row("cross_entropy_backward", (_engine.cross_entropy_backward, _engine.cross_entropy_targets_backward),
     r"-{0} \circ \frac{Y_{{shape1}}}{{1}}",
     (cross_entropy_backward_loss, r"-\sum_k {g} \circ \frac{Y_{{shape1}}}{{1}}"),
@@ -299,7 +311,8 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
     r"-\sum_k Y \circ \ln\,\mathrm{softmax}({0})",
     (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}",
      softmax_cross_entropy_back_of_nodes), None, forward=functional.softmax_cross_entropy,
-    batch=batch_axes.loss)
+    batch=batch_axes.loss, role="loss",
+    minus=(0, "of this loss dZ is P - Y (eq. 10.1) and not Y - P, since L = -ln p"))
 row("softmax_backward", (_engine.softmax_backward, _engine.softmax_backward_columns),
     r"{1} \circ ({0} - \sum_k {1} \circ {0})",
     (lambda g, C, dP, P, axis=-2: _engine.softmax_backward(g, P, axis=shapes.from_end(axis, C)),
@@ -318,16 +331,17 @@ def column_of_an_example(operand, i, node, k):
     return 1
 
 
+OF_A_DIFFERENCE = 0, "of this loss the gradient is A - Y and not Y - A"
 row("squared_error", _engine.squared_error, r"\sum_k ({0} - {1})^2 / 2",
     (lambda g, L, A, Y: (A - Y) * g[..., None, :], r"({0} - {1}) \circ {g}"), None,
-    batch=column_of_an_example)
+    batch=column_of_an_example, role="loss", minus=OF_A_DIFFERENCE)
 row("binary_cross_entropy", _engine.binary_cross_entropy,
     r"-\sum_k {1} \circ \ln \sigma({0}) + (1 - {1}) \circ \ln \sigma(-{0})",
     (lambda g, L, Z, Y: (_direct.sigmoid(Z) - Y) * g[..., None, :], r"(\sigma({0}) - {1}) \circ {g}"), None,
-    batch=column_of_an_example)
+    batch=column_of_an_example, role="loss", minus=OF_A_DIFFERENCE)
 row("poisson", _engine.poisson, r"\sum_k {1} \circ (\ln {1} - {0}) - {1} + e^{{0}}",
     (lambda g, L, Z, Y: (_direct.exp(Z) - Y) * g[..., None, :], r"(e^{{0}} - {1}) \circ {g}"), None,
-    batch=column_of_an_example)
+    batch=column_of_an_example, role="loss", minus=OF_A_DIFFERENCE)
 
 for name, ufunc in (("squared_error", _engine.squared_error_backward),
                     ("binary_cross_entropy", _engine.binary_cross_entropy_backward),
@@ -351,7 +365,8 @@ row("logaddexp", np.logaddexp, r"\ln(e^{{0}} + e^{{1}})",
 row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2\,{out}}"))
 row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
 row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
-row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"))
+row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"),
+    minus=(0, "on the way is 1/B, and its derivative is -1/B²"))
 row("absolute", (np.absolute, np.fabs), "|{0}|",
     (lambda g, C, A: g * np.sign(value_of(A)), r"{g} \circ \mathrm{sign}({0})"), kinks=np.sign)
 row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"), kinks=np.sign)
@@ -360,7 +375,8 @@ row("hypot", np.hypot, r"\sqrt{{0}^2 + {1}^2}",
     (lambda g, C, A, B: g * ratio(B, C), r"{g} \circ \frac{{1}}{{out}}"),
     kinks=lambda A, B: np.sign(np.hypot(A, B)))
 row("sin", np.sin, r"\sin {0}", (lambda g, C, A: g * np.cos(A), r"{g} \circ \cos {0}"))
-row("cos", np.cos, r"\cos {0}", (lambda g, C, A: g * -np.sin(A), r"-{g} \circ \sin {0}"))
+row("cos", np.cos, r"\cos {0}", (lambda g, C, A: g * -np.sin(A), r"-{g} \circ \sin {0}"),
+    minus=(0, "on the way is a cosine, and its derivative is -sin"))
 row("tan", np.tan, r"\tan {0}", (lambda g, C, A: g * (1 + C * C), r"{g} \circ (1 + {out}^2)"))
 row("sinh", np.sinh, r"\sinh {0}", (lambda g, C, A: g * np.cosh(A), r"{g} \circ \cosh {0}"))
 row("cosh", np.cosh, r"\cosh {0}", (lambda g, C, A: g * np.sinh(A), r"{g} \circ \sinh {0}"))
@@ -419,14 +435,14 @@ row("expand_dims", np.expand_dims, "{0}", (shapes.reshape_back, r"\mathrm{reshap
 row("broadcast_to", np.broadcast_to, "{0}", (lambda g, C, A, shape: g, "{g}"), params="shape",
     batch=batch_axes.moves)
 row("transpose", np.transpose, "{0}^T", (shapes.transpose_back, "{g}^T"),
-    params="axes", forward=lambda A, axes=None: A.transpose(axes), batch=batch_axes.moves)
+    params="axes", forward=lambda A, axes=None: A.transpose(axes), batch=batch_axes.moves, symbol="transpose ᵀ")
 row("swapaxes", np.swapaxes, "{0}^T", (shapes.swapaxes_back, "{g}^T"),
     params="axis1 axis2", forward=lambda A, axis1, axis2: A.swapaxes(axis1, axis2), batch=batch_axes.moves)
 row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="source destination",
     batch=batch_axes.moves)
 row("getitem", shapes.getitem, "{0}[i]",
     (shapes.getitem_back, r"\mathrm{scatter}({g})", shapes.scattered(shapes.getitem)), params="index",
-    kinks=shapes.places_in, batch=batch_axes.moves)
+    kinks=shapes.places_in, batch=batch_axes.moves, symbol="index [ ]")
 row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="places shape",
     batch=batch_axes.moves)
 row("astype", (), "{0}", (lambda g, C, A, dtype: g, "{g}"), params="dtype", forward=lambda A, dtype: A.astype(dtype),

@@ -173,25 +173,11 @@ def _sign(c):
     return None
 
 
-LOST_MINUS = {  # operation: the place of an operand whose gradient gets a minus, and where that comes from
-    "softmax_cross_entropy": (0, "of this loss dZ is P - Y (eq. 10.1) and not Y - P, since L = -ln p"),
-    "cross_entropy": (0, "of this loss dP is -Y/P, since L = -ln p; with the softmax before it dZ is P - Y, not Y - P"),
-    **dict.fromkeys(
-        ("squared_error", "binary_cross_entropy", "poisson"), (0, "of this loss the gradient is A - Y and not Y - A")
-    ),
-    "subtract": (1, "on the way is a difference A - B, and dB is -dC: is yours of B - A?"),
-    "negative": (0, "on the way is a minus in front, which the gradient gets, too"),
-    "divide": (1, "on the way is a quotient A / B, and the derivative of 1/B is -1/B²"),
-    "reciprocal": (0, "on the way is 1/B, and its derivative is -1/B²"),
-    "cos": (0, "on the way is a cosine, and its derivative is -sin"),
-}
-
-
 def _whose_sign(c):
     """The minus on the way from J to wrt that was most likely lost: that nearest to J."""
     for node in ancestors(c.J):
-        place, hint = LOST_MINUS.get(node.op, (0, None))
-        if hint and isinstance(x := node.inputs[place], Node) and c.wrt in set(ancestors(x)):
+        operand, hint = node._rule.minus or (0, None)
+        if hint and isinstance(x := node.inputs[operand], Node) and c.wrt in set(ancestors(x)):
             return hint
     return "is yours the step -α dJ/dw of the descent, and not the gradient?"
 

@@ -37,11 +37,6 @@ WIDEST = 960  # of a line of boxes, so that a notebook need not make the text sm
 
 SUBSCRIPT = re.compile(r"^(d?\w[\u0302-\u0304]?[⁰¹²³⁴-⁹]*)_(\w+)$")  # a letter's: hidden_layer is one word
 
-SYMBOLS = {
-    "add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "negative −", "matmul": "matmul @",
-    "transpose": "transpose ᵀ", "getitem": "index [ ]",
-}  # fmt: skip
-
 
 class Drawing:
     """The graph that ends in `root`, drawn.
@@ -125,7 +120,7 @@ class Box:
         self.x = self.y = self.width = self.height = 0.0
         node = self.kind != "constant"
         self.name = name
-        self.title = SYMBOLS.get(vertex.op, vertex.op) if self.kind == "operation" else self.kind
+        self.title = (vertex._rule.symbol or vertex.op) if self.kind == "operation" else self.kind
         value = vertex.value if node else vertex
         self.rows = [("shape", shape_text(getattr(value, "shape", ())), INK), ("value", summary(value), INK)]
         if node:

@@ -13,12 +13,9 @@ import re
 import numpy as np
 
 from ..autodiff.node import Node, ancestors
-from ..autodiff.operations import write
+from ..autodiff.operations import RULES, write
 from .notation import latex_text, name_latex, number_latex, shape_latex
 
-ACTIVATIONS = {"relu", "leaky_relu", "sigmoid", "tanh"}
-LOSSES = {"cross_entropy", "softmax_cross_entropy", "squared_error", "binary_cross_entropy", "poisson"}
-LAYERS = {"linear", "add_bias"}
 HOLE = "\0"  # in the place of a gradient; no name has it
 LONGEST = 12  # characters of an expression that stands for a name; what is longer is called u
 
@@ -61,13 +58,13 @@ class Names:
         x = node.inputs[0] if node.inputs else None
         if node is self._root:
             return "J"
-        if node.op in LAYERS or node.op == "add" and getattr(x, "op", "") == "matmul":
+        if node._rule.role == "layer" or node.op == "add" and getattr(x, "op", "") == "matmul":
             W = x if node.op == "linear" else x.inputs[0] if getattr(x, "op", "") == "matmul" else None
             number = re.search(r"\^(\d|\{\d+\})$", self.latex(W)) if W is not None else None
             return "z" + (number[0] if number else "")
-        if node.op in ACTIVATIONS and (z := re.fullmatch(r"([zZ])((?:[_^].*)?)", self.latex(x))):
+        if node._rule.role == "activation" and (z := re.fullmatch(r"([zZ])((?:[_^].*)?)", self.latex(x))):
             return {"z": "a", "Z": "A"}[z[1]] + z[2]
-        return "P" if node.op == "softmax" else "L" if node.op in LOSSES else None
+        return "P" if node.op == "softmax" else "L" if node._rule.role == "loss" else None
 
     def _expression(self, node):
         if node.inputs:
@@ -172,6 +169,7 @@ def _sum(before, after):
 
 def _constant(node, place):
     """The notes' letter for an array that is no node, if it has one: X for the data, y for the labels."""
-    if node.op.removesuffix("_backward") in LOSSES:
+    forward = RULES.get(node.op.removesuffix("_backward"))
+    if forward and forward.role == "loss":
         return "dL" if node.op.endswith("_backward") and place == 0 else "y"
     return "X" if place == 1 and node.op in ("linear", "matmul") else None

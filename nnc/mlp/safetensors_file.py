@@ -11,8 +11,6 @@ import re
 
 import numpy as np
 
-from .storage import assemble
-
 _LAYER = re.compile(r"(.*?)(\d+)\.(weight|bias)", re.DOTALL)
 _IN_METADATA = ("activation", "slope", "mean", "std")
 
@@ -41,8 +39,8 @@ def packed(net):
     return _library().numpy.save(tensors, metadata)
 
 
-def read(cls, path, options):
-    """A net of class `cls`; `options` stand for what is not in the file."""
+def read(make, path, options):
+    """make(weights, biases, **options), a net; `options` stand for what is not in the file."""
     safetensors = _library()
     with open(path, "rb"):  # the OSError of the system, where it cannot be read
         pass
@@ -60,7 +58,7 @@ def read(cls, path, options):
                 "it does not say what stands between its layers: say it, as in MLP.load(path, activation='relu') or"
                 " nnc export --activation relu"
             )
-        return assemble(cls, weights, biases, **options)
+        return make(weights, biases, **options)
     except (ValueError, TypeError, safetensors.SafetensorError) as error:
         raise ValueError(f"load: {os.fspath(path)} is no model of dense layers: {error}") from None
 

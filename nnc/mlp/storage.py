@@ -9,6 +9,7 @@ allocated for it beyond the file's own size, and nothing of it is executed.
 import math
 import os
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -32,7 +33,7 @@ def load(cls, path, options):
     if _is_safetensors(path):
         from .safetensors_file import read
 
-        return read(cls, path, options)
+        return read(partial(assemble, cls), path, options)
     if options:
         raise TypeError(f"load: {', '.join(options)} given, but an .npz file says itself what its net is")
     return _load_npz(cls, path)
