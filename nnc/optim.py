@@ -158,6 +158,7 @@ class Adam(Optimizer):
     beta1, beta2 : float
         From 0 up and below 1.
     eps : float
+        From 0 up and below 1e30. Without it, too, a parameter whose gradient has always been 0 stays where it is.
     epsilon_hat : bool
         Add eps to √v instead of √v̂, as at the end of the paper's section 2 and in scikit-learn and TensorFlow;
         without it as in PyTorch.
@@ -193,7 +194,7 @@ class Adam(Optimizer):
         super().__init__(lr)
         self.beta1 = _between("Adam: beta1", beta1, 1)
         self.beta2 = _between("Adam: beta2", beta2, 1)
-        self.eps = _between("Adam: eps", eps)
+        self.eps = _between("Adam: eps", eps, 1e30)
         self.epsilon_hat = bool(epsilon_hat)
 
     def _settings(self):

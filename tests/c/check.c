@@ -183,6 +183,8 @@ static void check_maths(void) {
     check_large_products_f64();
     check_losses_f32();
     check_losses_f64();
+    check_optimizers_f32();
+    check_optimizers_f64();
     check_training_f32();
     check_training_f64();
     check_thread_counts_f32();

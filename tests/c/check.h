@@ -77,6 +77,8 @@ void check_large_products_f32(void);
 void check_large_products_f64(void);
 void check_losses_f32(void);
 void check_losses_f64(void);
+void check_optimizers_f32(void);
+void check_optimizers_f64(void);
 void check_training_f32(void);
 void check_training_f64(void);
 void check_thread_counts_f32(void);
