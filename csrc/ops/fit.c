@@ -473,8 +473,9 @@ static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *
     if (!truth->targets && (!truth->labels || net->loss != NNC_CROSS_ENTROPY)) return NNC_ERR_ARGUMENT;
     if (nnc_optimizer_states(o->optimizer) < 0 || !(o->weight_decay >= 0) || o->steps < 0) return NNC_ERR_ARGUMENT;
     if (o->optimizer == NNC_GRADIENT && (!state || o->batch_size < X->r)) return NNC_ERR_ARGUMENT;
-    if (o->optimizer == NNC_ADAM && !(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->eps >= 0 && o->eps < 1e30))
+    if (o->optimizer == NNC_ADAM && !(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1))
         return NNC_ERR_ARGUMENT;
+    if (o->optimizer == NNC_ADAM && !(o->eps >= 0 && o->eps < 1e30)) return NNC_ERR_ARGUMENT;
     return NNC_OK;
 }
 
