@@ -27,10 +27,16 @@ def job(batch_size):
     return nnc.MLP([784, 200, 10], seed=0, mean=128, std=74), X, y
 
 
+def keywords(momentum):
+    """Of fit; a momentum of 2, which none is, stands for Adam."""
+    optimizer = nnc.optim.Adam(0.001) if momentum == 2 else nnc.optim.SGD(0.01, momentum)
+    return {"shuffle": False, "progress": False, "optimizer": optimizer}
+
+
 def child(path, wait, batch_size, momentum):
     """Train, be interrupted `wait` seconds after the first step, leave the weights in `path`, print the latency."""
     net, X, y = job(int(batch_size))
-    start, sent = net.weights[1].copy(), []
+    start, sent, options = net.weights[1].copy(), [], keywords(float(momentum))
 
     def interrupt():
         while np.array_equal(net.weights[1], start):
@@ -41,10 +47,12 @@ def child(path, wait, batch_size, momentum):
 
     threading.Thread(target=interrupt).start()
     try:
-        net.fit(X, y, 1, int(batch_size), 0.01, float(momentum), shuffle=False, progress=False)
+        net.fit(X, y, 1, int(batch_size), **options)
     except KeyboardInterrupt:
         print(time.perf_counter() - sent[0])
         net.save(path)
+        optimizer = options["optimizer"]
+        np.savez(f"{path}.state.npz", *sum(optimizer.state.values(), []), steps=optimizer.steps)
 
 
 def interrupted(path, wait, batch_size=64, momentum=0.0, threads=1):
@@ -64,7 +72,7 @@ def test_it_comes_within_a_tenth_of_a_second(tmp_path, threads):
     assert min(times) < 0.1
 
 
-@pytest.mark.parametrize("batch_size, momentum", [(64, 0.0), (64, 0.9), (1000, 0.0)])
+@pytest.mark.parametrize("batch_size, momentum", [(64, 0.0), (64, 0.9), (1000, 0.0), (64, 2.0)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, momentum):
     interrupted(tmp_path / "m", 0.1, batch_size, momentum, threads)
@@ -73,7 +81,7 @@ def test_it_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, mo
     # place. It ends where the weights are those that were left, bit for bit.
     net, X, y = job(batch_size)
     batch = X[:, :batch_size].copy(order="F")
-    found = []
+    options, found = keywords(momentum), []
 
     def callback(epoch, history):
         some = slice(batch_size * (epoch + 1), batch_size * (epoch + 2))
@@ -83,8 +91,12 @@ def test_it_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, mo
             found.append(epoch)
             return True
 
-    net.fit(batch, y[:batch_size], 20_000, batch_size, 0.01, momentum, shuffle=False, progress=False, callback=callback)
+    net.fit(batch, y[:batch_size], 20_000, batch_size, callback=callback, **options)
     assert found, "no whole step leaves these weights"
+    with np.load(tmp_path / "m.state.npz") as state:  # and the optimizer's state is of the same step
+        assert state["steps"] == options["optimizer"].steps
+        for i, array in enumerate(sum(options["optimizer"].state.values(), [])):
+            assert np.array_equal(state[f"arr_{i}"], array)
 
 
 def test_it_may_come_between_two_epochs(tmp_path):

@@ -121,9 +121,23 @@ FAILING = {
     "engine, labels": lambda: nnc._engine.labels("op", Y_WRONG, 3, 6),
 }  # fmt: skip
 
+ADAM, WEIGHTS = nnc.optim.Adam(), np.ones(X.shape[1])
+regression = nnc.MLP([X.shape[0], 4, 3], loss="squared_error", seed=0)
+LOSSES_APART = [
+    (nnc.squared_error, nnc.squared_error_backward),
+    (nnc.binary_cross_entropy, nnc.binary_cross_entropy_backward),
+    (nnc.poisson, nnc.poisson_backward),
+]
+
 WORKING = {
     "fit": lambda: net.fit(X, Y, epochs=1, progress=False),
     "fit, stopped": lambda: net.fit(X, Y, epochs=3, progress=False, callback=lambda epoch, history: True),
+    "fit, Adam and weights": lambda: net.fit(
+        X, Y, epochs=1, progress=False, optimizer=ADAM, sample_weight=WEIGHTS, weight_decay=0.1
+    ),
+    "fit, targets": lambda: regression.fit(X, X[:3], epochs=1, progress=False),
+    "loss and gradient": lambda: net.loss_and_gradient(X, Y, sample_weight=WEIGHTS),
+    "losses of outputs apart": lambda: [(loss(Z, Z), backward(1.0, Z, Z)) for loss, backward in LOSSES_APART],
     "predict": lambda: net.predict(X),
     "forward and backward": lambda: net.backward(net.forward(X), Y),
     "constructor": lambda: nnc.MLP([5, 4, 3]),
@@ -219,6 +233,7 @@ def references():
     given = [X, Y, X_WRONG, Y_WRONG, Y_LONG, TARGETS_WRONG, net, t, SPOILT, *t.Z, *t.A]
     given += [Z, HUGE, DIRECT_LOSS, nnc._engine.matmul, repeat, RULE, RULE.forward, RULE.constants, RULE.vjps]
     given += [RULES["sum"].params, RULES["sum"].takes, RULES["stack"].takes, *RULES["sum"].params, np.float32]
+    given += [ADAM, WEIGHTS, *sum(ADAM.state.values(), []), *regression.weights]
     given += [*net.weights, *net.biases, *SPOILT.weights, *SPOILT.biases, *ENGINE.values(), np.dtype("f4"), None]
     return [sys.getrefcount(thing) for thing in given]
 

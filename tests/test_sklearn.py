@@ -4,6 +4,8 @@ import doctest
 import io
 import pickle
 import re
+import subprocess
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -301,6 +303,7 @@ def test_a_pickle_goes_on_where_it_was(solver):
 CONVERTED = {
     "classes": ("MLPClassifier", lambda: _digits(), {}),
     "two classes": ("MLPClassifier", lambda: (_digits()[0], _digits()[1] > 4), dict(activation="tanh")),
+    "labels at once": ("MLPClassifier", lambda: (_digits()[0], _digits()[1][:, None] > [2, 5, 7]), {}),
     "regression": ("MLPRegressor", lambda: _regression(3), dict(activation="logistic")),
     "counts": ("MLPRegressor", lambda: (_regression()[0], np.abs(_regression()[1])), dict(loss="poisson")),
 }
@@ -316,6 +319,15 @@ def test_nets_come_from_scikit_learn_and_go_there(name):
         mine = Ours.from_sklearn(other)
         assert type(mine) is Ours and mine.loss_curve_ == other.loss_curve_
         np.testing.assert_allclose(mine.predict(X), other.predict(X), atol=1e-12)
+        through = Ours.from_mlp(mine.to_mlp())
+        if cls == "MLPClassifier":
+            P = mine.predict_proba(X)
+            np.testing.assert_allclose(P, other.predict_proba(X), atol=1e-12)
+            np.testing.assert_allclose(through.predict_proba(X), P, atol=1e-12)
+            one = P[:, 1:] if name == "two classes" else P  # a net has one output for two classes
+            np.testing.assert_allclose(mine.to_mlp().predict_proba(X.T).T, one, atol=1e-12)
+        else:
+            np.testing.assert_allclose(through.predict(X), other.predict(X), atol=1e-12)
         back = mine.to_sklearn()
         assert type(back) is Theirs and _difference(back, other) == 0
         for model in (mine, other, back):  # all go on with the optimizer's state
@@ -324,6 +336,55 @@ def test_nets_come_from_scikit_learn_and_go_there(name):
     with pytest.raises(TypeError, match="from_sklearn takes a"):
         Ours.from_sklearn(np.zeros(3))
     assert Ours.from_sklearn(Theirs(alpha=7)).alpha == 7
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+MEMORY = """
+import sys, numpy as np
+import nnc.sklearn
+rows, how = int(sys.argv[1]), sys.argv[2]
+X = np.lib.format.open_memmap(sys.argv[3], "w+", np.float32, (rows, 256))
+for at in range(0, rows, 1000):
+    X[at : at + 1000] = np.random.default_rng(at).standard_normal((1000, 256), np.float32)
+X.flush()
+del X
+X, y = np.load(sys.argv[3], mmap_mode="r"), np.arange(rows) % 3
+
+def own():  # kB of this process's own, pages of files left out
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
+
+def train():
+    if how == "MLP":
+        nnc.MLP([256, 8, 3]).fit(X.T, y, epochs=1, progress=False, callback=look)
+    elif how == "fit":
+        nnc.sklearn.MLPClassifier(8, max_iter=1, callback=look).fit(X, y)
+    else:
+        model = nnc.sklearn.MLPClassifier(8)
+        for at in range(0, rows, 1000):
+            model.partial_fit(X[at : at + 1000], y[at : at + 1000], classes=[0, 1, 2])
+        look()
+
+def look(*_):
+    print((own() - before) / 1024)
+
+before = own()
+train()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("how", ["MLP", "fit", "partial_fit"])
+def test_memory_does_not_grow_with_a_file(how, tmp_path):
+    """40 MB more of examples; what grows are the labels and the order, some 20 bytes an example: less than a MB."""
+    grown = []
+    for rows in (10_000, 50_000):
+        command = [sys.executable, "-W", "ignore", "-c", MEMORY, str(rows), how, str(tmp_path / "X.npy")]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+        grown.append(float(run.stdout.split()[0]))
+    assert grown[1] - grown[0] < 10, grown
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------
