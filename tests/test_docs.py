@@ -1,10 +1,14 @@
 """The documentation is true: its sessions give what they show, its pages are reachable, every public name is in it."""
 
+import doctest
+import importlib
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_readme import blocks, run_session
 
@@ -38,6 +42,29 @@ def test_links_lead_somewhere(page):
 def test_every_public_name_is_in_the_interface():
     named = set(re.findall(r"\w+", (DOCS / "interface.md").read_text(encoding="utf-8")))
     assert {name for name in nnc.__all__ if not name.startswith("_")} <= named
+
+
+# nnc.sklearn's are in test_sklearn.py, where scikit-learn is.
+PATHS = [path for path in sorted((ROOT / "nnc").rglob("[!_]*.py")) if ">>> " in path.read_text(encoding="utf-8")]
+MODULES = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in PATHS if "sklearn" not in p.parts]
+
+
+def examples_in(name):
+    names = {"nnc": nnc, "np": np}
+    return doctest.DocTestFinder().find(importlib.import_module(name), extraglobs=names)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_the_docstrings(name):
+    for example in examples_in(name):
+        if "onnx" in example.name and not find_spec("onnx"):
+            continue
+        assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_the_examples_are_found():
+    found = [example.name for name in MODULES for example in examples_in(name) if example.examples]
+    assert len(found) > 50 and "nnc.mlp.model.MLP.fit" in found
 
 
 @pytest.mark.slow
