@@ -1,4 +1,6 @@
-/* predict.c - the probabilities of many examples: forward in chunks, each thread with chunks and panels of its own. */
+/* predict.c - the probabilities of many examples: forward in chunks, each thread with chunks and panels of its own. Where
+ * there are fewer chunks than threads, these share the units of each layer instead, as in training: 64 examples of
+ * 784-200-10 are a single chunk. */
 #ifndef NNC_TEMPLATE
 #include "loss.h"
 #include "mlp.h"
@@ -23,7 +25,30 @@ typedef struct FN(prediction) {
     ptrdiff_t width, rows_ld, widest; /* of a chunk, of a row of X, of the widest layer */
     char *scratch;                    /* for each thread `share` bytes: the panels, then a pointer for each layer */
     ptrdiff_t share;
+    int by_units; /* the threads share the units of each layer */
 } FN(prediction);
+
+/* A layer for r examples */
+typedef struct FN(layer) {
+    const FN(pass) *pass;
+    FN(input) input;
+    ptrdiff_t l, r;
+} FN(layer);
+
+static void FN(layer_task)(void *arg, int thread, int threads) {
+    const FN(layer) *layer = arg;
+    const nnc_range mine = nnc_share_of(layer->pass->net->sizes[layer->l + 1], 1, thread, threads);
+    FN(nnc_pass_forward)(layer->pass, layer->l, layer->input, layer->r, mine, nnc_all_of(layer->r));
+}
+
+static void FN(predict_layer)(const FN(prediction) *job, FN(layer) layer) {
+    const ptrdiff_t *sizes = job->net->sizes + layer.l;
+    const double flop = 2.0 * (double)sizes[0] * (double)sizes[1] * (double)layer.r;
+    if (job->by_units && flop >= FLOP_FOR_THREADS)
+        nnc_parallel(FN(layer_task), &layer, nnc_get_num_threads(), flop >= FLOP_TO_WAKE);
+    else
+        FN(layer_task)(&layer, 0, 1);
+}
 
 static void FN(predict_task)(void *arg, int thread, int threads) {
     const FN(prediction) *job = arg;
@@ -46,8 +71,7 @@ static void FN(predict_task)(void *arg, int thread, int threads) {
         const ptrdiff_t r = mine.end - i < CHUNK ? mine.end - i : CHUNK;
         FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
         for (ptrdiff_t l = 0; l < layers; l++)
-            FN(nnc_pass_forward)(&pass, l, l ? (FN(input)){.panel = A[l - 1]} : first, r,
-                                 nnc_all_of(net->sizes[l + 1]), nnc_all_of(r));
+            FN(predict_layer)(job, (FN(layer)){&pass, l ? (FN(input)){.panel = A[l - 1]} : first, l, r});
         const PUBLIC(matrix) P = {FN(at)(job->P, 0, i), n, r, job->P.rs, job->P.cs};
         FN(nnc_loss_output)(pass.k, net->loss, P, (PUBLIC(matrix)){A[layers - 1], n, r, width, 1});
     }
@@ -65,7 +89,8 @@ nnc_status PUBLIC(mlp_predict)(PUBLIC(matrix) P, const PUBLIC(mlp) *net, const n
     }
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL), chunks = (X->r + CHUNK - 1) / CHUNK;
     int threads = flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
-    if (threads > chunks) threads = chunks > 1 ? (int)chunks : 1;
+    job.by_units = threads > chunks;
+    if (job.by_units) threads = 1;
     job.width = X->r < CHUNK ? (X->r + unit - 1) / unit * unit : CHUNK;
     job.rows_ld = (X->m + unit - 1) / unit * unit;
     const ptrdiff_t pointers = (net->layers * (ptrdiff_t)sizeof(REAL *) + LINE - 1) / LINE * LINE;
