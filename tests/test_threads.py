@@ -36,6 +36,20 @@ def run(code, timeout=120, **environment):
 # ---- the same bits ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("r", [1, 5, 8, 64, 130, 700])
+def test_prediction(r):
+    """Shared by chunks of examples or by units of the layers, whichever gives all threads something to do."""
+    net = nnc.MLP([300, 257, 129, 10], "tanh", seed=0)
+    X = rng.standard_normal((300, r)).astype(np.float32)
+    seen = set()
+    for count in COUNTS:
+        nnc.set_num_threads(count)
+        seen.add(net.predict_proba(X).tobytes())
+    assert len(seen) == 1
+    P = net.forward(X).P
+    assert np.abs(net.predict_proba(X) - P).max() <= 600 * np.finfo(np.float32).eps
+
+
 def operations(dtype):
     """Name -> function of no arguments, on operands large enough to be shared."""
     A, B = rng.uniform(-1, 1, (301, 403)).astype(dtype), rng.uniform(-1, 1, (403, 257)).astype(dtype)

@@ -496,7 +496,7 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
     }
     fit->polled = nnc_nanoseconds();
-    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS};
+    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .few = KERNELS->lanes / 4};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
     fit->pass.gathering = FN(gathering_of)(fit, state);
     fit->pass.optimizer = options->optimizer == NNC_GRADIENT ? NULL : KERNELS->optimizers[options->optimizer];

@@ -83,7 +83,7 @@ void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdi
     const REAL *W = p->net->W[l] + i0 * m, *b = p->net->b[l] + i0;
     REAL *Z = p->A[l] + i0 * p->ld + j0;
     if (n <= 0 || count <= 0) return;
-    if (input.rows && 4 * r <= p->k->lanes) { /* too few for anybody to be given some of them */
+    if (input.rows && r <= p->few) { /* too few for anybody to be given some of them */
         for (ptrdiff_t i = 0; i < n; i++)
             for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = b[i];
         p->k->gemm_few(Z, W, input.rows, n, m, r, p->ld, m, input.rows_ld, 1);
