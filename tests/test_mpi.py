@@ -235,6 +235,17 @@ def test_the_command_line_speaks_once(tmp_path):
     assert failed.returncode != 0 and failed.stderr.count("--layers starts with 3") == 1
 
 
+def test_the_program_of_the_documentation(tmp_path):
+    text = (ROOT / "docs" / "tutorials" / "mpi.md").read_text(encoding="utf-8")
+    program, *commands = re.findall(r"```(?:{code-block} python|console)\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "train.py").write_text(program)
+    assert "python -m mpi4py train.py" in commands[0]
+    done = mpiexec(2, "-m", "mpi4py", "train.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (_, _), (X_val, y_val) = nnc.data.digits()
+    assert nnc.MLP.load(tmp_path / "model.npz").accuracy(X_val.T, y_val) > 0.8
+
+
 def test_what_is_no_communicator():
     """No mpiexec: a process by itself is a world of one."""
     X, y = np.ones((2, 3)), [0, 1, 0]
