@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell find csrc -name '*.[ch]' -o -name '*.inc')
 C_FILES := $(ENGINE) $(wildcard tests/c/*.[ch] tests/c/*.inc bench/*.c)
 
-.PHONY: demo test test-browser test-peers bench notebooks docs wheel asan tsan lint fmt clean
+.PHONY: demo test test-browser test-peers bench notebooks docs wheel asan tsan coverage lint fmt clean
 
 demo: $(VENV)/has-nothing-else
 	$(BIN)/python -m nnc train
@@ -84,6 +84,24 @@ tsan: $(VENV)/has-test
 	$(BIN)/python -m zipfile -e $(TSAN)/dist/nnc_engine-*.whl $(TSAN)
 	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
 	    $(abspath $(BIN))/python -m pytest --capture=sys tests/test_together.py
+
+# What the C program, on every instruction set of this machine, and the Python tests reach of the engine, together: a
+# table of lines and one of branches. A line of a template counts once, whichever dtype and instruction set reached it.
+# Not counted are the branches inside CPython's macros for references, and those of assertions.
+COVERAGE := $(CURDIR)/build/coverage
+COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -DNDEBUG
+HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
+coverage: $(VENV)/has-coverage
+	rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(COVERAGE)
+	$(MAKE) -C $(COVERAGE)/tests/c BUILD=$(COVERAGE)/build/c CFLAGS="$(COUNT)" LDFLAGS=--coverage ARGS=--light
+	cd $(COVERAGE) && NNC_COVERAGE="$(COUNT)" $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	cd $(COVERAGE) && PYTHONPATH=$(COVERAGE) $(abspath $(BIN))/python -m pytest -m "not slow and not browser" \
+	    $(patsubst %,--ignore=tests/test_%.py,$(filter-out sklearn,$(NOT_FOR_ASAN)))
+	cd $(COVERAGE) && $(abspath $(BIN))/gcovr --root . --filter csrc/ --merge-mode-functions=separate \
+	    --gcov-suspicious-hits-threshold 0 --exclude-branches-by-pattern '$(HIDDEN)' --json build/coverage.json
+	cd $(COVERAGE) && for metric in line branch; do \
+	    $(abspath $(BIN))/gcovr --root . -a build/coverage.json --merge-lines --txt-metric $$metric; done
 
 clean:
 	rm -rf build dist docs/_build docs/generated nnc/*.so *.egg-info .venv .venv-*

@@ -3,7 +3,7 @@
 csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own (csrc/isa/flags.txt), so
 that the rest of the engine runs on the oldest machine. One that the compiler does not know is left out;
 csrc/isa/dispatch.c is told (NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors,
-NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE=1 counts what is reached (make coverage).
+NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE='--coverage ...' counts what is reached.
 """
 
 import os
@@ -35,7 +35,7 @@ if os.environ.get("NNC_SANITIZE"):
     FLAGS += [*LINK, "-fno-omit-frame-pointer", "-g1", "-O1", "-UNDEBUG", "-fno-wrapv"]
 if os.environ.get("NNC_COVERAGE"):
     LINK += ["--coverage"]
-    FLAGS += ["--coverage", "-fprofile-abs-path", "-fprofile-update=atomic", "-O1", "-DNDEBUG"]
+    FLAGS += os.environ["NNC_COVERAGE"].split()
 
 
 class BuildEngine(build_ext):
