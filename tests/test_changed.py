@@ -205,6 +205,15 @@ def test_a_change_of_any_single_entry_is_seen(graph, dtype, create_graph):
         J.backward(create_graph=create_graph)  # as it was
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy would rather not have it set
+def test_another_shape_is_a_change_too():
+    a = away(3, 1)
+    J = (Node(a) * Node(a)).sum()
+    a.shape = (1, 3)  # of which NumPy would make (3, 3), and a gradient without a word
+    with pytest.raises(RuntimeError, match="has changed after multiply"):
+        J.backward()
+
+
 def test_two_entries_exchanged_are_seen_wherever_they_are():
     for dtype, n in (("f4", 5000), ("f8", 5000), ("f8", 200_000)):
         x = np.arange(n, dtype=dtype)

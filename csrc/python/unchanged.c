@@ -11,15 +11,22 @@
 
 /* ---- the hash of an array ---------------------------------------------------------------------------------------- */
 
+/* As in kernels/hash.inc. */
+static npy_uint64 share(npy_uint64 word) { return (npy_uint64)(npy_uint32)word * (word >> 32) + word; }
+
 /* Of few numbers in one piece, in less time than the kernel takes to begin. */
 static npy_uint64 hash_few(const char *data, npy_intp bytes) {
-    const npy_uint64 *key = nnc_keys.rows[0];
+    const npy_uint64 *keys = nnc_keys.rows[0];
+    const npy_intp words = bytes / (npy_intp)sizeof *keys;
     npy_uint64 hash = (npy_uint64)bytes, word;
-    for (; bytes > 0; data += sizeof word, bytes -= (npy_intp)sizeof word, key++) {
+    for (npy_intp i = 0; i < words; i++) {
+        memcpy(&word, data + i * (npy_intp)sizeof word, sizeof word);
+        hash += share(word ^ keys[i]);
+    }
+    if (bytes % (npy_intp)sizeof word) {
         word = 0;
-        memcpy(&word, data, bytes < (npy_intp)sizeof word ? (size_t)bytes : sizeof word);
-        word ^= *key;
-        hash += (npy_uint64)(npy_uint32)word * (word >> 32) + word; /* as in kernels/hash.inc */
+        memcpy(&word, data + words * (npy_intp)sizeof word, (size_t)(bytes % (npy_intp)sizeof word));
+        hash += share(word ^ keys[words]);
     }
     return hash;
 }
@@ -105,9 +112,11 @@ static npy_uint64 hash_of_array(PyObject *a, memo *memo) {
     enum {
         MANY = sizeof memo->last / sizeof *memo->last
     };
-    for (int i = 0; i < MANY; i++)
+    for (int i = 0; i < memo->count && i < MANY; i++)
         if (memo->last[i].array == a) return memo->last[i].hash;
-    const npy_uint64 hash = hash_array((PyArrayObject *)a);
+    npy_uint64 hash = hash_array((PyArrayObject *)a) ^ (npy_uint64)PyArray_TYPE((PyArrayObject *)a);
+    for (int d = 0; d < PyArray_NDIM((PyArrayObject *)a); d++) /* these can be set, too */
+        hash = hash * next + (npy_uint64)PyArray_DIM((PyArrayObject *)a, d);
     const int i = memo->count++ % MANY;
     memo->last[i].array = a, memo->last[i].hash = hash;
     return hash;
@@ -178,10 +187,19 @@ static int is_view_of_open(const node_object *node) {
     return 0;
 }
 
+static int has_open(PyObject *inputs) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++)
+        if (is_open(PyTuple_GET_ITEM(inputs, i))) return 1;
+    return 0;
+}
+
 int nnc_remember_operands(node_object *node) {
-    memo memo = {.count = 0};
-    if (note_reads(node) < 0) return -1;
-    node->is_open = (char)is_view_of_open(node);
+    memo memo;
+    memo.count = 0;
+    if (has_open(node->inputs)) {
+        if (note_reads(node) < 0) return -1;
+        node->is_open = (char)is_view_of_open(node);
+    }
     node->used = hash_operands(node, &memo);
     return 0;
 }
@@ -229,7 +247,8 @@ static int check(const node_object *node, memo *memo) {
 }
 
 int nnc_check_unchanged(PyObject *nodes) {
-    memo memo = {.count = 0};
+    memo memo;
+    memo.count = 0;
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(nodes); i++)
         result = check((node_object *)PyTuple_GET_ITEM(nodes, i), &memo);

@@ -42,6 +42,11 @@ def custom(f, vjp, latex=None):
     ValueError
         If a gradient's shape does not fit its array.
 
+    Notes
+    -----
+    `Node.backward` raises where an array among the operands has changed since. An array that f and vjp use without
+    being given it is not known to the graph: nobody sees that it changes.
+
     Examples
     --------
     >>> softplus = nnc.custom(lambda z: np.logaddexp(0, z), lambda g, y, z: g * nnc.sigmoid(z), r"\ln(1 + e^{{0}})")
