@@ -29,7 +29,7 @@ def ranks(comm):
     try:
         from mpi4py import MPI
     except ImportError:
-        raise ImportError("fit: comm needs mpi4py: pip install 'nnc-engine[mpi]'") from None
+        raise ImportError("fit: comm needs mpi4py: pip install mpi4py") from None
     if isinstance(comm, MPI.Comm) and comm == MPI.COMM_NULL:
         raise ValueError("fit: comm is MPI.COMM_NULL: this process is in no communicator")
     if not isinstance(comm, MPI.Intracomm):
