@@ -47,6 +47,7 @@ static int read_activation(nnc_activation *activation, const char *op, PyObject 
         [NNC_SIGMOID] = "sigmoid",
         [NNC_TANH] = "tanh",
     };
+    _Static_assert(sizeof names / sizeof *names == NNC_TANH + 1, "a name for each nnc_activation");
     for (int i = 0; PyUnicode_Check(name) && i < (int)(sizeof names / sizeof *names); i++)
         if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
             *activation = (nnc_activation)i;

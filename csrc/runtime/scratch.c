@@ -16,6 +16,7 @@ typedef union piece {
     size_t bytes;
     unsigned char line[ALIGNMENT];
 } piece;
+_Static_assert(sizeof(piece) == ALIGNMENT, "what is lent begins as aligned as its piece does");
 
 static _Atomic(piece *) kept[KEPT];
 
