@@ -12,6 +12,7 @@ import inspect
 import math
 import os
 import platform
+import re
 import sys
 import warnings
 from io import BytesIO
@@ -47,6 +48,8 @@ def main(argv=None):
 
 
 def _complain(message, code):
+    if isinstance(message, OSError) and message.filename and message.strerror:
+        message = f"{message.filename}: {message.strerror}"
     print("nnc:", " ".join(str(message).split()) or type(message).__name__, file=sys.stderr)
     return code
 
@@ -212,9 +215,9 @@ def _image(path, m, invert):
     if side * side != m:
         raise Failure(f"the model takes {m} numbers, which is no square image")
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
+    with open(path, "rb") as file:
+        content = file.read()  # which has no more to read than there is, whatever a picture claims
     try:
-        with open(path, "rb") as file:
-            content = file.read()  # which has no more to read than there is, whatever a picture claims
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             size, pixels = f"{image.width:,} x {image.height:,} pixels", image.width * image.height
             if pixels > (8 if image.mode == "1" else 1) * _MOST_PACKED * len(content):
@@ -358,10 +361,9 @@ def _from(kind, low, name):
 
 
 def layers(text):
-    sizes = [int(size) for size in text.split(",")]
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(text)
-    return sizes
+    if not re.fullmatch(r" *[1-9][0-9]* *(, *[1-9][0-9]* *)+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of sizes, pixels to classes, such as 784,200,10")
+    return [int(size) for size in text.split(",")]
 
 
 _ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "identity")

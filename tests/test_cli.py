@@ -170,6 +170,12 @@ def test_usage_errors(arguments):
     assert done.stderr.startswith("usage: python -m nnc") and done.stdout == ""
 
 
+def test_layers_that_are_no_sizes(tmp_path):
+    for layers in ("784", "784,x", "784,0,10", ""):
+        done = run("train", "--layers", layers, code=2)
+        assert "is no list of sizes, pixels to classes, such as 784,200,10" in done.stderr
+
+
 def test_help():
     for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"], ["export", "--help"]):
         assert run(*arguments).stdout.startswith("usage: python -m nnc")
@@ -261,7 +267,8 @@ def test_predict_errors(trained, tmp_path):
     path = trained[1]
     image = write_image(tmp_path / "digit.png", validation_image()[0])
     assert "No such file" in error_of("predict", tmp_path / "none.npz", image)
-    assert "No such file" in error_of("predict", path, tmp_path / "none.png")
+    assert error_of("predict", path, tmp_path / "none.png") == f"nnc: {tmp_path}/none.png: No such file or directory"
+    assert error_of("predict", tmp_path, image) == f"nnc: {tmp_path}: Is a directory"
     text = tmp_path / "text.png"
     text.write_text("just text")
     assert "cannot read" in error_of("predict", path, text)
