@@ -242,3 +242,67 @@ def test_a_square_matrix_the_other_way_round_and_a_missing_mean_are_both_named()
     page = SETUP.replace("(4, 5)", "(4, 3)").replace("(5)", "(3)").replace("(5, 3)", "(3, 3)") + FORWARD + BACKWARD
     found = wrong(nnc.check_derivation(page.replace("dZ2 /= m", "").replace("W2.T", "W2")))
     assert [reason for reason, _ in found.values()] == ["missing 1/m", "transposed"], found
+
+
+BACK = """
+import numpy as np
+rng = np.random.default_rng(0)
+m, lam = 6, 0.1
+X, T = rng.normal(size=(4, m)), rng.normal(size=(2, m))
+p = {"W1": rng.normal(size=(5, 4)), "b1": np.zeros((5, 1)), "W2": rng.normal(size=(2, 5)), "b2": np.zeros((2, 1))}
+
+def layer(A, W, b):
+    return W @ A + b, (A, W, b)
+
+def layer_back(dZ, kept):
+    A, W, b = kept
+    return W.T @ dZ, dZ @ A.T, dZ.sum(axis=1, keepdims=True)
+
+Z1, kept1 = layer(X, p["W1"], p["b1"])
+H = np.tanh(Z1)
+Z2, kept2 = layer(H, p["W2"], p["b2"])
+J = np.sum((Z2 - T) ** 2) / m + lam / 2 * (np.sum(p["W1"] ** 2) + np.sum(p["W2"] ** 2))
+grads = {}
+dZ2 = 2 * (Z2 - T) / m
+dH, grads["W2"], grads["b2"] = layer_back(dZ2, kept2)
+dZ1 = dH * (1 - H ** 2)
+_, grads["W1"], grads["b1"] = layer_back(dZ1, kept1)
+grads["W1"] += lam * p["W1"]
+grads["W2"] += lam * p["W2"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "instead"),
+    [
+        ("", ""),
+        ("dZ2 = 2 * (Z2 - T) / m", "dZ2 = (Z2 - T) / m"),  # a factor that the penalty makes more than a factor
+        ("dZ1 = dH * (1 - H ** 2)", "dZ1 = dH"),
+        ('grads["W1"] += lam * p["W1"]', 'grads["W1"] += 2 * lam * p["W1"]'),
+    ],
+)
+def test_a_helper_called_for_each_layer_and_a_dictionary_of_gradients(right, instead):
+    report = nnc.check_derivation(BACK.replace(right, instead) if right else BACK)
+    assert [text for text in wrong(report)] == [instead] * bool(right), report
+
+
+def test_a_gradient_with_no_more_of_a_name_is_that_of_the_only_parameter():
+    page = "w = np.ones(3)\nX = np.arange(12.0).reshape(4, 3) / 9\nt = np.arange(4.0)\n"
+    page += "J = np.mean((X @ w - t) ** 2)\ngrad = 2 / 4 * X.T @ (X @ w - t)\n"
+    assert nnc.check_derivation(page).lines[-1].ok
+    found = wrong(nnc.check_derivation(page.replace("2 / 4 * X.T @ (X @ w - t)", "X.T @ (t - X @ w) / 2")))
+    assert [reason for reason, _ in found.values()] == ["sign"], found
+
+
+def test_a_factor_that_is_left_out_is_named():
+    page = """
+x, t, gamma = np.arange(12.0).reshape(4, 3), np.ones((4, 3)), np.array([0.5, 2.0, 3.0])
+u = np.tanh(x / 9)
+out = gamma * u
+loss = 0.5 * np.sum((out - t) ** 2)
+dout = out - t
+du = dout
+dx = du * (1 - u ** 2) / 9
+dgamma = np.sum(dout * u, axis=0)
+"""
+    assert wrong(nnc.check_derivation(page)) == {"du = dout": ("a factor is missing", "du = dout * gamma")}

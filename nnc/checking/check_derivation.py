@@ -17,7 +17,7 @@ from .derivation_report import DerivationReport, Line
 from .judge import Judge
 from .trace import Program
 
-MOST_SECONDS = 10.0  # for what the forward pass may have been meant to be
+MOST_SECONDS = 5.0  # for what the forward pass may have been meant to be
 
 
 def check_derivation(what, *args, cost=None, names=None, namespace=None, **kwargs):

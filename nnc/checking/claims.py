@@ -52,6 +52,9 @@ _SAME = [
     {"a", "as", "activations", "A", "As", "a_s"},
     {"x", "X", "inputs", "inp", "input"},
 ]
+# a name that says derivative, without saying by what
+DERIVATIVE = re.compile(r"delta|grad|d_|d[A-Z]|<\w*(deriv|grad|delta|backward|prime)\w*>")
+GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is the derivative by
 DATA = re.compile(
     r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I
 )
@@ -78,6 +81,11 @@ def label(base, key):
     return last(base), key
 
 
+def holds_gradients(base):
+    """Whether it is the name of a dictionary or a list of gradients."""
+    return bool(_CONTAINER.match(last(base)))
+
+
 def stems(base, key=None):
     """What the name of an assignment may claim, the surest first.
 
@@ -88,7 +96,7 @@ def stems(base, key=None):
     """
     found = []
     if isinstance(key, str):
-        if _CONTAINER.match(last(base)) and not key.startswith(("d", "grad")):
+        if holds_gradients(base) and not key.startswith(("d", "grad")):
             found.append(Stem(key, None, "gradient"))
         base, key = key, None
     if base.endswith((".grad", ".g", ".gradient")):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .claims import DERIVATIVE
 from .rewrite import copied
 
 
@@ -163,6 +164,7 @@ def edits(node, scope, activations, names_of, counters=None):
     yield from _indices(node, here, counters or {})
     yield from _powers(node, groups, arrays, floats)
     yield from _inserted(node, here, activations, names_of, value)
+    yield from _left_out(node, value, arrays)
 
 
 def _names(node, groups, arrays, activations, names_of):
@@ -603,6 +605,19 @@ def _inserted(node, here, activations, names_of, value):
                     2.0 + 0.1 * (n is not value),
                     ((n, factor),),
                 )
+
+
+def _left_out(node, value, arrays):
+    """A term, of which the names of derivatives may be one, or a factor that is missing."""
+    if value is None or isinstance(value, ast.List | ast.Tuple | ast.Dict):
+        return
+    used = {ast.unparse(n) for n in sites(node)}
+    for other in [t for t in arrays if t not in used][:24]:
+        if DERIVATIVE.match(other):
+            new = ast.BinOp(value, ast.Add(), expression(other))
+            yield Edit(replaced(node, {value: new}), "a term is missing", f"{other} is to be added", 1.95)
+        new = product(value, expression(other))
+        yield Edit(replaced(node, {value: new}), "a factor is missing", f"{other} is to be multiplied by", 2.2)
 
 
 def combined(node, a, b):

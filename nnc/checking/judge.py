@@ -18,7 +18,7 @@ from .trace import Unknown
 from .truth import Truth
 
 MOST_EDITS = 1500
-MOST_SECONDS = 8.0  # for one fault
+MOST_SECONDS, MOST_SECONDS_IN_ALL = 8.0, 15.0  # for one fault, and for all of them
 
 
 @dataclass(eq=False)
@@ -63,12 +63,17 @@ class Judge:
         self.factors = self._factors()
         self._influence, self._names, self._scopes, self.remarks = {}, {}, {}, []
         self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
+        self.until = time.process_time() + MOST_SECONDS_IN_ALL
         self.rescaled = set()  # the statements of which a factor was taken back
         self._diagnosed = {}  # id of a check -> how often it was looked into
         self.is_scaled = False  # whether all factors have been judged
         self.steps = False  # whether what is called a gradient is the step against it
         self.activations = self._activations()
         self.forward = set(self.truth.of)
+        for e in self.events:  # ``A_prev, W, b = cache``: other names in the backward pass
+            target = self.truth.of.get(self.events[e.source].id)
+            if target is not None and e.id not in self.truth.of:
+                target.aliases.append(e.id)
         self.taken = {}  # id of an event -> (Target, Factor): what it was recognised as
         self.checks = self._find_checks()
         self.conventions = {}
@@ -307,6 +312,8 @@ class Judge:
 
     def _updated(self, e):
         """The parameter that this is a new value of."""
+        if isinstance(e.key, str) and claims.holds_gradients(e.base):
+            return None  # grads["W1"] is no new params["W1"]
         known = claims.label(e.base, e.key)
         for target in self.truth.targets:
             if target.is_leaf and target.is_named:
@@ -343,7 +350,15 @@ class Judge:
                 best = list(dict.fromkeys(best))
                 if best:
                     return (best[:6] if stem.kind in ("delta", "weak") else best[:1]), stem
-        return [], None
+        return self._claimed_without_a_name(e)
+
+    def _claimed_without_a_name(self, e):
+        """``grad``: the derivative by the parameter, where there is one alone of its shape."""
+        if e.value is None or not claims.GRADIENT.fullmatch(claims.last(e.base)) or np.ndim(e.value) == 0:
+            return [], None
+        leaves = [t for t in self.truth.targets if t.is_leaf and t.is_named and not self._is_data(t)]
+        leaves = [t for t in leaves if t.shape == np.shape(e.value)]
+        return (leaves, claims.Stem(leaves[0].name, None, "gradient")) if len(leaves) == 1 else ([], None)
 
     def _aliases(self, target):
         return target.aliases or [target.index]
@@ -649,7 +664,7 @@ class Judge:
 
     def _rescaled_before(self, check, e, run):
         """A factor in a line before, which a sum with another term has made more than a factor."""
-        if check.kind != "gradient":
+        if check.kind != "gradient" and not (check.kind == "inner" and check.strict):
             return False
         from .scales import blame_factor, brought_in
 
@@ -863,7 +878,7 @@ class Judge:
 
     def _search(self, check, run, quick=False):
         """(statement, Edit) that puts a check right and most of the others with it."""
-        until = time.process_time() + MOST_SECONDS
+        until = min(time.process_time() + MOST_SECONDS, self.until)
         own = check.sid
         cone = [] if quick else self.cone(check, self.settled)
         recognised = set()
@@ -888,9 +903,11 @@ class Judge:
             if not hasattr(node, "value") and not isinstance(node, ast.AugAssign | ast.Return):
                 continue
             node.sid = sid
+            now = time.process_time()
+            soon = now + 0.4 * (until - now)  # the lines before it want some of the time
             for edit in self._edits(node, sid, check, run):
                 tried += 1
-                if tried > MOST_EDITS or time.process_time() > until:
+                if tried > MOST_EDITS or time.process_time() > soon:
                     break
                 if edit.cost >= 2:
                     singles.setdefault(sid, []).append(edit)
@@ -1145,7 +1162,7 @@ class Judge:
             if shape not in (None, target.shape) or target.known is not None or not np.any(target.gradient):
                 continue
             tried += 1
-            if tried > 30:
+            if tried > 30 or time.process_time() > self.until:
                 break
             other = self.run(overrides={ids[-1]: _shaped(target.gradient, self.trace.by_id[ids[-1]].value)})
             if self.status(check, other)[0]:

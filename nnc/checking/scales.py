@@ -6,13 +6,10 @@ fault; if there is none, each gradient is. A gradient with a minus that is added
 """
 
 import ast
-import re
 
 from . import edits
-from .claims import last
+from .claims import DERIVATIVE, last
 from .judge import number_text
-
-DERIVATIVE = re.compile(r"delta|grad|d_|d[A-Z]")  # a name that says derivative, without saying by what
 
 
 def judge_factors(judge):
@@ -83,9 +80,9 @@ def brought_in(judge, run, check):
         if strict and sid != check.sid and check.id in judge.influenced(sid):
             ids = [c.id for c in judge.checks if c.sid == sid]
             before = [line for line in lines[:place] if any(i in judge.influenced(line[0]) for i in ids)]
-            factor = factor / before[-1][2] if before else factor
-            if not _near(factor, 1):
-                yield sid, name, factor, target
+            for off in dict.fromkeys((factor / before[-1][2] if before else factor, factor)):
+                if not _near(off, 1):
+                    yield sid, name, off, target
 
 
 def _a_line_in_between(judge, run):
@@ -146,7 +143,7 @@ def describe(judge, off, what, sid):
     sign = "sign, " if off < 0 else ""
     size = abs(off)
     minus = "the sign is the other one, and " if off < 0 else ""
-    for r in judge._batches():
+    for r in judge._batches() if not _near(size, 1) else ():
         m = numbers.get(float(r), "r")
         for extra, also in ((1, ""), (2, ", and there is a factor 2 too many"), (0.5, ", and a factor 2 is missing")):
             name = f"{m} = {r}"

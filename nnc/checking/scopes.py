@@ -28,16 +28,12 @@ def counters(statement, statements, scope):
 def in_the_words_of_loops(statement, statements, scope):
     """The scope with ``zs[l]`` in the place of ``zs[2]`` where l is 2, and ``zs[-l]`` where the loop counts from the
     back; what no counter reaches stays as it is."""
+    own = ast.unparse(statement.node)
     counted = counters(statement, statements, scope)
     if not counted:
-        return scope
-    own = ast.unparse(statement.node)
+        return _from_the_back(own, scope)
     around = ast.unparse(statements[statement.loops[0]].node)
-    lengths = {}
-    for text in scope:
-        if match := ITEM.fullmatch(text):
-            lengths[match[1]] = lengths.get(match[1], 0) + 1
-    found = {}
+    lengths, found = _lengths(scope), {}
     for text, seen in scope.items():
         match = ITEM.fullmatch(text)
         others = []
@@ -54,4 +50,24 @@ def in_the_words_of_loops(statement, statements, scope):
             found[other] = seen
         if not others or text in own:
             found[text] = seen
+    return found
+
+
+def _lengths(scope):
+    """{name of a list: how many of its items the scope has}."""
+    found = {}
+    for text in scope:
+        if match := ITEM.fullmatch(text):
+            found[match[1]] = found.get(match[1], 0) + 1
+    return found
+
+
+def _from_the_back(own, scope):
+    """The scope with ``zs[-1]`` as well, where the statement counts from the back."""
+    if not re.search(r"\[-\d", own):
+        return scope
+    lengths, found = _lengths(scope), {}
+    for text, seen in scope.items():
+        match = ITEM.fullmatch(text)
+        found[f"{match[1]}[{int(match[2]) - lengths[match[1]]}]" if match else text] = seen
     return found
