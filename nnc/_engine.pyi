@@ -24,7 +24,7 @@ class Node:
     _value: Any
     _is_argument: bool
 
-class direct(np.ufunc):  # one by its __class__, which hands all but the call on to the ufunc
+class direct(np.ufunc):  # type: ignore[misc]  # by its __class__; hands all but the call on to the ufunc
     def __init__(
         self, ufunc: np.ufunc, rules: dict[Any, Any], otherwise: Callable[..., Any] = ..., keeping: np.ufunc = ..., /
     ) -> None: ...
