@@ -202,7 +202,9 @@ def test_a_second_interpreter_is_refused():
     if module is None:
         pytest.skip("this Python has no module for interpreters")
     code = f"""
-import {module} as interpreters, sys, nnc
+import sys
+sys.path[:] = {sys.path!r}  # the package that is tested, wherever this is run
+import {module} as interpreters, nnc
 import numpy as np
 inner = '''
 import sys, warnings
