@@ -1,6 +1,6 @@
 """A thin stand-in for autograd over nnc, so that autograd's own tests run on Nodes: a plugin of pytest.
 
-``autograd.numpy`` is NumPy itself but for what NumPy lets nobody take part in: `array`, `r_` and `c_` of lists. Complex
+``autograd.numpy`` is NumPy itself but for what NumPy lets nobody take part in: `array` of lists. Complex
 numbers are left out. NNC_ORDER is the highest order that is checked.
 """
 
@@ -33,19 +33,6 @@ def array(object, *args, **options):
     return np.array(object, *args, **options, like=nodes[0]) if nodes else np.array(object, *args, **options)
 
 
-class Joined:
-    """np.r_ and np.c_."""
-
-    def __init__(self, plain, join):
-        self.plain, self.join = plain, join
-
-    def __getitem__(self, items):
-        items = items if isinstance(items, tuple) else (items,)
-        if not nodes_in(items):
-            return self.plain[items]
-        return self.join([np.atleast_1d(self.plain[x] if isinstance(x, slice) else x) for x in items])
-
-
 def make_diagonal(D, offset=0, axis1=-1, axis2=-2):
     """autograd's own: the last axis becomes the diagonal of the last two."""
     return np.expand_dims(D, -1) * np.eye(np.shape(D)[-1])
@@ -64,8 +51,8 @@ class Wrapped(ModuleType):
 
 
 linalg = Wrapped("autograd.numpy.linalg", np.linalg, _dot=np.matmul, T=lambda x: np.swapaxes(x, -1, -2))
-anp = Wrapped("autograd.numpy", np, array=array, r_=Joined(np.r_, np.concatenate), c_=Joined(np.c_, np.column_stack),
-              make_diagonal=make_diagonal, linalg=linalg, random=np.random, __path__=[])  # fmt: skip
+anp = Wrapped("autograd.numpy", np, array=array, make_diagonal=make_diagonal, linalg=linalg, random=np.random,
+              __path__=[])  # fmt: skip
 
 
 # ---- autograd --------------------------------------------------------------------------------------------------------

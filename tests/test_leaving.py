@@ -66,7 +66,7 @@ NUMBERS = {  # functions of one number, which are TypeErrors that name the way
     "np.fill_diagonal": lambda x: np.fill_diagonal(np.ones((2, 2)), x),
     "np.pad": lambda x: np.pad([1], 1, constant_values=x),
     "np.place": lambda x: np.place(np.ones(3), np.ones(3, bool), [x]), "np.ndenumerate": np.ndenumerate,
-    "np.r_": lambda x: np.r_[x, 1.0], "np.exp of a list": lambda x: np.exp([x, x]),
+    "np.ma.mr_": lambda x: np.ma.mr_[x, 1.0], "np.exp of a list": lambda x: np.exp([x, x]),
     "sum of a list": lambda x: np.sum([x, x]), "array + list": lambda x: np.ones(2) + [x, x],
     "array @ list": lambda x: np.ones((2, 2)) @ [x, x], "Polynomial": np.polynomial.Polynomial([1, 2]),
     "rng.normal": np.random.default_rng(0).normal, "rng.integers": np.random.default_rng(0).integers,

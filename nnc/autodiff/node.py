@@ -28,6 +28,7 @@ from . import (  # noqa: F401  (they enter functions)
     ordering,
     padding,
     products,
+    r_of_numpy,
     softmax_of_scipy,
 )
 from .create_graph import flow as flow_of_nodes
