@@ -112,6 +112,8 @@ def _judged(program, trace, J, names, patches=()):
     wrap = {name.partition("#")[0] for name in names.values()}
     for e in trace.events:
         wrap |= {s.name for s in claims.stems(e.base, e.key)}
+    before = {e.base for e in trace.events[: J.index] if _is_scalar(e.value)} - {J.base}
+    wrap |= {e.base for e in trace.events[J.index + 1 :] if e.base in before and _is_scalar(e.value)}  # it is updated
     return Judge(program, trace, J, names, patches, wrap=wrap).judge()
 
 
@@ -134,6 +136,7 @@ def _find_cost(program, trace, cost, names):
         found = []
         for name in claims.COSTS:
             found = [e for e in scalars if claims.label(e.base, e.key)[0] == name and _is_float(e.value)]
+            found = [e for e in found if e.how != "appended"]  # a list of the costs so far
             if found:
                 break
         found = found or _last_scalar(program, trace, scalars)
@@ -178,30 +181,41 @@ def _last_scalar(program, trace, scalars):
 
 
 def _turns_to_cut(program, trace, found):
-    """{loop: 2} for the loop whose first turn is the whole derivation: of epochs, and where weights are updated."""
-    for loop, began in sorted(trace.began.items(), key=lambda item: item[1][0]):
+    """{loop: 2} for the loops whose first turn is the whole derivation: of epochs, and where weights are updated."""
+    cut, end = {}, len(trace.events)
+    for loop, turns in sorted(trace.began.items(), key=lambda item: item[1][0]):
+        began = [index for index in turns if index < end]
         if len(began) < 2 or not any(began[0] <= e.index < began[1] for e in found):
             continue
         costs = {e.sid for e in found}
-        later = next((e for e in trace.events[began[1] :] if e.sid in costs), None)  # it may have no value there
+        later = next((e for e in trace.events[began[1] : end] if e.sid in costs), None)  # it may have no value there
         if later is None:
             continue
         node = program.statements[later.sid].node
         reads = {ast.unparse(n) for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Load)}
         adds_up = isinstance(node, ast.AugAssign) or later.base in reads
-        if not adds_up or _updates(program, trace, found, began):
-            return {loop: 2}
-    return {}
+        inside = [e for e in found if e.index < end]
+        if not adds_up and not cut or _updates(program, trace, inside, began):
+            cut[loop], end = 2, began[1]
+    return cut
 
 
 def _updates(program, trace, found, began):
-    """Whether what was there before a loop is changed in its first turn, and the cost of later turns depends on it."""
+    """Whether what was there before a loop is changed in its first turn, and the cost of later turns depends on it, but
+    not that of this turn, as it does on the state of a recurrent network."""
     before = {(e.base, e.key) for e in trace.events[: began[0]] if e.is_array}
+    made = {e.index for e in trace.events[: began[0]]}
     costs = {e.base for e in found}
+    own = [e for e in found if e.index < began[1]][-1]
+    tried = set()
     for e in trace.events[began[0] : began[1]]:
-        if (e.base, e.key) in before and e.base not in costs and e.how != "bound" and e.is_array and np.ndim(e.value):
-            run = program.run(overrides={e.id: lambda x: x * 1.3 + 0.02})
-            last = run.by_id.get(found[-1].id)
+        is_known = (e.base, e.key) in before or e.was in made
+        if not is_known or e.base in costs or e.how == "bound" or not e.is_array or e.sid in tried:
+            continue
+        tried.add(e.sid)
+        run = program.run(overrides={e.id: lambda x: x * 1.3 + 0.02})
+        last, now = run.by_id.get(found[-1].id), run.by_id.get(own.id)
+        if now is not None and np.array_equal(now.value, own.value):
             if last is None or not np.array_equal(last.value, found[-1].value):
                 return True
     return False

@@ -53,7 +53,7 @@ _SAME = [
     {"x", "X", "inputs", "inp", "input"},
 ]
 # a name that says derivative, without saying by what
-DERIVATIVE = re.compile(r"delta|grad|d_|d[A-Z]|<\w*(deriv|grad|delta|backward|prime)\w*>")
+DERIVATIVE = re.compile(r"delta|grad|g$|d_|d[A-Z]|<\w*(deriv|grad|delta|backward|prime)\w*>")
 GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is the derivative by
 DATA = re.compile(
     r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I

@@ -175,7 +175,9 @@ class Judge:
         for i, a in enumerate(targets):
             if not a.is_named or a.is_leaf:
                 continue
-            for z in [z for z in targets[i - 1 :: -1] if i and z.shape == a.shape and z is not a][:12]:
+            before = targets[i - 1 :: -1] if i else []
+            before = before if a.shape else [*reversed(self.truth.scalars), *before]
+            for z in [z for z in before if z.shape == a.shape and z is not a][:12]:
                 kind, slope = _elementwise(z.value, a.value)
                 if kind:
                     known = next((act for act in found if act.a is a), None)
@@ -201,8 +203,9 @@ class Judge:
                     target = self.truth.of.get(self.events[index].id)
                     if target is not None:
                         table.setdefault(id(target), []).append(text)
-            for texts in table.values():
-                texts.sort(key=len)
+            calls = len({e.frame for e in self.events if e.sid == sid})
+            for texts in table.values():  # of a method that several objects have, what is the object's own
+                texts.sort(key=lambda text: (calls > 1 and not text.startswith("self."), len(text)))
             self._names[sid] = lambda target: table.get(id(target), [])
         return self._names[sid]
 
@@ -288,7 +291,7 @@ class Judge:
         for other in self.events[e.index + 1 :]:
             if (other.base, other.key) == (e.base, e.key) and other.frame == e.frame:
                 if other.how == "in place":
-                    return True
+                    return other.was in (None, e.index, e.source)  # else it is another object of that name
                 node = self.program.statements[other.sid].node if other.sid >= 0 else None
                 if other.sid != e.sid and isinstance(node, ast.Assign) and claims.is_strict(e.base, e.key):
                     reads_itself = e.base in {ast.unparse(n) for n in ast.walk(node.value)}
@@ -314,12 +317,25 @@ class Judge:
         """The parameter that this is a new value of."""
         if isinstance(e.key, str) and claims.holds_gradients(e.base):
             return None  # grads["W1"] is no new params["W1"]
-        known = claims.label(e.base, e.key)
+        known, found = claims.label(e.base, e.key), []
         for target in self.truth.targets:
             if target.is_leaf and target.is_named:
-                if known == claims.label(*self._base(target)) and self.trace.by_id[target.index].index < e.index:
-                    return target
-        return None
+                other = self.trace.by_id[target.index]
+                if self._made_of(e) == other.index:
+                    return target  # changed in place, by whatever name
+                if known == claims.label(other.base, other.key) and other.index < e.index:
+                    found.append((self._is_of_another(e, other), target))
+        return min(found, key=lambda x: x[0])[1] if found else None
+
+    def _made_of(self, e):
+        """The event that made the object that another one changes in place; None if it is not known."""
+        while e.how == "in place" and e.was is not None:
+            e = self.events[e.was]
+        return None if e.how == "in place" else e.source
+
+    def _is_of_another(self, a, b):
+        """Whether two attributes are those of two objects: the ``self.dW`` of one layer, the ``self.W`` of the next."""
+        return None not in (a.owner, b.owner) and a.owner != b.owner
 
     def _claimed(self, e):
         """(the targets that the name may mean, the stem), the first the likeliest; ([], None) if it claims nothing."""
@@ -340,10 +356,11 @@ class Judge:
                         fits = e.value is None or self.laid_out(e.value, target) is not None
                         later = other.index > e.index
                         off = not fits and not target.is_leaf
-                        found.append((near, off, other.frame != e.frame, later, -other.index, target))
-            found.sort(key=lambda x: x[:5])
+                        apart = self._is_of_another(e, other)
+                        found.append((near, apart, off, other.frame != e.frame, later, -other.index, target))
+            found.sort(key=lambda x: x[:6])
             if found:
-                best = [t for near, off, *_, t in found if near == found[0][0] and not off]
+                best = [t for near, apart, off, *_, t in found if (near, apart) == found[0][:2] and not off]
                 if stem.kind in ("delta", "weak"):
                     best = self._with_preactivations(best + [t for *_, t in found])
                     best = [t for t in best if e.value is None or self.laid_out(e.value, t) is not None]
@@ -703,6 +720,8 @@ class Judge:
             return False
         node = self.program.statements[check.sid].node
         name = self.names_of(check.sid)(target)[:1] or [target.name]
+        if laid.size == 1 and name[0] not in {ast.unparse(n) for n in edits.sites(node)}:
+            return False  # any number is the parameter and a multiple of its gradient
         right = f"{name[0]} = {ast.unparse(edits.value_of(node))}" if isinstance(node, ast.Assign) else ""
         self._blame(
             check.sid,
@@ -925,7 +944,7 @@ class Judge:
                     for b in inserted[:i]:
                         if time.process_time() > until:
                             break
-                        edit = edits.combined(self.program.statements[sid].node, b, a)
+                        edit = edits.combined(self.patches.get(sid, self.program.statements[sid].node), b, a)
                         if edit is None:
                             continue
                         rank = self._rank(

@@ -260,8 +260,10 @@ class _Rewriter:
         c = node.value = _Expressions().visit(node.value)
         if isinstance(c, ast.Call) and isinstance(c.func, ast.Attribute) and c.args:
             if c.func.attr in GROWING:
-                name = ast.Constant(f"{ast.unparse(c.func.value)}[{'' if c.func.attr == 'append' else '0'}]")
-                c.args[-1] = call("put", ast.Constant(node.sid), name, c.args[-1])
+                name, container = ast.Constant(ast.unparse(c.func.value)), c.func.value
+                if any(isinstance(n, ast.Call) for n in ast.walk(container)):  # not to be called twice
+                    container = ast.Tuple([], ast.Load())
+                c.args[-1] = call("grow", ast.Constant(node.sid), name, load(container), c.args[-1])
             elif c.func.attr == "at" and isinstance(c.args[0], ast.Name):
                 return [node, self.report(node.sid, store(c.args[0]), "in place")]
         return [node]

@@ -7,6 +7,8 @@ fault; if there is none, each gradient is. A gradient with a minus that is added
 
 import ast
 
+import numpy as np
+
 from . import edits
 from .claims import DERIVATIVE, last
 from .judge import number_text
@@ -68,6 +70,8 @@ def _intermediates(judge, run):
             known = judge.recognised(value)
             if known is not None:
                 strict = bool(DERIVATIVE.match(last(e.base)))
+                if not strict and np.size(value) == 1:
+                    continue  # any number
                 found.append((e.sid, e.name, known[1].value, known[0], strict))
                 seen.add(e.sid)
     return found

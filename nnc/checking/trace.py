@@ -38,12 +38,14 @@ class Event:
     id: tuple  # (statement, the how many-th of it): the same in every run
     base: str  # "dW1", "grads", "self.W"
     key: object  # of an item: grads["dW1"] has "dW1"; None else
-    how: str  # "assigned", "in place", "bound" (to a function's parameter), "returned"
+    how: str  # "assigned", "in place", "bound" (to a function's parameter), "returned", "appended" (to a list)
     frame: int  # which call of which function
     value: object  # a copy; None where there was an exception
     source: int  # the event that made this very object: another one's, if it was only handed on
     node: object = None
     error: object = None
+    owner: int = None  # of an attribute: whose it is, the id of the object
+    was: int = None  # of a change in place: the event that made this object, or changed it last
 
     @property
     def sid(self):
@@ -144,6 +146,7 @@ class Recorder:
         self.began = {}  # loop -> [index of the event with which each turn began]
         self.stopped = ""  # why the run ended early
         self._known, self._kept, self._counted, self._bytes = {}, [], {}, 0
+        self._grown = []  # (event, its name, the list, the value) of what was appended or inserted
         self._frames, self._serial = [(0, "")], 0
         self.latest = {}  # frame -> {name: what it holds}
         self._until = time.process_time() + MOST_SECONDS if limited else None
@@ -190,6 +193,40 @@ class Recorder:
             return value
         return self._record(sid, base, key, value, how)
 
+    def grow(self, sid, base, container, value):
+        """A value is appended to a list or inserted into it: which item it is in the end, `place_items` says."""
+        first = len(self.events)
+        value = self.put(sid, f"{base}[]", value, "appended")
+        if len(self.events) == first + 1 and isinstance(value, np.ndarray | np.floating | float | Node):
+            self._grown.append((self.events[first], base, container, value))
+        return value
+
+    def place_items(self):
+        """Call what was appended or inserted by its place in the list."""
+        places = {}
+        for event, base, container, value in self._grown:
+            if id(container) not in places:
+                places[id(container)] = {id(x): k for k, x in enumerate(container)}
+            k = places[id(container)].get(id(value))
+            if k is not None:
+                event.base, event.key = base, k
+
+    def _owner(self, base):
+        """The id of the object whose attribute a name like ``layer.W`` is, or that holds the list it is an item of."""
+        parts = base.split(".")
+        if len(parts) < 2 or not all(part.isidentifier() for part in parts[:-1]):
+            return None
+        frame = sys._getframe(1)
+        while frame.f_globals is globals():
+            frame = frame.f_back
+        thing = frame.f_locals.get(parts[0], frame.f_globals.get(parts[0]))
+        for part in parts[1:-1]:
+            thing = vars(thing).get(part) if hasattr(thing, "__dict__") else None
+        if thing is None or isinstance(thing, types.ModuleType):
+            return None
+        self._kept.append(thing)  # so that no other gets its id
+        return id(thing)
+
     def _each(self, sid, base, container):
         """The arrays of a list or a dictionary that nobody has seen yet."""
         for k, x in container.items() if isinstance(container, dict) else enumerate(container):
@@ -227,13 +264,16 @@ class Recorder:
         if self.shake is not None and id(value) not in self._known:
             value = self.shake(value)
         if self.nodes is not None and not isinstance(value, Node):
-            is_float = isinstance(value, float | np.floating) and base in self.nodes
+            names = {base, base.rsplit(".", 1)[-1]}
+            is_float = isinstance(value, float | np.floating) and not self.nodes.isdisjoint(names)
             if is_float or isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 value = Node(value, name=base)
         i = len(self.events)
         event = Event(i, id_, base, key, how, self._frames[-1][0], None, self._known.get(id(value), i))
         if how == "in place":
-            event.source = i
+            event.source, event.was = i, self._known.get(id(value))
+        if "." in base and self.nodes is None:
+            event.owner = self._owner(base)
         if isinstance(value, Node):
             event.node, event.value = value, value.value
         elif isinstance(value, np.ndarray):
@@ -388,6 +428,7 @@ class Run:
     """What came of a run: the recorder's events and errors, and the exception that ended it."""
 
     def __init__(self, recorder, error, result):
+        recorder.place_items()
         self.events, self.errors, self.began = recorder.events, recorder.errors, recorder.began
         self.scopes, self.stopped = recorder.scopes, recorder.stopped
         self.error, self.result = error, result

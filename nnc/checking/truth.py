@@ -42,6 +42,8 @@ class Truth:
     Attributes
     ----------
     targets : list of Target
+    scalars : list of Target
+        Numbers inside expressions, which no name claims.
     of : dict
         {id of an event: Target}
     how : "graph" or "finite differences"
@@ -53,7 +55,7 @@ class Truth:
 
     def __init__(self, program, events, J, names, patches=()):
         self.J, self.value, self.targets, self.of, self.kinks = J.id, float(np.squeeze(J.value)), [], {}, 0
-        self.program, self.patches, self.sampled = program, dict(patches), False
+        self.program, self.patches, self.sampled, self.scalars = program, dict(patches), False, []
         self.why = self._graph(events, names)
         self.how = "graph" if not self.why else "finite differences"
         if self.why:
@@ -88,7 +90,7 @@ class Truth:
                 if isinstance(x, Node) and x not in at:
                     inside.setdefault(x, here if here is not None else inside.get(node, self.J))
         for place, node in enumerate(nodes):
-            if node is J or not node.ndim and node not in at:
+            if node is J:
                 continue
             indices = at.get(node, [inside.get(node, self.J)])
             gradient = np.asarray(found[node], np.float64)
@@ -108,6 +110,9 @@ class Truth:
                 None if known.all() else known,
                 indices,
             )
+            if not node.ndim and node not in at:
+                self.scalars.append(target)
+                continue
             self.targets.append(target)
             if node in at:
                 self.of |= dict.fromkeys(indices, target)

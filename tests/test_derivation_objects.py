@@ -1,0 +1,141 @@
+"""check_derivation: parameters in lists, in objects of one class, and updated after each example."""
+
+import re
+
+import pytest
+
+import nnc
+
+LISTS = """
+import numpy as np
+rng = np.random.default_rng(4)
+sizes = [4, 3, 3, 2]
+inputs, wanted = rng.normal(size=(7, 4)), rng.normal(size=(7, 2))
+Ws = [rng.normal(size=(i, o)) for i, o in zip(sizes, sizes[1:])]
+bs = [np.zeros(o) for o in sizes[1:]]
+n = len(inputs)
+outs = [inputs]
+for W, b in zip(Ws, bs):
+    outs.append(np.tanh(outs[-1] @ W + b))
+cost = np.sum((outs[-1] - wanted) ** 2) / n
+dWs, dbs = [], []
+g = 2 * (outs[-1] - wanted) / n
+for k in reversed(range(3)):
+    g = g * (1 - outs[k + 1] ** 2)
+    dWs.insert(0, outs[k].T @ g)
+    dbs.insert(0, g.sum(axis=0))
+    g = g @ Ws[k].T
+for W, b, dW, db in zip(Ws, bs, dWs, dbs):
+    W -= 0.2 * dW
+    b -= 0.2 * db
+"""
+LISTS_FAULTS = [
+    ("g = 2 * (outs[-1] - wanted) / n", "g = 2 * (outs[-1] - wanted)", "missing 1/m"),
+    ("(1 - outs[k + 1] ** 2)", "(1 - outs[k + 1])", "square"),
+    ("dWs.insert(0, outs[k].T @ g)", "dWs.insert(0, outs[k].T @ g / n)", "extra 1/m"),
+    ("dbs.insert(0, g.sum(axis=0))", "dbs.insert(0, g.mean(axis=0))", "1/m"),
+    ("W -= 0.2 * dW", "W += 0.2 * dW", "uphill"),
+    ("b -= 0.2 * db", "b += 0.2 * db", "uphill"),
+]
+
+OBJECTS = """
+import numpy as np
+
+class Dense:
+    def __init__(self, fan_in, fan_out, seed):
+        self.W = np.random.default_rng(seed).normal(size=(fan_in, fan_out))
+        self.b = np.full(fan_out, 0.1)
+
+    def forward(self, x):
+        self.x = x
+        self.a = np.tanh(x @ self.W + self.b)
+        return self.a
+
+    def backward(self, da):
+        dz = da * (1 - self.a ** 2)
+        self.dW = self.x.T @ dz
+        self.db = dz.sum(axis=0)
+        return dz @ self.W.T
+
+rng = np.random.default_rng(2)
+X, T = rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
+first, second = Dense(3, 3, 0), Dense(3, 3, 1)
+P = second.forward(first.forward(X))
+loss = np.mean((P - T) ** 2)
+dP = 2 * (P - T) / P.size
+first.backward(second.backward(dP))
+for layer in (first, second):
+    layer.W = layer.W - 0.1 * layer.dW
+    layer.b = layer.b - 0.1 * layer.db
+"""
+OBJECTS_FAULTS = [
+    ("self.dW = self.x.T @ dz", "self.dW = self.a.T @ dz", "self.a where self.x is meant"),
+    ("self.db = dz.sum(axis=0)", "self.db = dz.mean(axis=0)", "1/m"),
+    ("dz = da * (1 - self.a ** 2)", "dz = da", "activation derivative missing"),
+    ("dP = 2 * (P - T) / P.size", "dP = (P - T) / P.size", "scale"),
+    ("layer.W = layer.W - 0.1 * layer.dW", "layer.W = layer.W + 0.1 * layer.dW", "uphill"),
+]
+
+ONE_BY_ONE = """
+import numpy as np
+rng = np.random.default_rng(6)
+points, answers = rng.normal(size=(5, 3)), np.array([1.0, 0.0, 1.0, 1.0, 0.0])
+V, c = rng.normal(size=(4, 3)), rng.normal(size=4)
+u, e0 = rng.normal(size=4), 0.3
+for epoch in range(2):
+    for x, y in zip(points, answers):
+        s = np.tanh(V @ x + c)
+        p = 1 / (1 + np.exp(-(u @ s + e0)))
+        loss = 0.5 * (p - y) ** 2
+        dp = p - y
+        dq = dp * p * (1 - p)
+        du = dq * s
+        de0 = dq
+        ds = dq * u
+        dr = ds * (1 - s ** 2)
+        dV = np.outer(dr, x)
+        dc = dr
+        V -= 0.3 * dV
+        c -= 0.3 * dc
+        u -= 0.3 * du
+        e0 -= 0.3 * de0
+"""
+ONE_BY_ONE_FAULTS = [
+    ("dq = dp * p * (1 - p)", "dq = dp", "activation derivative missing"),
+    ("dr = ds * (1 - s ** 2)", "dr = ds * (1 - s)", "square"),
+    ("du = dq * s", "du = dp * s", "activation derivative missing|dp where"),
+    ("dV = np.outer(dr, x)", "dV = np.outer(ds, x)", "activation derivative missing|ds where"),
+    ("dp = p - y", "dp = y - p", "sign"),
+    ("e0 -= 0.3 * de0", "e0 += 0.3 * de0", "uphill"),
+]
+PAGES = {
+    "lists": (LISTS, LISTS_FAULTS),
+    "objects": (OBJECTS, OBJECTS_FAULTS),
+    "one by one": (ONE_BY_ONE, ONE_BY_ONE_FAULTS),
+}
+
+
+@pytest.mark.parametrize(
+    ("style", "names"),
+    [
+        ("lists", {"dWs[0]", "dbs[0]", "W", "b"}),
+        ("objects", {"dz", "self.dW", "self.db", "dP", "layer.W", "layer.b"}),
+        ("one by one", {"du", "ds", "dV", "V", "c", "u", "e0"}),
+    ],
+)
+def test_each_gradient_and_each_update_is_judged(style, names):
+    report = nnc.check_derivation(PAGES[style][0])
+    assert report.ok and names <= {line.name for line in report.lines if line.ok}, report
+
+
+@pytest.mark.parametrize(
+    ("style", "right", "instead", "reason"),
+    [(style, *fault) for style, (_, faults) in PAGES.items() for fault in faults],
+)
+def test_a_planted_fault_is_the_one_line_blamed(style, right, instead, reason):
+    page = PAGES[style][0]
+    assert page.count(right) == 1
+    report = nnc.check_derivation(page.replace(right, instead))
+    wrong = [line for line in report.lines if line.ok is False]
+    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(right)) + 1], report
+    assert re.search(reason, wrong[0].reason), report
