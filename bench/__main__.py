@@ -6,6 +6,7 @@
 import argparse
 import importlib
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -46,21 +47,29 @@ def compete(name, dtype, threads, folder, quick):
         contestants += [(f"peak{peer[3:]}", "peak") for peer, _ in contestants if peer in ("nnc", "nnc_avx2")]
     options = {"threads": threads, "dtype": dtype, "folder": folder, "quick": quick}
     processes, rounds = [], {}
+
+    def answer(process, question, *arguments):
+        """What the process says; {} after its last words, with which it is out of the competition."""
+        try:
+            return question(*arguments)
+        except (RuntimeError, OSError) as reason:
+            print(f"{PEERS[process.name].title} is left out: {reason}")
+            processes.remove(process)
+            rounds.pop(process.name, None)
+            process.close()
+            return {}
+
     for peer, task in contestants:
         # One at a time, for setting up is work for all cores as well.
-        process = Process(peer, task, **options)
-        try:
-            process.ready()
-        except RuntimeError as reason:
-            print(f"{PEERS[peer].title} is left out: {reason}")
-            process.close()
-        else:
-            processes.append(process)
-    for _ in range(1 if quick else work.ROUNDS):
-        for process in processes:
+        processes.append(Process(peer, task, **options))
+        answer(processes[-1], processes[-1].ready)
+    count = 1 if quick else work.ROUNDS
+    for i in range(count):
+        print(f"round {i + 1} of {count}", file=sys.stderr, flush=True)
+        for process in list(processes):
             time.sleep(REST)
             budget = 0.2 if process.name.startswith("peak") else work.BUDGET
-            for case, seconds in process.round(budget / 10 if quick else budget).items():
+            for case, seconds in answer(process, process.round, budget / 10 if quick else budget).items():
                 rounds.setdefault(process.name, {}).setdefault(case, []).append(seconds)
     for process in processes:
         process.close()

@@ -1,23 +1,27 @@
-"""An epoch of scikit-learn's estimators and of nnc.sklearn's: the same parameters, random_state and data."""
+"""An epoch of scikit-learn's estimators and of nnc.sklearn's: the same parameters, random_state and data.
+
+Both have to do all that `fit` does once. PyTorch's loop of the first row, the same net, batch and Adam, has not.
+"""
 
 import importlib
 import warnings
 
 import numpy as np
 
-from . import epoch
+from . import epoch, trainers
 
 TITLE = "An epoch of MLPClassifier and MLPRegressor, an iteration of L-BFGS"
 UNIT, DECIMALS = "ms", 2
 DTYPES = ("float32",)
 THREADS = slice(-1, None)
-BUDGET, ROUNDS = 0, 3  # an epoch of theirs on sparse rows takes as long as all else
+BUDGET, ROUNDS = 0, 3  # a run of each case a round: theirs take some ten seconds together
 MODULES = {"nnc": "nnc.sklearn", "sklearn": "sklearn.neural_network"}
 
+ADAM = "60,000 images, 784-100-10, Adam, batch 200"  # their defaults
 # name: (epochs of a run, class, parameters)
 CASES = {
-    "images, defaults": (1, "MLPClassifier", {}),
-    "images, SGD, batch 64, 200 units": (
+    ADAM: (1, "MLPClassifier", {}),
+    "20,000 images, SGD, batch 64, 200 units": (
         1, "MLPClassifier", {"solver": "sgd", "batch_size": 64, "hidden_layer_sizes": 200},
     ),
     "6,000 images, L-BFGS": (10, "MLPClassifier", {"solver": "lbfgs"}),
@@ -35,7 +39,7 @@ def data(case, dtype, folder, quick):
     rng = np.random.default_rng(0)
     if "images" in case:
         X, y, _, _ = epoch.load(folder, dtype)
-        count = 6000 if "6,000" in case else len(X)
+        count = int(case.split()[0].replace(",", ""))
         return X[:count], y[:count]
     if "table" in case:
         X = rng.normal(size=(1000, 20)).astype(dtype)
@@ -64,4 +68,14 @@ def _runs(peer):
     return runs
 
 
-RUNS = {peer: _runs(peer) for peer in MODULES}
+def _torch(compiled):
+    def runs(threads, dtype, folder, quick):
+        batch = 200
+        adam = {"optimizer": "Adam", "lr": 1e-3, "weight_decay": 1e-4 / batch, "fused": True}  # alpha / batch
+        X, y = data(ADAM, dtype, folder, quick)
+        yield ADAM, trainers.torch((784, 100, 10), batch, X, y, threads, compiled=compiled, **adam)[0]
+
+    return runs
+
+
+RUNS = {peer: _runs(peer) for peer in MODULES} | {"torch": _torch(False), "torch_compile": _torch(True)}

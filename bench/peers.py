@@ -5,6 +5,7 @@ work up, then waits: the caller asks for a round of measurements, of one peer at
 else the machine does hits all of them alike.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -93,7 +94,8 @@ class Process:
         return self._answer()
 
     def close(self):
-        self.child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what was not read by a process that has ended
+            self.child.stdin.close()
         self.child.wait()
         self.child.stdout.close()
         self.errors.close()

@@ -65,7 +65,7 @@ def nnc(sizes, batch, X, y, threads, epochs=1, dtype=None, **normalisation):
     return epoch, lambda: (net.weights, net.biases)
 
 
-def torch(sizes, batch, X, y, threads, compiled=False):
+def torch(sizes, batch, X, y, threads, compiled=False, optimizer="SGD", **options):
     import torch
     from torch.nn import functional as F
 
@@ -79,7 +79,7 @@ def torch(sizes, batch, X, y, threads, compiled=False):
             linear.bias.copy_(torch.from_numpy(b[:, 0]))
         layers += [linear, torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, foreach=True)
+    optimizer = getattr(torch.optim, optimizer)(model.parameters(), **(options or {"lr": LR, "foreach": True}))
 
     def cost(x, t):
         return F.cross_entropy(model(x), t)

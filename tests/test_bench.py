@@ -1,8 +1,10 @@
 """The benchmarks measure what they say: sums of a report, pictures, a real peer beside nnc. No figure is judged."""
 
+import numpy as np
 import pytest
 
-from bench import epoch, matmul, peak, pictures, report, worker
+import bench.__main__ as program
+from bench import epoch, estimators, matmul, overhead, peak, pictures, report, worker
 from bench.peers import Process
 
 # 2e9 operations in a millisecond: 2000 GFLOP/s a thread; with loads 1600
@@ -81,3 +83,43 @@ def test_the_peak_is_a_number_of_operations():
     runs = dict(peak.RUNS["peak"](1, "float64", None, True))
     assert set(runs) == set(FMA) and all(run() >= peak.FLOP for run in runs.values())
     assert peak.gflops(0.001, 2) == pytest.approx(4000)
+
+
+def test_a_peer_that_dies_is_left_out(monkeypatch, tmp_path, capsys):
+    """The others go on, and their rows are printed."""
+
+    class Fake:
+        def __init__(self, name, work, **options):
+            self.name, self.rounds = name, 0
+
+        def ready(self):
+            return ["matmul, 1×1"]
+
+        def round(self, budget):
+            self.rounds += 1
+            if self.name == "numpy" and self.rounds == 2:
+                raise BrokenPipeError("gone")
+            return {"matmul, 1×1": [1e-6, 2e-6]}
+
+        def close(self):
+            closed.append(self.name)
+
+    closed = []
+    monkeypatch.setattr(program, "Process", Fake)
+    monkeypatch.setattr(program, "REST", 0)
+    monkeypatch.setattr(overhead, "ROUNDS", 3)
+    found = program.compete("overhead", "float32", 1, tmp_path, quick=False)
+    assert "NumPy is left out: gone" in capsys.readouterr().out
+    assert "nnc" in found.peers and "numpy" not in found.peers and closed[0] == "numpy"
+    assert sorted(closed) == sorted({"numpy", *found.peers})
+
+
+def test_what_is_compared_with_scikit_learn(tmp_path):
+    """Every case has its data, and both modules an estimator that takes them; PyTorch has the row of Adam."""
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", rng.integers(0, 256, (40, 784), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(40) % 10)
+    for peer in estimators.MODULES:
+        assert [case for case, _ in estimators.RUNS[peer](1, "float32", tmp_path, True)] == list(estimators.CASES)
+    assert {"torch", "torch_compile"} < set(estimators.RUNS) and estimators.ADAM in estimators.CASES

@@ -48,6 +48,11 @@ def _has_steps(estimator):
     return True
 
 
+def _flat(y):
+    """One column as (r,), with scikit-learn's warning; everything else as it is."""
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
 class _MLP(BaseEstimator):
     """What the two have in common."""
 
@@ -79,6 +84,10 @@ class _MLP(BaseEstimator):
         "callback": [callable, None],
         "progress_bar": ["boolean"],
     }
+
+    def _keep(self, arguments):
+        """The arguments of __init__ become attributes as they are, for get_params and set_params."""
+        vars(self).update((name, arguments[name]) for name in self._get_param_names())
 
     # ---- fit ---------------------------------------------------------------------------------------------------------
 
@@ -114,7 +123,7 @@ class _MLP(BaseEstimator):
     def _fit(self, X, y, sample_weight, incremental, validation_data=None):
         sizes = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        if incremental and self.early_stopping:
+        if incremental and self.early_stopping and self.solver in _STOCHASTIC:
             raise ValueError("partial_fit does not support early_stopping=True: it sees a part of the data at a time")
         X, y = self._validate_input(X, y, incremental, first)
         if sample_weight is not None:
@@ -129,7 +138,7 @@ class _MLP(BaseEstimator):
         if first:
             self._initialize(sizes, X.dtype)
         else:
-            self._check_shapes(sizes)
+            self._check_net(sizes)
         if not first and not incremental:  # a diverging warm start must leave the old weights
             self.coefs_ = [coef.copy(order="K") for coef in self.coefs_]
             self.intercepts_ = [intercept.copy() for intercept in self.intercepts_]
@@ -137,6 +146,7 @@ class _MLP(BaseEstimator):
             validation_data = self.validation_data
         validation = None if validation_data is None else self._validate_pair(validation_data)
         if self.solver in _STOCHASTIC:
+            self._watch(anew=first)
             training.by_steps(self, X, target, y, weight, incremental, validation)
         else:
             training.by_lbfgs(self, X, target, weight, validation)
@@ -170,20 +180,30 @@ class _MLP(BaseEstimator):
             bound = np.sqrt(factor / (m + n))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (m, n)).astype(dtype, copy=False))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, n).astype(dtype, copy=False))
-        if self.solver in _STOCHASTIC:
-            self.loss_curve_ = []
-            self._no_improvement_count = 0
-            self.best_loss_ = None if self.early_stopping else np.inf
-            self.validation_scores_ = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self._best = None
 
-    def _check_shapes(self, sizes):
+    def _watch(self, anew):
+        """Start what decides when to stop; anew where the training so far was L-BFGS's or watched something else."""
+        if anew or not hasattr(self, "loss_curve_"):
+            self.loss_curve_ = []
+        elif (self.best_loss_ is None) == self.early_stopping:
+            return
+        self._no_improvement_count = 0
+        self.best_loss_ = None if self.early_stopping else np.inf
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self._best = None
+
+    def _check_net(self, sizes):
         """The net that is there already must be the one that the parameters and the data ask for."""
         there = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
         if there != sizes:
             raise ValueError(
                 f"the net has layers of {there} units, but hidden_layer_sizes and the data ask for {sizes}; "
+                "use a new estimator, or warm_start=False"
+            )
+        if self.out_activation_ != self._output():
+            raise ValueError(
+                f"the net's last activation is {self.out_activation_}, but loss and y ask for {self._output()}; "
                 "use a new estimator, or warm_start=False"
             )
 
@@ -203,13 +223,18 @@ class _MLP(BaseEstimator):
     def predict(self, X):
         """The prediction for each example of X (r, m): (r,), or (r, n) where there are several outputs.
 
-        A classifier gives labels, the most probable of each example; a regressor gives numbers.
+        A classifier gives labels, the most probable of each example (a sparse indicator matrix where it was trained on
+        one); a regressor gives numbers.
         """
         check_is_fitted(self)
         return self._decide(self._outputs(X))
 
     def _outputs(self, X):
         X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+        if X.dtype.itemsize > self.coefs_[0].itemsize:
+            values, dtype = X.data if sparse.issparse(X) else X, self.coefs_[0].dtype
+            if values.size and max(-values.min(), values.max()) > np.finfo(dtype).max:  # it would become infinite
+                raise ValueError(f"Input X contains a value too large for {dtype!r}, that of the weights.")
         return self._outputs_unchecked(X)
 
     def _outputs_unchecked(self, X):
@@ -436,33 +461,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         callback=None,
         progress_bar=False,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.class_weight = class_weight
-        self.validation_data = validation_data
-        self.callback = callback
-        self.progress_bar = progress_bar
+        self._keep(locals())
 
     @available_if(_has_steps)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -502,15 +501,14 @@ class MLPClassifier(ClassifierMixin, _MLP):
     # ---- labels ------------------------------------------------------------------------------------------------------
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(self, X, y, accept_sparse="csr", multi_output=True, dtype=_DTYPES, reset=reset)
-        if sparse.issparse(y):
-            y = y.toarray()
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        X, given = validate_data(self, X, y, accept_sparse="csr", multi_output=True, dtype=_DTYPES, reset=reset)
+        y = _flat(given.toarray() if sparse.issparse(given) else given)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = LabelBinarizer().fit(given if y.ndim == 2 else y)  # sparse labels are predicted so
             self.classes_ = self._label_binarizer.classes_
             return X, y
+        if y.ndim == 2 and not self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(f"y has one label for each example so far, and now is an indicator matrix {y.shape}.")
         classes = unique_labels(y)
         if self.warm_start:
             if set(classes) != set(self.classes_):
@@ -525,9 +523,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         return X, y
 
     def _validate_validation_y(self, y):
-        y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = _flat(y.toarray() if sparse.issparse(y) else np.asarray(y))
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
             raise ValueError(f"validation_data: y has classes {unknown}, which the training y has not")
@@ -629,38 +625,14 @@ class MLPRegressor(RegressorMixin, _MLP):
         callback=None,
         progress_bar=False,
     ):
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.validation_data = validation_data
-        self.callback = callback
-        self.progress_bar = progress_bar
+        self._keep(locals())
 
-    @available_if(_has_steps)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """One epoch over X and y, from the weights and the solver's state that are there; arguments as in `fit`."""
+        """One epoch over X and y, from the weights and the solver's state that are there; arguments as in `fit`.
+
+        With lbfgs, which has no epochs, a whole training from these weights, as in scikit-learn's regressor.
+        """
         with _all_or_nothing(self):
             return self._fit(X, y, sample_weight, True)
 
@@ -673,14 +645,15 @@ class MLPRegressor(RegressorMixin, _MLP):
         return X, self._validate_y(y)
 
     def _validate_y(self, y):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"y must be numbers, and its dtype is {y.dtype}.")
+        y = _flat(y)
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError(f"loss='poisson' needs y >= 0, and the least of y is {y.min()}")
         return y
 
     def _validate_validation_y(self, y):
-        return self._validate_y(np.asarray(y, dtype=np.float64))
+        return self._validate_y(np.asarray(y)).astype(np.float64, copy=False)
 
     def _total_weight(self, y, sample_weight, incremental):
         return sample_weight
