@@ -120,6 +120,10 @@ def test_what_is_compared_with_scikit_learn(tmp_path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "X.npy", rng.integers(0, 256, (40, 784), np.uint8))
     np.save(tmp_path / "y.npy", np.arange(40) % 10)
+    for case, shape in (("table", (1000, 20)), ("regression", (20640, 8)), ("sparse", (400, 100000))):
+        (name,) = (name for name in estimators.CASES if case in name)
+        X, y = estimators.data(name, "float32", tmp_path, True)
+        assert X.shape == shape and len(y) == X.shape[0]
     for peer in estimators.MODULES:
         assert [case for case, _ in estimators.RUNS[peer](1, "float32", tmp_path, True)] == list(estimators.CASES)
     assert {"torch", "torch_compile"} < set(estimators.RUNS) and estimators.ADAM in estimators.CASES
