@@ -215,9 +215,10 @@ def test_a_gradient_that_is_all_zero_is_wrong_where_the_true_one_is_not():
         found = wrong(nnc.check_derivation(page.replace(line, instead)))
         assert len(found) == 1 and "all zero" in str(found), found
     dead = page.replace("W2, b2 = rng.normal(size=(5, 3))", "W2, b2 = np.zeros((5, 3))")
-    dead = dead.replace("X.T.dot(dZ1)", "W1 * 0")
-    report = nnc.check_derivation(dead)
+    report = nnc.check_derivation(dead)  # dJ/dW1 is zero there
     assert report.ok and "dW1" in [line.name for line in report.lines if line.ok], report
+    found = wrong(nnc.check_derivation(dead.replace("X.T.dot(dZ1)", "W1 * 0")))  # which is right for such a W2 only
+    assert list(found) == ["dW1 = W1 * 0"] and "all zero" in str(found), found
 
 
 def test_what_a_raising_line_leaves_without_a_value_is_noted_once():

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import nnc
@@ -139,3 +140,111 @@ def test_a_planted_fault_is_the_one_line_blamed(style, right, instead, reason):
     wrong = [line for line in report.lines if line.ok is False]
     assert [line.number for line in wrong] == [page.count("\n", 0, page.index(right)) + 1], report
     assert re.search(reason, wrong[0].reason), report
+
+
+LINE = """
+import numpy as np
+hours, marks = np.array([1.0, 2.0, 4.0, 5.0, 6.0]), np.array([2.0, 3.5, 7.0, 9.0, 11.5])
+slope, start = 0.0, 0.0
+for round_ in range(30):
+    miss = slope * hours + start - marks
+    cost = np.mean(miss ** 2)
+    d_slope = 2 * np.mean(miss * hours)
+    d_start = 2 * np.mean(miss)
+    slope = slope - 0.01 * d_slope
+    start = start - 0.01 * d_start
+"""
+SHORT = """
+import numpy as np
+hours, marks = np.array([1.0, 2.0, 4.0, 5.0, 6.0]), np.array([2.0, 3.5, 7.0, 9.0, 11.5])
+slope, start = 0.0, 0.0
+for round_ in range(30):
+    miss = slope * hours + start - marks
+    cost = np.mean(miss ** 2)
+    slope -= 0.02 * np.mean(miss * hours)
+    start -= 0.02 * np.mean(miss)
+"""
+SCALED = """
+import numpy as np
+hours, marks = np.array([1.0, 2.0, 4.0, 5.0, 6.0]), np.array([2.0, 3.5, 7.0, 9.0, 11.5])
+slope, start = 0.5, 0.0
+square = 0.0
+for round_ in range(30):
+    miss = slope * hours + start - marks
+    cost = np.mean(miss ** 2)
+    d_slope = 2 * np.mean(miss * hours)
+    square = 0.9 * square + 0.1 * d_slope ** 2
+    slope -= 0.01 * d_slope / (np.sqrt(square) + 1e-8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "right", "instead", "reason", "mended"),
+    [
+        (LINE, "0.01 * d_slope", "0.01 * d_start", "another parameter's gradient", "slope = slope - 0.01 * d_slope"),
+        (LINE, "0.01 * d_start", "0.01 * d_slope", "another parameter's gradient", "start = start - 0.01 * d_start"),
+        (LINE, "mean(miss * hours)", "mean(miss * marks)", "marks where hours", "d_slope = 2 * np.mean(miss * hours)"),
+        (SHORT, "mean(miss * hours)", "mean(miss)", "wrong", ""),
+        (SHORT, "start -=", "start +=", "uphill", "start -= 0.02 * np.mean(miss)"),
+    ],
+)
+def test_the_step_of_a_number_goes_along_its_own_gradient(page, right, instead, reason, mended):
+    """Any number is a multiple of any other, so one place does not say whether a step is one of the gradient."""
+    assert nnc.check_derivation(page).ok
+    report = nnc.check_derivation(page.replace(right, instead))
+    wrong = [line for line in report.lines if line.ok is False]
+    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(right)) + 1], report
+    assert reason in wrong[0].reason and wrong[0].right == mended, report
+
+
+def test_a_step_by_a_rule_of_its_own_is_said_to_be_unjudged():
+    report = nnc.check_derivation(SCALED)
+    assert report.ok and [line.name for line in report.unjudged] == ["slope"], report
+    assert "not judged: slope (line 11)" in str(report)
+
+
+def test_zeros_hide_no_missing_term():
+    page = """
+    n = len(X)
+    gap = X @ w - t
+    cost = np.sum(gap ** 2) / n + decay * np.sum(w ** 2)
+    dw = 2 * X.T @ gap / n
+    """.replace("\n    ", "\n")
+    rng = np.random.default_rng(1)
+    inputs = {"X": rng.normal(size=(6, 3)), "t": rng.normal(size=6), "w": np.zeros(3), "decay": 0.2}
+    report = nnc.check_derivation(page, namespace=inputs)
+    assert report.first_wrong.right == "dw = 2 * X.T @ gap / n + 2 * decay * w", report
+    assert nnc.check_derivation(page.replace("gap / n", "gap / n + 2 * decay * w"), namespace=inputs).ok
+
+
+def test_a_page_without_a_recognised_gradient_is_not_called_right():
+    page = LISTS[: LISTS.index("dWs, dbs")] + "q = outs[-2].T @ (outs[-1] - wanted)\n"
+    report = nnc.check_derivation(page)
+    assert report.ok is None and not report and report.first_wrong is None
+    assert "nothing was judged" in str(report) and "names=" in str(report) and "right" not in str(report)
+
+
+DROPPED = """
+import numpy as np
+rng = np.random.default_rng(3)
+m, keep = 8, 0.7
+X, Y = rng.normal(size=(m, 4)), rng.normal(size=(m, 2))
+W1, b1, W2, b2 = rng.normal(size=(4, 5)), np.zeros(5), rng.normal(size=(5, 2)), np.zeros(2)
+A1 = np.tanh(X @ W1 + b1)
+kept = (rng.random(A1.shape) < keep) / keep
+H1 = A1 * kept
+J = np.sum((H1 @ W2 + b2 - Y) ** 2) / (2 * m)
+dout = (H1 @ W2 + b2 - Y) / m
+dW2, db2 = H1.T @ dout, dout.sum(axis=0)
+dA1 = dout @ W2.T * kept
+dZ1 = dA1 * (1 - A1 ** 2)
+dW1, db1 = X.T @ dZ1, dZ1.sum(axis=0)
+"""
+
+
+def test_a_mask_of_dropout_left_out_of_the_backward_pass_is_named():
+    assert nnc.check_derivation(DROPPED).ok
+    report = nnc.check_derivation(DROPPED.replace("dout @ W2.T * kept", "dout @ W2.T"))
+    assert [(line.name, line.right) for line in report.lines if line.ok is False] == [
+        ("dA1", "dA1 = dout @ W2.T * kept")
+    ]

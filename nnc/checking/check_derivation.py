@@ -48,9 +48,10 @@ def check_derivation(what, *args, cost=None, names=None, namespace=None, **kwarg
     Returns
     -------
     DerivationReport
-        ``.ok``; ``.lines``, one for each statement, with ``.number``, ``.text``, ``.name``, ``.ok`` (None where it
-        claims nothing), ``.reason``, ``.sentence``, ``.right``; ``.first_wrong``, a line
-        or None. Printed, it is a table.
+        ``.ok``, None where no line is wrong, but no gradient and no update was judged; ``.unjudged``, the lines that
+        claim one and could not be judged; ``.lines``, one for each statement, with ``.number``, ``.text``, ``.name``,
+        ``.ok`` (None where it claims nothing), ``.reason``, ``.sentence``, ``.right``; ``.first_wrong``, a line or
+        None. Printed, it is a table.
 
     Raises
     ------
@@ -100,8 +101,10 @@ def _check(program, cost, names):
     if report is not None:
         return report
     judge = _judged(program, trace, J, names)
-    better = _meant_forward(program, trace, J, names, judge)
-    return DerivationReport(program, trace, J, better or judge)
+    judge = _meant_forward(program, trace, J, names, judge) or judge
+    if not judge.faults:
+        trace, judge = _elsewhere(program, trace, J, names, judge)
+    return DerivationReport(program, trace, judge.J, judge)
 
 
 def _judged(program, trace, J, names, patches=()):
@@ -115,6 +118,38 @@ def _judged(program, trace, J, names, patches=()):
     before = {e.base for e in trace.events[: J.index] if _is_scalar(e.value)} - {J.base}
     wrap |= {e.base for e in trace.events[J.index + 1 :] if e.base in before and _is_scalar(e.value)}  # it is updated
     return Judge(program, trace, J, names, patches, wrap=wrap).judge()
+
+
+def _elsewhere(program, trace, J, names, judge):
+    """(trace, judge) where the parameters that are a number, or one number throughout, have other values, if there is a
+    fault to be seen there: in zeros, terms and factors can be missing, and every step of a number is a multiple of its
+    gradient."""
+    parameters = {
+        c.targets[0].index: c.targets[0]
+        for c in judge.checks
+        if c.kind in ("gradient", "step", "update") and c.targets[0].is_leaf and not np.ptp(c.targets[0].value)
+    }
+    if not parameters:
+        return trace, judge
+    rng = np.random.default_rng(11)
+    for id_, target in parameters.items():
+        moved = target.value + (0.1 + 0.1 * np.abs(target.value)) * rng.uniform(0.5, 1.5, target.shape)
+        program.moved[id_] = moved if isinstance(trace.by_id[id_].value, np.ndarray) else float(moved)
+    run = program.run(scopes=True, limited=True, turns=trace.turns)
+    run.turns = trace.turns
+    other = None
+    if J.id in run.by_id and _is_scalar(run.by_id[J.id].value) and np.isfinite(run.by_id[J.id].value).all():
+        other = _judged(program, run, run.by_id[J.id], names)
+        if other.faults:
+            moved = ", ".join(dict.fromkeys(target.name for target in parameters.values()))
+            other.remarks.append(f"seen where {moved} has other values: at its own, right and wrong are the same")
+            return run, other
+    there = {} if other is None else other.steps_of_numbers()
+    program.moved = {}
+    for check, k in judge.steps_of_numbers().items():
+        if there and abs({c.id: k for c, k in there.items()}.get(check.id, k) - k) > 1e-3 * abs(k):
+            judge.not_along_its_gradient(check)
+    return trace, judge
 
 
 # ---- the cost --------------------------------------------------------------------------------------------------------

@@ -48,8 +48,10 @@ class DerivationReport:
 
     Attributes
     ----------
-    ok : bool
-        No line is wrong, and at least one was judged.
+    ok : bool or None
+        Whether no line is wrong; None where none is, but no gradient and no update was judged.
+    unjudged : list of Line
+        The lines that claim a gradient, or change a parameter, and could not be judged.
     lines : list of Line
         One for each statement that assigned something, in the order of the source; of several files or cells of a
         notebook, one after the other.
@@ -59,7 +61,7 @@ class DerivationReport:
     """
 
     def __init__(self, program, trace, J, judge, fault=None, error=None):
-        self.remarks = []
+        self.remarks, claims_anything, unjudged = [], False, set()
         rows = {}
         for e in trace.events:
             if e.sid >= 0 and isinstance(program.statements[e.sid].node, (*ASSIGNMENTS, ast.Expr, ast.Return)):
@@ -69,7 +71,8 @@ class DerivationReport:
         for (sid, _), _, _ in run.errors:
             rows.setdefault(sid, Line(program.statements[sid].number, program.statements[sid].text, ""))
         if judge is not None:
-            self._verdicts(program, trace, judge, rows)
+            claims_anything = self._verdicts(program, trace, judge, rows)
+            unjudged = judge.unjudged(run) - {sid for sid, row in rows.items() if row.ok is not None}
         if fault is not None:
             rows[fault[0]] = fault[1]
         self._exceptions(program, run, rows, error)
@@ -82,17 +85,20 @@ class DerivationReport:
         place = {s.id: (files.index(s.file), s.number, s.id) for s in program.statements}
         self.lines = [rows[sid] for sid in sorted(rows, key=place.get)]
         wrong = [line for line in self.lines if line.ok is False]
-        self.ok = not wrong and any(line.ok for line in self.lines)
+        self.unjudged = [rows[sid] for sid in sorted(unjudged & set(rows), key=place.get)]
+        self.ok = False if wrong else True if claims_anything else None
         self.first_wrong = wrong[0] if wrong else None
 
     def _verdicts(self, program, trace, judge, rows):
-        truth = judge.truth
+        """Fill in the rows; whether a gradient or an update was judged."""
+        truth, judged = judge.truth, False
         run = judge.run()
         for c in judge.checks:
             row = rows.get(c.sid)
             if row is None:
                 continue
             ok, k, target = judge.status(c, run)
+            judged |= bool(ok) and (c.kind != "inner" or c.strict or c.explicit)
             e = trace.by_id[c.id]
             row.name = e.name
             if ok and row.ok is None:
@@ -101,7 +107,7 @@ class DerivationReport:
                 row.sentence = f"a step down along {what}" if c.kind == "update" else f"judged as {what}"
             elif not ok and row.ok is None and c.kind == "update":
                 row.sentence = "an update by a rule of its own, not judged"
-        claimed = {c.sid for c in judge.checks}
+        claimed = {c.sid for c in judge.checks if c.kind != "inner" or not c.skip}
         for e in trace.events:
             row = rows.get(e.sid)
             if row is not None and row.ok is None and e.sid not in claimed and e.id not in judge.forward and e.is_array:
@@ -135,6 +141,7 @@ class DerivationReport:
             self.remarks.append("of large arrays a sample of the entries was looked at")
         if truth.kinks:
             self.remarks.append(f"{truth.kinks} entries are at a kink and were left out")
+        return judged
 
     def _exceptions(self, program, run, rows, error):
         for (sid, _), x, _ in run.errors:
@@ -153,7 +160,7 @@ class DerivationReport:
             self.remarks.append(f"the code ends with {text}")
 
     def __bool__(self):
-        return self.ok
+        return bool(self.ok)
 
     def _marks(self):
         return [{True: "✓", False: "✗", None: " "}[line.ok] for line in self.lines]
@@ -168,16 +175,20 @@ class DerivationReport:
             rows.append(f"{line.number:>{digits}}  {line.name:<{wide}}  {mark} {tail}".rstrip())
             if line.ok is False and line.right:
                 rows.append(f"{'':{digits + wide + 6}}-> {line.right}")
+        return "\n".join([*rows, self._verdict(), *(f"({text})" for text in self.remarks)])
+
+    def _verdict(self):
         wrong = sum(line.ok is False for line in self.lines)
         judged = sum(line.ok is not None for line in self.lines)
-        verdict = (
-            "nothing could be judged"
-            if not judged
-            else f"{wrong} of {judged} lines wrong"
-            if wrong
-            else (f"all {judged} lines are right")
-        )
-        return "\n".join([*rows, verdict, *(f"({text})" for text in self.remarks)])
+        if self.ok is None:
+            text = "nothing was judged: no line was taken for the gradient or the update of a parameter"
+            text += f", though {judged} of them hold the values of a derivative" if judged else ""
+            return f'{text}; names={{"g": "W"}} says that g is the derivative by W'
+        text = f"{wrong} of {judged} lines wrong" if wrong else f"all {judged} lines are right"
+        if self.unjudged:
+            left = ", ".join(f"{line.name} (line {line.number})" for line in self.unjudged)
+            text = f"{text if wrong else f'the {judged} lines that were judged are right'}; not judged: {left}"
+        return text
 
     def _repr_html_(self):
         rows = []
@@ -196,5 +207,5 @@ class DerivationReport:
                 f'<td style="color:{color};font-weight:bold">{mark.strip()}</td>'
                 f'<td style="text-align:left">{what}</td></tr>'
             )
-        remarks = "".join(f"<div>{escape(text)}</div>" for text in self.remarks)
+        remarks = "".join(f"<div>{escape(text)}</div>" for text in (self._verdict(), *self.remarks))
         return f"<table>{''.join(rows)}</table>{remarks}"

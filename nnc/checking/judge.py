@@ -453,6 +453,8 @@ class Judge:
                 return True, k, target
         if all(t.known is not None and not t.known.any() for t in check.targets):
             return None, None, check.targets[0]
+        if check.kind == "step" and not check.explicit and np.size(value) == 1 == check.targets[0].gradient.size:
+            return None, None, check.targets[0]  # a number by a rule of its own: a mean of squares, a momentum
         return False, None, check.targets[0]
 
     def _status_of_update(self, check, value):
@@ -493,6 +495,15 @@ class Judge:
 
     def same_shape_and_value(self, now, was, factor):
         return np.shape(now) == np.shape(was) and self.same(np.asarray(now), factor * np.asarray(was))
+
+    def unjudged(self, run):
+        """The statements that claim a gradient, or update a parameter, and of which nothing is known."""
+        sids = {c.sid for c in self.checks if self.status(c, run)[0] is None and c.kind != "inner"}
+        for e in self.events[self.J.index + 1 :]:
+            if e.is_array and e.how not in ("bound", "returned") and e.source == e.index and e.id not in self.forward:
+                if (claims.CLAIM.match(claims.last(e.base)) or claims.holds_gradients(e.base)) and np.any(e.value):
+                    sids.add(e.sid)
+        return sids
 
     # ---- what depends on what --------------------------------------------------------------------------------------
 
@@ -564,6 +575,8 @@ class Judge:
         judge_factors(self)
         self.is_scaled = True
         self._judge_structure()  # steps uphill, now that the gradients have their signs
+        for check in self.steps_of_numbers():
+            self._takes_another_gradient(check)
         return self
 
     def _judge_structure(self):
@@ -816,6 +829,60 @@ class Judge:
                 self.patches[check.sid] = edit
                 return True
         return False
+
+    def steps_of_numbers(self):
+        """{update of a parameter that is one number: step / gradient}: each of them is a multiple of the gradient."""
+        run = self.run()
+        numbers = [c for c in self.checks if c.kind == "update" and c.targets[0].gradient.size == 1]
+        found = {c: self.status(c, run)[1] for c in numbers}
+        return {c: k for c, k in found.items() if k is not None}
+
+    def _takes_another_gradient(self, check):
+        """Blame the update of a number that does not depend on the gradient of this number, but on another one."""
+        gradients = [c for c in self.checks if c.kind in ("gradient", "step")]
+        own = [c for c in gradients if c.targets[0] is check.targets[0]]
+        if not own or any(check.id in self.influenced(c.sid, c.id) or c.sid == check.sid for c in own):
+            return
+        self._blame_other_gradient(check, own, gradients)
+
+    def _blame_other_gradient(self, check, own, gradients):
+        node, scope = self.program.statements[check.sid].node, self.scope(check.sid)
+        places = {c: self.trace.by_id[c.id] for c in gradients}
+        named = {c: [t for t, (_, i) in scope.items() if i in (e.index, e.source)] for c, e in places.items()}
+        mine = min((t for c in own for t in named[c]), key=len, default=places[own[0]].name)
+        other = {t for c in gradients if c not in own for t in named[c]}
+        found = [n for n in edits.sites(node) if ast.unparse(n) in other]
+        edit = edits.replaced(node, {n: edits.expression(mine) for n in found[:1]})
+        name, taken = self.trace.by_id[check.id].name, ast.unparse(found[0]) if found else "something else"
+        self._blame(
+            check.sid,
+            "the update takes another parameter's gradient",
+            f"{name} is updated with {taken}, and its gradient is {mine}",
+            ast.unparse(edit) if found else "",
+            check,
+        )
+        check.skip = True
+
+    def not_along_its_gradient(self, check):
+        """The step of a number is another multiple of its gradient where the parameters are others."""
+        if any(
+            check.id in self.influenced(c.sid, c.id)
+            for c in self.checks
+            if c.kind in ("gradient", "step") and c.targets[0] is check.targets[0]
+        ):
+            check.is_custom = check.skip = True  # a rule of its own
+            return
+        name = self.trace.by_id[check.id].name
+        self._blame(
+            check.sid,
+            "wrong",
+            f"{name} does not go along dJ/d{check.targets[0].name}: for other values of the parameters the step is "
+            "another multiple of it",
+            "",
+            check,
+            unexplained=True,
+        )
+        check.skip = True
 
     def _uphill(self, check, e, run):
         if check.kind != "update":

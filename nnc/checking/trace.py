@@ -441,6 +441,7 @@ class Program:
     def __init__(self, what, args=(), kwargs=None, namespace=None):
         self.statements, self.sources = [], []
         self.args, self.kwargs, self.functions = args, kwargs or {}, []
+        self.moved = {}  # {id of an event: what is assigned instead, in every run}
         if isinstance(what, str):
             self.sources.append(Source(what, statements=self.statements))
             names = {n.id for n in ast.walk(self.sources[0].tree) if isinstance(n, ast.Name)}
@@ -521,7 +522,7 @@ class Program:
 
     def run(self, patches=(), first=False, **options):
         """Run from the start; the options are those of `Recorder`."""
-        recorder = Recorder(**options)
+        recorder = Recorder(**{**options, "overrides": {**self.moved, **dict(options.get("overrides", ()))}})
         codes = [source.rewritten(patches) for source in self.sources]
         error = result = None
         with _left_alone(self._random, self._seeds, first), np.errstate(all="ignore"):
