@@ -13,6 +13,7 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 import pandas as pd  # noqa: E402
 import sklearn.neural_network as theirs  # noqa: E402
 from scipy import sparse  # noqa: E402
+from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import make_classification, make_multilabel_classification  # noqa: E402
 from sklearn.utils import compute_sample_weight  # noqa: E402
 
@@ -220,6 +221,39 @@ def test_another_loss_is_refused():
     with pytest.raises(ValueError, match="identity.*exp"):
         model.set_params(loss="poisson").partial_fit(X, abs(NUMBERS))
     assert of(model.set_params(warm_start=False).fit(X, abs(NUMBERS)))[-1] > 0 and model.out_activation_ == "exp"
+
+
+class Named(ours.MLPClassifier):
+    """An estimator of somebody else's, as scikit-learn's rules allow it."""
+
+    def __init__(self, name="a", hidden_layer_sizes=(3,)):
+        super().__init__(hidden_layer_sizes=hidden_layer_sizes, max_iter=2, random_state=0)
+        self.name = name
+
+
+def test_a_subclass_has_parameters_of_its_own():
+    model = clone(Named("b", hidden_layer_sizes=(4,))).fit(X, Y)
+    assert model.get_params() == {"name": "b", "hidden_layer_sizes": (4,)} and model.coefs_[0].shape == (6, 4)
+
+
+def test_validation_data_that_do_not_fit_are_named():
+    numbers = pd.Series(NUMBERS).astype(object)
+    assert len(R(ours, validation_data=(FRAME, numbers)).fit(FRAME, NUMBERS).validation_scores_) == 5
+    for model, y, pair, message in (
+        (R(ours), NUMBERS, (X, np.c_[NUMBERS, NUMBERS]), r"\(120, 2\).*\(120,\)"),
+        (C(ours), Y, (X, np.eye(3, dtype=int)[Y]), r"\(120, 3\).*\(120,\)"),
+        (C(ours), Y, (1e200 * X, Y), "too large for dtype.'float32'"),
+        (R(ours), NUMBERS, (X, HOLE[:, 2]), "NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.set_params(validation_data=pair).fit(X.astype(np.float32), y)
+        assert not hasattr(model, "coefs_")
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_class_weights_are_not_negative(weight):
+    with pytest.raises(ValueError, match="class_weight must be finite numbers, at least 0"):
+        C(ours, class_weight={1: weight}).fit(X, Y)
 
 
 def test_balanced_classes_and_weights_multiply():

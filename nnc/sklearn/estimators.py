@@ -86,8 +86,8 @@ class _MLP(BaseEstimator):
     }
 
     def _keep(self, arguments):
-        """The arguments of __init__ become attributes as they are, for get_params and set_params."""
-        vars(self).update((name, arguments[name]) for name in self._get_param_names())
+        """The arguments of __init__, its locals(), become attributes as they are, for get_params and set_params."""
+        vars(self).update((name, value) for name, value in arguments.items() if name != "self")
 
     # ---- fit ---------------------------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class _MLP(BaseEstimator):
             self.intercepts_ = [intercept.copy() for intercept in self.intercepts_]
         if validation_data is None:
             validation_data = self.validation_data
-        validation = None if validation_data is None else self._validate_pair(validation_data)
+        validation = None if validation_data is None else self._validate_pair(validation_data, y)
         if self.solver in _STOCHASTIC:
             self._watch(anew=first)
             training.by_steps(self, X, target, y, weight, incremental, validation)
@@ -207,16 +207,26 @@ class _MLP(BaseEstimator):
                 "use a new estimator, or warm_start=False"
             )
 
-    def _validate_pair(self, pair):
+    def _validate_pair(self, pair, trained_on):
         try:
             X, y = pair
         except (TypeError, ValueError):
             raise ValueError("validation_data must be a pair (X, y)") from None
-        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+        X = self._validate_X(X)
         y = self._validate_validation_y(y)
         if len(y) != X.shape[0]:
             raise ValueError(f"validation_data: X has {X.shape[0]} examples and y has {len(y)}")
+        if y.shape[1:] != trained_on.shape[1:]:
+            raise ValueError(f"validation_data: y is {y.shape}, and the training y is {trained_on.shape}")
         return X, y
+
+    def _validate_X(self, X):
+        """Examples for the net that is there, in a dtype that the engine reads."""
+        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
+        values, dtype = X.data if sparse.issparse(X) else X, self.coefs_[0].dtype
+        if X.dtype.itemsize > dtype.itemsize and values.size and max(-values.min(), values.max()) > np.finfo(dtype).max:
+            raise ValueError(f"Input X contains a value too large for {dtype!r}, that of the weights.")
+        return X
 
     # ---- predict -----------------------------------------------------------------------------------------------------
 
@@ -230,12 +240,7 @@ class _MLP(BaseEstimator):
         return self._decide(self._outputs(X))
 
     def _outputs(self, X):
-        X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
-        if X.dtype.itemsize > self.coefs_[0].itemsize:
-            values, dtype = X.data if sparse.issparse(X) else X, self.coefs_[0].dtype
-            if values.size and max(-values.min(), values.max()) > np.finfo(dtype).max:  # it would become infinite
-                raise ValueError(f"Input X contains a value too large for {dtype!r}, that of the weights.")
-        return self._outputs_unchecked(X)
+        return self._outputs_unchecked(self._validate_X(X))
 
     def _outputs_unchecked(self, X):
         """(r, n): what the last layer says."""
@@ -539,6 +544,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
                 "pass the weights as a dict"
             )
         weight = compute_sample_weight(self.class_weight, y)
+        if not (np.isfinite(weight).all() and weight.min() >= 0):
+            raise ValueError(f"class_weight must be finite numbers, at least 0, got {self.class_weight}.")
         return weight if sample_weight is None else weight * sample_weight
 
     def _output(self):
@@ -653,7 +660,8 @@ class MLPRegressor(RegressorMixin, _MLP):
         return y
 
     def _validate_validation_y(self, y):
-        return self._validate_y(np.asarray(y)).astype(np.float64, copy=False)
+        y = np.asarray(y)
+        return self._validate_y(y.astype(np.float64) if y.dtype.kind == "O" else y)
 
     def _total_weight(self, y, sample_weight, incremental):
         return sample_weight
