@@ -1,5 +1,6 @@
 """check_derivation: parameters in lists, in objects of one class, and updated after each example."""
 
+import linecache
 import re
 
 import numpy as np
@@ -248,3 +249,44 @@ def test_a_mask_of_dropout_left_out_of_the_backward_pass_is_named():
     assert [(line.name, line.right) for line in report.lines if line.ok is False] == [
         ("dA1", "dA1 = dout @ W2.T * kept")
     ]
+
+
+def test_a_line_of_several_cells_is_named_with_its_function():
+    space = {"np": np}
+    cells = {
+        "<first cell>": "def ahead(X, W, t):\n    m, h = len(t), X @ W - t\n    J = np.mean(h * h)\n    return J\n",
+        "<second cell>": "def back(X, h, m):\n    dh = 2 * h / m\n    dW = X.T @ (dh * h)\n    return dW\n",
+    }
+    for name, text in cells.items():
+        linecache.cache[name] = len(text), None, text.splitlines(True), name
+        exec(compile(text, name, "exec"), space)
+    rng = np.random.default_rng(0)
+    report = nnc.check_derivation(
+        space["ahead"], space["back"], rng.normal(size=(5, 3)), np.ones(3), rng.normal(size=5)
+    )
+    assert (report.first_wrong.function, report.first_wrong.number) == ("back", 3), report
+    assert "back:3  dW  ✗" in str(report) and "back:3" in report._repr_html_()
+
+
+MOMENTUM = """
+import numpy as np
+rng = np.random.default_rng(5)
+X, T = rng.normal(size=(9, 4)), rng.normal(size=(9, 2))
+W, b = rng.normal(size=(4, 2)), rng.normal(size=2)
+vW, vb = np.zeros_like(W), np.zeros_like(b)
+R = X @ W + b - T
+J = np.sum(R ** 2) / 2
+dW, db = X.T @ R, R.sum(axis=0)
+vW = 0.9 * vW - 0.01 * dW
+vb = 0.9 * vb - 0.01 * db
+W = W + vW
+b = b + vb
+"""
+
+
+def test_the_step_with_the_other_sign_is_blamed_and_not_the_update_that_adds_it():
+    assert nnc.check_derivation(MOMENTUM).ok
+    for name in ("W", "b"):
+        right = f"v{name} = 0.9 * v{name} - 0.01 * d{name}"
+        report = nnc.check_derivation(MOMENTUM.replace(right, right.replace("-", "+")))
+        assert [(line.name, line.right) for line in report.lines if line.ok is False] == [(f"v{name}", right)], report

@@ -55,6 +55,7 @@ _SAME = [
 # a name that says derivative, without saying by what
 DERIVATIVE = re.compile(r"delta|grad|g$|d_|d[A-Z]|<\w*(deriv|grad|delta|backward|prime)\w*>")
 CLAIM = re.compile(r"(d_?[A-Z]|d_\w|grad|nabla)\w*|\w+_grad")  # surely one
+VELOCITY = re.compile(r"(v|velocity|momentum)_?\w+|\w+_(v|velocity|momentum)")  # may have a learning rate in it
 GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is the derivative by
 DATA = re.compile(
     r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I

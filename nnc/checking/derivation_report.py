@@ -28,6 +28,8 @@ class Line:
         The same at length; what a right line was taken for.
     right : str
         The right line, where it is wrong.
+    function : str
+        In which it stands; "" outside of functions.
     """
 
     number: int
@@ -37,6 +39,7 @@ class Line:
     reason: str = ""
     sentence: str = ""
     right: str = ""
+    function: str = ""
 
     @property
     def line(self):
@@ -79,11 +82,13 @@ class DerivationReport:
         if trace.stopped:
             self.remarks.append(f"stopped {trace.stopped}")
         if trace.turns:
-            loops = sorted(program.statements[sid].number for sid in trace.turns)
-            self.remarks.append(f"of the loop in line {loops[0]} the first turn is judged")
+            self.remarks.append(f"of the loop in {program.line(min(trace.turns))} the first turn is judged")
         files = list(dict.fromkeys(s.file for s in program.statements))
         place = {s.id: (files.index(s.file), s.number, s.id) for s in program.statements}
+        for sid, row in rows.items():
+            row.function = program.statements[sid].function
         self.lines = [rows[sid] for sid in sorted(rows, key=place.get)]
+        self._several = len(files) > 1  # each has its own line 1
         wrong = [line for line in self.lines if line.ok is False]
         self.unjudged = [rows[sid] for sid in sorted(unjudged & set(rows), key=place.get)]
         self.ok = False if wrong else True if claims_anything else None
@@ -119,7 +124,7 @@ class DerivationReport:
         for sid, text in judge.conventions.items():
             if sid in rows:
                 rows[sid].sentence = text
-                self.remarks.append(f"line {rows[sid].number}: {text}")
+                self.remarks.append(f"{program.line(sid)}: {text}")
         for fault in judge.faults:
             row = rows.get(fault.sid)
             if row is None:
@@ -133,10 +138,10 @@ class DerivationReport:
             numbers = [rows[c.sid].number for c in checks if c.sid in rows and rows[c.sid].ok is None]
             for c in checks:
                 if c.sid in rows and rows[c.sid].ok is None:
-                    rows[c.sid].sentence = f"not judged: line {rows[sid].number} raises"
+                    rows[c.sid].sentence = f"not judged: {program.line(sid)} raises"
             if numbers:
                 lines = ", ".join(map(str, sorted(set(numbers))))
-                self.remarks.append(f"not judged, as line {rows[sid].number} raises: line {lines}")
+                self.remarks.append(f"not judged, as {program.line(sid)} raises: line {lines}")
         if truth.sampled:
             self.remarks.append("of large arrays a sample of the entries was looked at")
         if truth.kinks:
@@ -168,14 +173,17 @@ class DerivationReport:
     def __repr__(self):
         shown = [(line, mark) for line, mark in zip(self.lines, self._marks(), strict=True) if line.ok is not None]
         wide = max((len(line.name) for line, _ in shown), default=0)
-        digits = len(str(max((line.number for line, _ in shown), default=0)))
+        digits = max((len(self._number(line)) for line, _ in shown), default=1)
         rows = []
         for line, mark in shown:
             tail = f"{line.reason}: {line.sentence}" if line.ok is False else ""
-            rows.append(f"{line.number:>{digits}}  {line.name:<{wide}}  {mark} {tail}".rstrip())
+            rows.append(f"{self._number(line):>{digits}}  {line.name:<{wide}}  {mark} {tail}".rstrip())
             if line.ok is False and line.right:
                 rows.append(f"{'':{digits + wide + 6}}-> {line.right}")
         return "\n".join([*rows, self._verdict(), *(f"({text})" for text in self.remarks)])
+
+    def _number(self, line):
+        return f"{line.function}:{line.number}" if self._several and line.function else str(line.number)
 
     def _verdict(self):
         wrong = sum(line.ok is False for line in self.lines)
@@ -186,7 +194,7 @@ class DerivationReport:
             return f'{text}; names={{"g": "W"}} says that g is the derivative by W'
         text = f"{wrong} of {judged} lines wrong" if wrong else f"all {judged} lines are right"
         if self.unjudged:
-            left = ", ".join(f"{line.name} (line {line.number})" for line in self.unjudged)
+            left = ", ".join(f"{line.name} (line {self._number(line)})" for line in self.unjudged)
             text = f"{text if wrong else f'the {judged} lines that were judged are right'}; not judged: {left}"
         return text
 
@@ -202,7 +210,7 @@ class DerivationReport:
             elif line.sentence and line.ok:
                 what = escape(line.sentence)
             rows.append(
-                f'<tr><td style="text-align:right">{line.number}</td>'
+                f'<tr><td style="text-align:right">{escape(self._number(line))}</td>'
                 f'<td style="text-align:left"><pre style="margin:0">{escape(line.text)}</pre></td>'
                 f'<td style="color:{color};font-weight:bold">{mark.strip()}</td>'
                 f'<td style="text-align:left">{what}</td></tr>'

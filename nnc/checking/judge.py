@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autodiff.node import ancestors
 from . import claims, edits
-from .factors import Factors
+from .factors import Factor, Factors
 from .scopes import counters, in_the_words_of_loops
 from .trace import Unknown
 from .truth import Truth
@@ -455,6 +455,10 @@ class Judge:
             return None, None, check.targets[0]
         if check.kind == "step" and not check.explicit and np.size(value) == 1 == check.targets[0].gradient.size:
             return None, None, check.targets[0]  # a number by a rule of its own: a mean of squares, a momentum
+        if check.kind == "step" and claims.VELOCITY.fullmatch(claims.last(self.trace.by_id[check.id].base)):
+            k = self.number(value, check.targets[0])
+            if k is not None:  # with a learning rate in it
+                return True, Factor(k, (f"{abs(k):.6g}",), ()), check.targets[0]
         return False, None, check.targets[0]
 
     def _status_of_update(self, check, value):
@@ -768,13 +772,13 @@ class Judge:
         names = names or [self.trace.by_id[updates[-1].id].name]
         sid = self._first_to_use(check, other, run)
         text = self.program.statements[sid].text
-        numbers = [self.program.statements[c.sid].number for c in updates if self.trace.by_id[c.id].name in names]
+        earliest = self.program.line(min(c.sid for c in updates if self.trace.by_id[c.id].name in names))
         self._blame(
             sid,
             "uses updated weights",
-            f"{', '.join(names)} was updated in line {min(numbers)}, before it is "
+            f"{', '.join(names)} was updated in {earliest}, before it is "
             "used here; the gradient is that of the old one",
-            f"{text}  # before line {min(numbers)}",
+            f"{text}  # before {earliest}",
             check,
         )
         for c in self.checks:
@@ -889,6 +893,8 @@ class Judge:
             return False
         ok, k, target = self.status(check, run)
         if ok is False and k is not None and k > 0:
+            if self._step_of_the_other_sign(check, run):
+                return True
             node = self.program.statements[check.sid].node
             for edit in edits._operators(node, edits.sites(node)):
                 if edit.reason == "sign" and self.status(check, self.run({check.sid: edit.tree}))[0]:
@@ -900,6 +906,30 @@ class Judge:
                         check,
                     )
                     self.patches[check.sid] = edit.tree
+                    return True
+        return False
+
+    def _step_of_the_other_sign(self, check, run):
+        """Blame the step that an update adds, where the steps of the other parameters have the other sign."""
+        factors = {c: self.status(c, run)[1] for c in self.checks if c.kind == "step"}
+        factors = {c: k.value for c, k in factors.items() if k is not None}
+        own = [c for c, k in factors.items() if c.targets[0] is check.targets[0] and k > 0]
+        others = [k < 0 for c, k in factors.items() if c.targets[0] is not check.targets[0]]
+        if not others or not all(others):
+            return False
+        for step in own:
+            node = self.program.statements[step.sid].node
+            for edit in edits._operators(node, edits.sites(node)):
+                if edit.reason == "sign" and self.status(check, self.run({step.sid: edit.tree}))[0]:
+                    name = self.trace.by_id[step.id].name
+                    self._blame(
+                        step.sid,
+                        "a step uphill, sign",
+                        f"{name} goes along the gradient, and is added to the parameter: descent is against it",
+                        edit.text,
+                        step,
+                    )
+                    self.patches[step.sid] = edit.tree
                     return True
         return False
 

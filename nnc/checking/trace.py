@@ -461,6 +461,12 @@ class Program:
         self._seeds = [int(x) for x in np.random.SeedSequence().generate_state(64)]
         self._random = random.getstate(), np.random.get_state()  # noqa: NPY002
 
+    def line(self, sid):
+        """``line 3``, or ``line 3 of forward`` where there are several files or cells, each with its own lines."""
+        statement = self.statements[sid]
+        several = len({s.file for s in self.statements}) > 1
+        return f"line {statement.number}" + (f" of {statement.function}" if several and statement.function else "")
+
     def _is_data(self, x):
         """What the code may change: arrays, containers, objects of the reader's own classes."""
         if isinstance(x, np.ndarray | float | dict | list):
