@@ -39,7 +39,8 @@ def logsumexp(A, axis=0, keepdims=False):
 
 
 row("logsumexp", (), r"\ln \sum e^{{0}}",
-    (lambda g, C, A, axis=0, keepdims=False: kept(g, A, axis, keepdims) * np.exp(A - kept(C, A, axis, keepdims)),
+    (lambda g, C, A, axis=0, keepdims=False:
+        kept(g, A.ndim, axis, keepdims) * np.exp(A - kept(C, A.ndim, axis, keepdims)),
      r"{g} \circ e^{{0} - {out}}"), params="axis - - keepdims", forward=logsumexp)
 
 # ---- quotients with a whole number

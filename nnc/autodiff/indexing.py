@@ -13,20 +13,21 @@ from .. import _engine
 from .dispatch import operation
 
 
-def axes_of(axis, A):
+def axes_of(axis, ndim):
     """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
-    if axis is None or not A.ndim:
-        return list(range(A.ndim))
-    return [a % A.ndim for a in axis] if isinstance(axis, tuple) else [axis % A.ndim]
+    if axis is None or not ndim:
+        return list(range(ndim))
+    return [a % ndim for a in axis] if isinstance(axis, tuple) else [axis % ndim]
 
 
-def from_end(axis, A):
-    return axis if axis < 0 else axis - A.ndim
+def from_end(axis, ndim):
+    return axis if axis < 0 else axis - ndim
 
 
-def all_from_end(axis, A):
+def all_from_end(axis, ndim):
     """The same of one or several axes."""
-    return from_end(axis, A) if isinstance(axis, int) else tuple([from_end(a, A) for a in np.atleast_1d(axis).tolist()])
+    axes = tuple([from_end(a, ndim) for a in np.atleast_1d(axis).tolist()])
+    return axes[0] if isinstance(axis, int) else axes
 
 
 def _leading(g, C):
@@ -47,14 +48,14 @@ def transpose_back(g, C, A, axes=None):
 
 
 def swapaxes_back(g, C, A, axis1, axis2):
-    return g.swapaxes(from_end(axis1, A), from_end(axis2, A))
+    return g.swapaxes(from_end(axis1, A.ndim), from_end(axis2, A.ndim))
 
 
 def moveaxis_back(g, C, A, source, destination):
     if not (isinstance(source, int) and isinstance(destination, int)):
-        return np.moveaxis(g, all_from_end(destination, A), all_from_end(source, A))
+        return np.moveaxis(g, all_from_end(destination, A.ndim), all_from_end(source, A.ndim))
     order = list(range(g.ndim))
-    order.insert(g.ndim + from_end(source, A), order.pop(from_end(destination, A)))
+    order.insert(g.ndim + from_end(source, A.ndim), order.pop(from_end(destination, A.ndim)))
     return g.transpose(order)
 
 
@@ -107,12 +108,12 @@ def diagonal_back(g, C, A, offset=0, axis1=0, axis2=1):
     start = max(-offset, 0) * m + max(offset, 0)
     out = np.zeros((*g.shape[:-1], n * m), g.dtype)
     out[..., start : start + C.shape[-1] * (m + 1) : m + 1] = g
-    out, axes = out.reshape(*g.shape[:-1], n, m), (from_end(axis1, A), from_end(axis2, A))
+    out, axes = out.reshape(*g.shape[:-1], n, m), (from_end(axis1, A.ndim), from_end(axis2, A.ndim))
     return out if axes == (-2, -1) else np.moveaxis(out, (-2, -1), axes)
 
 
 def flip_back(g, C, A, axis=None):
-    axes = axes_of(axis, A)
+    axes = axes_of(axis, A.ndim)
     return g[(..., *[slice(None, None, -1) if d in axes else slice(None) for d in range(A.ndim)])]
 
 
@@ -120,15 +121,15 @@ def roll_back(g, C, A, shift, axis=None):
     if axis is None:
         return roll_back(g.reshape(_leading(g, C) + (A.size,)), A.ravel(), A.ravel(), shift, 0).reshape(g.shape)
     if not (isinstance(shift, int) and isinstance(axis, int)):
-        return np.roll(g, np.negative(shift), all_from_end(axis, A))
-    axis, shift = from_end(axis, A), shift % (A.shape[axis] or 1)
+        return np.roll(g, np.negative(shift), all_from_end(axis, A.ndim))
+    axis, shift = from_end(axis, A.ndim), shift % (A.shape[axis] or 1)
     behind = [slice(None)] * (-1 - axis)
     return np.concatenate((g[(..., slice(shift, None), *behind)], g[(..., slice(shift), *behind)]), axis)
 
 
 def rot90_back(g, C, A, k=1, axes=(0, 1)):
     first, second = axes
-    return np.rot90(g, -k, (from_end(first, A), from_end(second, A)))
+    return np.rot90(g, -k, (from_end(first, A.ndim), from_end(second, A.ndim)))
 
 
 def tile_back(g, C, A, reps):
@@ -149,7 +150,7 @@ def repeat_back(g, C, A, repeats, axis=None):
         return picked_back(np.repeat)(g, C, A, repeats=repeats, axis=axis)
     if axis is None or not A.ndim:
         return np.add.reduce(g.reshape(*_leading(g, C), *A.shape, repeats), -1)
-    before = g.ndim + from_end(axis, A)
+    before = g.ndim + from_end(axis, A.ndim)
     return np.add.reduce(g.reshape(*g.shape[:before], A.shape[axis], repeats, *g.shape[before + 1 :]), before + 1)
 
 
@@ -208,7 +209,7 @@ def concatenate_back(i):
 
 def concatenate_back_of_nodes(i):
     def vjp(g, C, *arrays, axis=0):
-        axis, sizes = from_end(axis, C), [A.shape[axis] for A in arrays]
+        axis, sizes = from_end(axis, C.ndim), [A.shape[axis] for A in arrays]
         start = sum(sizes[:i])
         return g[(..., slice(start, start + sizes[i]), *[slice(None)] * (-1 - axis))]
 
@@ -225,4 +226,4 @@ def stack(*arrays, axis=0):
 
 
 def stack_back(i):
-    return lambda g, C, *arrays, axis=0: g[(..., i, *[slice(None)] * (-1 - from_end(axis, C)))]
+    return lambda g, C, *arrays, axis=0: g[(..., i, *[slice(None)] * (-1 - from_end(axis, C.ndim)))]

@@ -315,7 +315,7 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
     minus=(0, "of this loss dZ is P - Y (eq. 10.1) and not Y - P, since L = -ln p"))
 row("softmax_backward", (_engine.softmax_backward, _engine.softmax_backward_columns),
     r"{1} \circ ({0} - \sum_k {1} \circ {0})",
-    (lambda g, C, dP, P, axis=-2: _engine.softmax_backward(g, P, axis=shapes.from_end(axis, C)),
+    (lambda g, C, dP, P, axis=-2: _engine.softmax_backward(g, P, axis=shapes.from_end(axis, C.ndim)),
      r"{1} \circ ({g} - \sum_k {1} \circ {g})"),
     (softmax_backward_probabilities, r"{g} \circ ({0} - \sum_k {1} \circ {0}) - {0} \circ \sum_k {1} \circ {g}"),
     params="axis", batch=batch_axes.all_but(-2))
@@ -405,7 +405,8 @@ row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
 # ---- sums
 
 row("sum", np.sum, r"\sum {0}",
-    (lambda g, C, A, axis=None, keepdims=False: spread(g, A, axis, keepdims), r"{g}\,{ones0}", sum_back_of_nodes),
+    (lambda g, C, A, axis=None, keepdims=False: spread(g, A.shape, A.size, axis, keepdims), r"{g}\,{ones0}",
+     sum_back_of_nodes),
     params="axis - - keepdims", forward=reduction(np.add), batch=batch_axes.reduction)
 row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,{ones0}", mean_back_of_nodes),
     params="axis - - keepdims", forward=mean, batch=batch_axes.reduction)

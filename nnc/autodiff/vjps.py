@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _direct, _engine, functional
 from .dispatch import value_of
-from .indexing import axes_of, from_end, reshape_back
+from .indexing import axes_of, from_end
 
 MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
 
@@ -48,26 +48,28 @@ def chosen(g, mask):
     return _engine.relu_backward(g, np.asarray(mask, g.dtype))
 
 
-def kept(g, A, axis=None, keepdims=False):
-    """g with the axes that a reduction of A has taken away, each of length 1; a number goes everywhere as it is."""
+def kept(g, ndim, axis=None, keepdims=False):
+    """g with the axes that a reduction of an array has taken away, each of length 1; a number goes everywhere as it is.
+    It gets no array, as `spread` does not, so that `reads` sees that no number is read."""
     if keepdims or not g.ndim:
         return g
-    axes = axes_of(axis, A)
-    shape, lead = list(g.shape), g.ndim + len(axes) - A.ndim
+    axes = axes_of(axis, ndim)
+    shape, lead = list(g.shape), g.ndim + len(axes) - ndim
     for a in sorted(axes):
         shape.insert(lead + a, 1)
     return g.reshape(shape)
 
 
-def spread(g, A, axis=None, keepdims=False):
-    """Undo the shape of a reduction: every number of A gets the entry of g that it went into."""
-    if not g.ndim and A.size <= 4096:  # of all numbers, and few: what is below, in half the time
-        out = np.empty(A.shape, g.dtype)
+def spread(g, shape, size, axis=None, keepdims=False):
+    """Undo the shape of a reduction: every number of the operand gets the entry of g that it went into."""
+    if not g.ndim and size <= 4096:  # of all numbers, and few: what is below, in half the time
+        out = np.empty(shape, g.dtype)
         out.fill(g)
         return out
-    g = kept(g, A, axis, keepdims)
-    shape = g.shape[: max(g.ndim - A.ndim, 0)] + A.shape
-    if A.size > 4096:
+    ndim = len(shape)
+    g = kept(g, ndim, axis, keepdims)
+    shape = g.shape[: max(g.ndim - ndim, 0)] + shape
+    if size > 4096:
         return np.broadcast_to(g, shape)  # costs no memory, but 3 microseconds
     out = np.empty(shape, g.dtype)
     out[...] = g
@@ -75,22 +77,22 @@ def spread(g, A, axis=None, keepdims=False):
 
 
 def sum_back_of_nodes(g, C, A, axis=None, keepdims=False):
-    return np.broadcast_to(kept(g, A, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
+    return np.broadcast_to(kept(g, A.ndim, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
 
 
 def share_among(g, C, A, axis=None, keepdims=False):
     """g goes to the greatest (least) numbers of A, in equal parts where there are several."""
-    top = A == kept(C, A, axis, keepdims)
+    top = A == kept(C, A.ndim, axis, keepdims)
     if not g.ndim:
         out = np.zeros(A.shape, g.dtype)
         out[top] = g / (np.count_nonzero(top) or 1)
         return out
     number = np.maximum(np.add.reduce(top, axis, A.dtype, None, True), 1)
-    return chosen(kept(g, A, axis, keepdims) / number, top)
+    return chosen(kept(g, A.ndim, axis, keepdims) / number, top)
 
 
 def share_among_of_nodes(g, C, A, axis=None, keepdims=False):
-    top = value_of(A) == kept(value_of(C), A, axis, keepdims)
+    top = value_of(A) == kept(value_of(C), A.ndim, axis, keepdims)
     number = np.maximum(np.sum(top, axis, dtype=A.dtype, keepdims=True), 1)
     return chosen(sum_back_of_nodes(g, C, A, axis, keepdims) / number, top)
 
@@ -109,18 +111,19 @@ def mean(A, axis=None, keepdims=False):
 
 
 def mean_back(g, C, A, axis=None, keepdims=False):
-    return spread(g / (A.size / (C.size or 1)), A, axis, keepdims)
+    return spread(g / (A.size / (C.size or 1)), A.shape, A.size, axis, keepdims)
 
 
 def mean_back_of_nodes(g, C, A, axis=None, keepdims=False):
-    return sum_back_of_nodes(g / (A.size / (C.size or 1)), C, A, axis, keepdims)
+    g = g / (A.size / (C.size or 1))
+    return np.broadcast_to(kept(g, A.ndim, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
 
 
 def prod_back(g, C, A, axis=None, keepdims=False):
     """Each number gets the product of all others, without a division where that or the number may be 0."""
     if C.ndim == 0 and 1e-30 < abs(C) < np.inf:
-        return kept(g, A, axis, keepdims) * (C / A)
-    axes = axes_of(axis, A)
+        return kept(g, A.ndim, axis, keepdims) * (C / A)
+    axes = axes_of(axis, A.ndim)
     order = [i for i in range(A.ndim) if i not in axes] + axes
     line = A.transpose(order)
     flat = line.reshape((*line.shape[: A.ndim - len(axes)], math.prod(line.shape[A.ndim - len(axes) :])))
@@ -128,15 +131,15 @@ def prod_back(g, C, A, axis=None, keepdims=False):
     others[..., 1:] = np.cumprod(flat[..., :-1], axis=-1)
     others[..., :-1] *= np.cumprod(flat[..., :0:-1], axis=-1)[..., ::-1]
     others = others.reshape(line.shape).transpose(sorted(range(A.ndim), key=order.__getitem__))
-    return spread(g, A, axis, keepdims) * others
+    return spread(g, A.shape, A.size, axis, keepdims) * others
 
 
 def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
     """Where a number is 0, by products of all but one, which takes n^2 of them."""
-    g, whole, numbers = kept(g, A, axis, keepdims), kept(C, A, axis, keepdims), np.abs(value_of(A))
+    g, whole, numbers = kept(g, A.ndim, axis, keepdims), kept(C, A.ndim, axis, keepdims), np.abs(value_of(A))
     if 1e-30 < numbers.min(initial=1) and 1e-30 < np.abs(C.value).min(initial=1) and np.isfinite(C.value).all():
         return g * (whole / A)
-    axes = axes_of(axis, A)
+    axes = axes_of(axis, A.ndim)
     order = [i for i in range(A.ndim) if i not in axes] + axes
     line = A.transpose(order)
     flat = line.reshape((*line.shape[: A.ndim - len(axes)], math.prod(line.shape[A.ndim - len(axes) :])))
@@ -147,15 +150,15 @@ def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
 
 def cumsum_back(g, C, A, axis=None):
     """Each number went into every sum from its own place on."""
-    axis = -1 if axis is None else from_end(axis, A)
+    axis = -1 if axis is None else from_end(axis, A.ndim)
     backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
-    return reshape_back(np.add.accumulate(g[backwards], axis)[backwards], C, A)
+    return np.add.accumulate(g[backwards], axis)[backwards].reshape(g.shape[: g.ndim - C.ndim] + A.shape)
 
 
 def cumsum_back_of_nodes(g, C, A, axis=None):
-    axis = -1 if axis is None else from_end(axis, A)
+    axis = -1 if axis is None else from_end(axis, A.ndim)
     backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
-    return reshape_back(np.cumsum(g[backwards], axis)[backwards], C, A)
+    return np.cumsum(g[backwards], axis)[backwards].reshape(g.shape[: g.ndim - C.ndim] + A.shape)
 
 
 def matmul_left(g, C, A, B, b=None):
@@ -219,23 +222,23 @@ def power_exponent(g, C, A, B):
 
 
 def softmax_back(g, P, Z, axis=0):
-    axis = from_end(axis, Z)
+    axis = from_end(axis, Z.ndim)
     if axis == -2 and g.ndim == 2:
         return _direct.softmax_backward_columns(g, P)
     return _engine.softmax_backward(g, P, axis=axis)
 
 
 def log_softmax_back(g, C, Z, axis=0):
-    return g - np.exp(C) * np.add.reduce(g, from_end(axis, Z), keepdims=True)
+    return g - np.exp(C) * np.add.reduce(g, from_end(axis, Z.ndim), keepdims=True)
 
 
 def log_softmax_back_of_nodes(g, C, Z, axis=0):
-    return g - np.exp(C) * np.sum(g, from_end(axis, Z), keepdims=True)
+    return g - np.exp(C) * np.sum(g, from_end(axis, Z.ndim), keepdims=True)
 
 
 def softmax_backward_probabilities(g, C, dP, P, axis=-2):
     """d/dP of P (dP - sum dP P)."""
-    axis = from_end(axis, C)
+    axis = from_end(axis, C.ndim)
     return g * (dP - np.sum(dP * P, axis, keepdims=True)) - dP * np.sum(g * P, axis, keepdims=True)
 
 
