@@ -32,7 +32,7 @@ def jax():
 
 
 def compiled(f):
-    """To compile the whole takes a third of the time of each operation alone; where it cannot be, that is what is done."""
+    """To compile the whole takes a third of the time of each operation alone, which is left where that cannot be."""
     import jax
 
     def call(*operands):

@@ -3,10 +3,15 @@
 Each function is written once, with the module of NumPy's functions as its first argument.
 """
 
+from functools import cache
+
+import numpy
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_function_shapes import ALONG, MATRICES, OF_SHAPES
+from test_functions_peers import translated
 
 import nnc
 
@@ -58,7 +63,12 @@ PLAIN = {  # functions of an array
 @st.composite
 def arrays(draw, least=0):
     """An array with any strides, no two of its numbers alike and none near a kink; and one of its axes."""
-    shape = draw(st.lists(st.integers(least, 4), min_size=1, max_size=3))
+    x = draw(laid_out(draw(st.lists(st.integers(least, 4), min_size=1, max_size=3))))
+    return x, draw(st.integers(-x.ndim, x.ndim - 1))
+
+
+@st.composite
+def laid_out(draw, shape):
     size = int(np.prod(shape))
     seed = draw(st.integers(0, 99))
     x = (np.random.default_rng(seed).permutation(np.linspace(-1.3, 1.4, max(size, 1)) + 0.017)[:size]).reshape(shape)
@@ -71,7 +81,7 @@ def arrays(draw, least=0):
         x = np.repeat(x, 2, axis=-1)[..., ::2]
     elif layout == "transposed":
         x = x.T
-    return x, draw(st.integers(-x.ndim, x.ndim - 1))
+    return x
 
 
 def weighted(f, module):
@@ -149,20 +159,94 @@ def test_ties_are_shared_as_they_share_them():
         assert_like(nnc.grad(lambda x, f=f: f(np, x))(x), autograd.grad(lambda x, f=f: f(anp, x))(x))
 
 
-def test_beside_jax():
-    """One example of each, since JAX compiles every function."""
+# ---- beside JAX ------------------------------------------------------------------------------------------------------
+
+NUMBERS = {  # functions of each number: of what
+    **dict.fromkeys(("absolute fabs negative positive exp exp2 expm1 square sin cos tan sinh cosh tanh arctan arcsinh "
+                     "cbrt sign deg2rad rad2deg degrees radians sinc reciprocal real nan_to_num").split(), lambda x: x),
+    **dict.fromkeys("floor ceil rint trunc round".split(), lambda x: 3 * x),
+    **dict.fromkeys("log log2 log10 log1p sqrt".split(), lambda x: x * x + 0.3),
+    **dict.fromkeys("arcsin arccos arctanh".split(), lambda x: 0.6 * x),
+    "arccosh": lambda x: x * x + 1.2,
+}  # fmt: skip
+PAIRS = ("add subtract multiply divide maximum minimum fmax fmin logaddexp logaddexp2 hypot arctan2 copysign remainder "
+         "fmod floor_divide").split()  # fmt: skip
+ACTIVATIONS = {  # ours and theirs
+    "relu": lambda nn, x, k: nn.relu(x) * x,
+    "leaky_relu": lambda nn, x, k: nn.leaky_relu(x, 0.1) * x,
+    "sigmoid": lambda nn, x, k: nn.sigmoid(x),
+    "softmax": lambda nn, x, k: nn.softmax(x, k),
+    "log_softmax": lambda nn, x, k: nn.log_softmax(x, k),
+}
+NOT_OF_JAX = {  # no lists of numbers; nothing to reduce by logaddexp; of arrays of one axis only
+    "along, quantile", "along, log-sum-exp", "shapes, meshgrid",
+}  # fmt: skip
+FURTHER = {  # rows that none of the tables here and in test_function_shapes have
+    "angle": lambda np, x, k: np.angle(x) * x,
+    "broadcast_to": lambda np, x, k: np.broadcast_to(x, (2, *x.shape)) ** 2,
+    "convolve": lambda np, x, k: np.convolve(np.ravel(x), np.ravel(x)[:2], "same"),
+    "diagonal": lambda np, x, k: np.diagonal(x[None] * np.sin(x)[None], 1, 0, k % x.ndim + 1),
+    "imag": lambda np, x, k: np.imag(x) + x * x,
+    "meshgrid": lambda np, x, k: np.meshgrid(np.ravel(x), np.sin(np.ravel(x)))[1] ** 2,
+    "quantile": lambda np, x, k: np.quantile(x, np.array([0.2, 0.7]), axis=k) ** 3,
+    "rot90": lambda np, x, k: np.rot90(x[None], 3, (0, k % x.ndim + 1)) ** 3,
+    "squeeze": lambda np, x, k: np.squeeze(np.expand_dims(x, k), k) ** 3,
+    "take": lambda np, x, k: np.take(x, np.array([0, 1, 0]), axis=k) ** 3,
+    "take_along_axis": lambda np, x, k: np.take_along_axis(x, np.argsort(x, axis=k), k) ** 3,
+    "tile": lambda np, x, k: np.tile(x, (2, 1)) ** 3,
+}
+
+
+def of_rows():
+    """Every name with a function of NumPy or JAX, an array and one of its axes; and whether it is of matrices."""
+    tables = {name: (lambda np, x, k, f=f: f(np, x, k), False) for name, f in (AXES | JAX_ONLY | NOT_EMPTY).items()}
+    tables |= {name: (lambda np, x, k, f=f: f(np, x), False) for name, f in PLAIN.items()}
+    tables |= {name: (f, False) for name, f in FURTHER.items()}
+    for name, of in NUMBERS.items():
+        tables[name] = lambda np, x, k, name=name, of=of: getattr(np, name)(of(x)) * x, False
+    for name in PAIRS:  # of shapes that differ
+        tables[name] = lambda np, x, k, name=name: getattr(np, name)(
+            x, 0.31 + np.sum(x * x, axis=k, keepdims=True)) * x, False  # fmt: skip
+    for name, f in ACTIVATIONS.items():
+        tables["nnc." + name] = lambda np, x, k, f=f: f(nnc if np is numpy else jax().nn, x, k), False
+    for name, f in ALONG.items():
+        tables["along, " + name] = lambda np, x, k, f=f: translated(f, np)(x, axis=k), False
+    for name, f in OF_SHAPES.items():
+        tables["shapes, " + name] = lambda np, x, k, f=f: translated(f, np)(x), False
+    tables |= {name: (lambda np, x, k, f=f: translated(f, np)(x), True) for name, f in MATRICES.items()}
+    return {name: row for name, row in tables.items() if name not in NOT_OF_JAX}
+
+
+ROWS = of_rows()
+
+
+def jax():
     jax = pytest.importorskip("jax")
-    before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
-    try:
-        jnp = jax.numpy
-        x = np.random.default_rng(0).permutation(np.linspace(-1.3, 1.4, 12)).reshape(3, 4)[:, ::-1]
-        v = np.sin(1 + np.arange(12.0)).reshape(3, 4)
-        along = {name: lambda np, x, f=f: f(np, x, 1) for name, f in (AXES | JAX_ONLY | NOT_EMPTY).items()}
-        for f in (along | PLAIN).values():
-            mine, theirs = weighted(f, np), weighted(f, jnp)
-            value, tangent = jax.jvp(jax.grad(theirs), (x,), (v,))
-            assert_like(nnc.grad(mine)(x), value)
-            assert_like(nnc.hvp(mine)(x, v), tangent)
-    finally:
-        jax.config.update("jax_enable_x64", before)
+    jax.config.update("jax_disable_most_optimizations", True)  # to optimize takes longer than to run
+    return jax
+
+
+@cache
+def of_jax(name, shape, k):
+    """Compiled once for a shape: the gradient, and its derivative in a direction."""
+    J = weighted(lambda np, x: ROWS[name][0](np, x, k), jax().numpy)
+    return jax().jit(lambda x, v: jax().jvp(jax().grad(J), (x,), (v,)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+@given(data=st.data())
+@settings(max_examples=2, deadline=None, derandomize=True)
+def test_beside_jax(name, data):
+    """Few shapes, since JAX compiles every one of them; their strides are any."""
+    f, of_matrices = ROWS[name]
+    shapes = [(3, 3), (2, 2, 2)] if of_matrices else [(4,), (2, 3), (3, 2, 2)]
+    x = data.draw(st.sampled_from(shapes).flatmap(laid_out))
+    x = x + 2 * np.eye(x.shape[-1]) if of_matrices else x
+    k = data.draw(st.integers(-x.ndim, x.ndim - 1)) if not of_matrices else 0
+    J = weighted(lambda np, x: f(np, x, k), np)
+    v = np.sin(1 + np.arange(x.size)).reshape(x.shape)
+    right = of_jax(name, x.shape, k % x.ndim)(np.ascontiguousarray(x), v)
+    assert_like(nnc.grad(J)(x), right[0])
+    assert_like(nnc.hvp(J)(x, v), right[1])
