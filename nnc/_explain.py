@@ -327,6 +327,7 @@ def changed(op, operands):
     """For `backward`, where one of these operands of `op` is no longer what it was."""
     names = [getattr(x, "name", None) or f"{'a Node' if hasattr(x, 'inputs') else 'an array'} {np.shape(x)}"
              for x in operands]  # fmt: skip
+    names = names or ["an array among its parameters, as an index,"]
     return RuntimeError(f"backward: {' or '.join(names)} has changed after {op} was computed from it, so that the "
                         "gradient would be of old and new numbers mixed. Compute the graph again after a change; an "
                         "array that is written again and again goes in as array.copy()")  # fmt: skip
