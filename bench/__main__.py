@@ -15,10 +15,11 @@ import numpy as np
 
 import nnc
 
-from . import pictures, report
+from . import core_to_core, pictures, report
 from .peers import PEERS, ROOT, Process, installed
 
-WORKS = ("epoch", "matmul", "elementwise", "small", "graph", "hvp", "overhead", "growth", "estimators")
+WORKS = ("epoch", "matmul", "elementwise", "small", "graph", "hvp", "overhead", "growth", "predict",
+         "estimators")
 REST = 0.3  # seconds between two peers, for the threads of the first to stop spinning
 
 
@@ -64,6 +65,7 @@ def compete(name, dtype, threads, folder, quick):
         processes.append(Process(peer, task, **options))
         answer(processes[-1], processes[-1].ready)
     count = 1 if quick else work.ROUNDS
+    before = core_to_core.seconds(threads)
     for i in range(count):
         print(f"round {i + 1} of {count}", file=sys.stderr, flush=True)
         for process in list(processes):
@@ -71,9 +73,10 @@ def compete(name, dtype, threads, folder, quick):
             budget = 0.2 if process.name.startswith("peak") else work.BUDGET
             for case, seconds in answer(process, process.round, budget / 10 if quick else budget).items():
                 rounds.setdefault(process.name, {}).setdefault(case, []).append(seconds)
+    distance = core_to_core.note(before, core_to_core.seconds(threads))
     for process in processes:
         process.close()
-    return report.Results(work, dtype, threads, rounds)
+    return report.Results(work, dtype, threads, rounds, distance)
 
 
 def main():

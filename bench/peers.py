@@ -31,6 +31,7 @@ PEERS = {
     "peak_avx2": Peer("AVX2's FMA peak"),
     "nnc": Peer("nnc"),
     "nnc_uint8": Peer("nnc, uint8 images"),
+    "nnc_forward": Peer("nnc, line by line"),
     "nnc_avx2": Peer("nnc, AVX2", env={"NNC_ISA": "avx2"}),
     "blas_loop": Peer("C loop on OpenBLAS", ("scipy_openblas32",), "scipy-openblas32"),
     "mkl": Peer("MKL", ("mkl",), "mkl"),
@@ -39,6 +40,7 @@ PEERS = {
     "jax": Peer("JAX", ("jax",), "jax"),
     "torch": Peer("PyTorch", ("torch",), "torch"),
     "torch_compile": Peer("PyTorch, compiled", ("torch",), "torch"),
+    "onnxruntime": Peer("ONNX Runtime", ("onnxruntime", "onnx"), "onnxruntime"),
     "sklearn": Peer("scikit-learn", ("sklearn",), "scikit-learn"),
     "autograd": Peer("autograd", ("autograd",), "autograd"),
 }

@@ -12,10 +12,11 @@ HERE = Path(__file__).parent
 
 
 class Results:
-    """{peer: {case: [[best, median] of each round]}} of one work, dtype and number of threads."""
+    """{peer: {case: [[best, median] of each round]}} of one work, dtype and number of threads; `distance` is what
+    core_to_core.py says of the cores meanwhile."""
 
-    def __init__(self, work, dtype, threads, rounds):
-        self.work, self.dtype, self.threads = work, dtype, threads
+    def __init__(self, work, dtype, threads, rounds, distance=""):
+        self.work, self.dtype, self.threads, self.distance = work, dtype, threads, distance
         self.best = {peer: {case: min(best for best, _ in of) for case, of in cases.items()}
                      for peer, cases in rounds.items()}
         self.median = {peer: {case: median(middle for _, middle in of) for case, of in cases.items()}
@@ -43,12 +44,12 @@ class Results:
         return f"{self.work.flop(case) / self.best[peer][case] * 1e-9 / self.gflops_at_peak(which):.0%}"
 
     def heading(self):
-        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        if "peak" not in self.best:
-            return f"{self.dtype}, {threads}"
-        near, far = (self.gflops_at_peak(case=case) for case in ("near", "far"))
-        return (f"{self.dtype}, {threads}, FMA peak {self.gflops_at_peak():.0f} GFLOP/s; with a product's loads "
-                f"{near:.0f}, from L2 {far:.0f}")
+        title = f"{self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}"
+        if "peak" in self.best:
+            near, far = (self.gflops_at_peak(case=case) for case in ("near", "far"))
+            title += (f", FMA peak {self.gflops_at_peak():.0f} GFLOP/s; with a product's loads {near:.0f}, "
+                      f"from L2 {far:.0f}")
+        return f"{title}; {self.distance}" if self.distance else title
 
 
 def rows(head, body):

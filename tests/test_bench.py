@@ -1,11 +1,13 @@
 """The benchmarks measure what they say: sums of a report, pictures, a real peer beside nnc. No figure is judged."""
 
+import os
+
 import numpy as np
 import pytest
 
 import bench.__main__ as program
-from bench import epoch, estimators, matmul, overhead, peak, pictures, report, worker
-from bench.peers import Process
+from bench import core_to_core, epoch, estimators, matmul, overhead, peak, pictures, predict, report, worker
+from bench.peers import Process, installed
 
 # 2e9 operations in a millisecond: 2000 GFLOP/s a thread; with loads 1600
 FMA = {"fma": [[0.002, 0.004], [0.001, 0.002]], "near": [[0.00125, 0.002], [0.002, 0.002]],
@@ -83,6 +85,30 @@ def test_the_peak_is_a_number_of_operations():
     runs = dict(peak.RUNS["peak"](1, "float64", None, True))
     assert set(runs) == set(FMA) and all(run() >= peak.FLOP for run in runs.values())
     assert peak.gflops(0.001, 2) == pytest.approx(4000)
+
+
+def test_the_way_from_core_to_core():
+    assert core_to_core.seconds(1) == 0
+    if len(os.sched_getaffinity(0)) > 1:
+        assert 1e-9 < core_to_core.seconds(2) < 1e-2
+    assert core_to_core.note(0, 0) == ""
+    assert core_to_core.note(44e-9, 50e-9) == "from core to core 44 ns before and 50 ns after: near"
+    assert core_to_core.note(44e-9, 180e-9).endswith("moved between near and far")
+    far = report.Results(overhead, "float32", 2, {}, core_to_core.note(180e-9, 190e-9))
+    assert far.heading() == "float32, 2 threads; from core to core 180 ns before and 190 ns after: far"
+
+
+@pytest.mark.parametrize("peer", predict.RUNS)
+def test_all_predict_the_same(peer, tmp_path):
+    """Every run compares itself with the net line by line before it is measured."""
+    if not installed(peer):
+        pytest.skip("not installed")
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", rng.integers(0, 256, (70, 784), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(70) % 10)
+    cases = [case for case, _ in predict.RUNS[peer](1, "float32", tmp_path, True)]
+    assert "1 image" in cases and "64 images, uint8" in cases
+    assert ("8 images, classes" in cases) == (peer != "nnc_forward")
 
 
 def test_a_peer_that_dies_is_left_out(monkeypatch, tmp_path, capsys):
