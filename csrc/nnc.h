@@ -93,20 +93,19 @@ NNC_API int64_t nnc_nanoseconds(void);
 
 /* ---- the network ------------------------------------------------------------------------------------------------ */
 
+/* The activation of a hidden layer; the rows are in activations.inc: NNC_IDENTITY (none), NNC_RELU, NNC_LEAKY_RELU,
+ * NNC_SIGMOID, NNC_TANH. */
 typedef enum nnc_activation {
-    NNC_IDENTITY,
-    NNC_RELU,
-    NNC_LEAKY_RELU,
-    NNC_SIGMOID,
-    NNC_TANH
+#define NNC_ACTIVATION(id, name, forward, backward) id,
+#include "activations.inc"
+    NNC_ACTIVATIONS
 } nnc_activation;
 
 /* What a network is trained on, and with it the activation of its last layer; the rows are in losses.inc:
  * NNC_CROSS_ENTROPY (softmax), NNC_BINARY_CROSS_ENTROPY (logistic), NNC_SQUARED_ERROR (none), NNC_POISSON (exp). */
 typedef enum nnc_loss {
-#define NNC_LOSS(id, name, output, terms, gradient) id,
+#define NNC_LOSS(kind, id, name, output, terms, gradient, doc) id,
 #include "losses.inc"
-#undef NNC_LOSS
     NNC_LOSSES
 } nnc_loss;
 
@@ -114,7 +113,6 @@ typedef enum nnc_loss {
 typedef enum nnc_optimizer {
 #define NNC_OPTIMIZER(id, name, states) id,
 #include "optimizers.inc"
-#undef NNC_OPTIMIZER
     NNC_OPTIMIZERS,
     NNC_GRADIENT = NNC_OPTIMIZERS /* no step: the gradient of W and b is left in their state */
 } nnc_optimizer;

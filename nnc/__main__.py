@@ -20,7 +20,7 @@ from io import BytesIO
 import numpy as np
 
 import nnc
-from nnc import plot
+from nnc import _engine, plot
 from nnc.mlp import distributed
 
 
@@ -151,9 +151,10 @@ def _kept(options, net, history):
 def _optimizer(options):
     if options.optimizer == "sgd":
         return nnc.optim.SGD(0.1 if options.lr is None else options.lr, options.momentum)
+    kind = next(kind for kind in nnc.optim.__all__ if kind.lower() == options.optimizer)
     if options.momentum:
-        raise Failure("--momentum is for --optimizer sgd; Adam has its own")
-    return nnc.optim.Adam(0.001 if options.lr is None else options.lr)
+        raise Failure(f"--momentum is for --optimizer sgd; {kind} has its own settings")
+    return getattr(nnc.optim, kind)(*([] if options.lr is None else [options.lr]))
 
 
 def _data(name):
@@ -366,8 +367,6 @@ def layers(text):
     return [int(size) for size in text.split(",")]
 
 
-_ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "identity")
-_LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "poisson")
 _MODEL = "a net: what train --out wrote, a .safetensors or an .onnx file"
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # how shtab has each shell complete a path
 
@@ -389,16 +388,16 @@ def _parser(prog):
     add = command.add_argument
     add("--data", default="digits", metavar="digits|fashion|DIR", help="DIR holds the four IDX files of MNIST's format")
     add("--layers", type=layers, default="784,200,10", help="pixels, hidden layers, classes")
-    add("--activation", default="relu", choices=_ACTIVATIONS)
+    add("--activation", default="relu", choices=_engine.ACTIVATIONS)
     add("--init", default="kaiming", choices=("kaiming", "xavier", "normal", "uniform"))
     add("--dtype", default="float32", choices=("float32", "float64"))
     add("--epochs", type=count, default=10)
     add("--batch-size", type=positive, default=64)
-    add("--optimizer", default="sgd", choices=("sgd", "adam"))
-    add("--lr", type=rate, default=None, help="the learning rate; None is 0.1, and 0.001 for adam")
+    add("--optimizer", default="sgd", choices=[kind.lower() for kind in nnc.optim.__all__])
+    add("--lr", type=rate, default=None, help="the learning rate; None is 0.1 for sgd, and 0.001 for adam")
     add("--momentum", type=rate, default=0.0, help="of sgd")
     add("--weight-decay", type=rate, default=0.0, metavar="L", help="adds L/2 times the squares of the weights to J")
-    add("--loss", default="cross_entropy", choices=_LOSSES)
+    add("--loss", default="cross_entropy", choices=_engine.LOSSES)
     add("--seed", type=count, default=0, help="of the weights and of the order of the examples")
     add("--threads", type=positive, default=None, metavar="N", help="by default one for each core")
     add("--out", metavar="model.npz", help="write the net here").complete = _FILES
@@ -427,11 +426,13 @@ def _parser(prog):
     command.add_argument("out", metavar="OUT").complete = _FILES
     command.add_argument(
         "--activation",
-        choices=_ACTIVATIONS,
+        choices=_engine.ACTIVATIONS,
         help="of the hidden layers, for PyTorch's .safetensors files, which do not say it",
     )
     command.add_argument(
-        "--loss", choices=_LOSSES, help="what the outputs are for, where the file ends with scores and does not say it"
+        "--loss",
+        choices=_engine.LOSSES,
+        help="what the outputs are for, where the file ends with scores and does not say it",
     )
 
     command = commands.add_parser(

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 def __getattr__(name: str) -> np.ufunc: ...
 
 MANY: int
+ACTIVATIONS: tuple[str, ...]  # the names in csrc/activations.inc
+LOSSES: tuple[str, ...]  # the names in csrc/losses.inc
 
 class Node:
     value: Any

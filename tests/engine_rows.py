@@ -1,4 +1,4 @@
-"""The engine's universal functions as its tables list them: a test of all of them need not be told of a new one."""
+"""What the engine's tables list: a test of all of their rows need not be told of a new one."""
 
 import re
 from pathlib import Path
@@ -18,3 +18,11 @@ KINDS = {name: kind for kind, name in re.findall(
 ELEMENTWISE = {name: OPERANDS[kind] for name, kind in KINDS.items()}
 SQUARE = {name: LETTERS[kind] for name, kind in re.findall(
     r"^UFUNC\((\w+), (\w+),", (CSRC / "python" / "ufuncs.inc").read_text(), flags=re.M)}  # fmt: skip
+ACTIVATIONS = re.findall(r"^NNC_ACTIVATION\(\w+, (\w+),", (CSRC / "activations.inc").read_text(), flags=re.M)
+ACTIVATED = [name for name in ACTIVATIONS if name != "identity"]  # elementwise operations
+APART = re.findall(  # the losses whose outputs do not mix
+    r"^NNC_LOSS\(outputs, \w+, (\w+),", (CSRC / "losses.inc").read_text(), flags=re.M
+)
+for name in APART:
+    SQUARE |= {name: LETTERS["loss_targets"], f"{name}_backward": LETTERS["loss_targets_backward"]}
+APART_BOTH = [name + end for name in APART for end in ("", "_backward")]

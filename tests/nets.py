@@ -1,15 +1,15 @@
 """A net and its training as the notes have them, in `nnc.reference` and NumPy alone: what `nnc.MLP` is held against."""
 
+import engine_rows
 import numpy as np
 
 from nnc import reference as ref
 
-ACTIVATIONS = {
-    "relu": (ref.relu, ref.relu_backward),
-    "leaky_relu": (ref.leaky_relu, ref.leaky_relu_backward),
-    "sigmoid": (ref.sigmoid, ref.sigmoid_backward),
-    "tanh": (ref.tanh, ref.tanh_backward),
-    "identity": (lambda Z: Z, lambda dA, A: dA),
+ACTIVATIONS = {  # of every row of csrc/activations.inc
+    name: (lambda Z: Z, lambda dA, A: dA)
+    if name == "identity"
+    else (getattr(ref, name), getattr(ref, f"{name}_backward"))
+    for name in engine_rows.ACTIVATIONS
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from engine_rows import APART_BOTH, ELEMENTWISE
 
 import nnc
 from nnc import reference as ref
@@ -192,6 +193,27 @@ ROWS = [
     Row("poisson_backward", numeric(np.exp, lambda u: np.floor(4 * u), upstream=True), residual),
     Row("sgd", lambda rng, n, m, r: [*normal("nr", "nr")(rng, n, m, r), 0.1], sgd),
 ]
+
+
+def elementwise(name):
+    """Of a row of csrc/elementwise.inc: off by two units of the largest number that takes part."""
+    twin, activation = getattr(ref, name), name.removesuffix("_backward")
+    operands = normal("nr") if name == activation else activated(getattr(ref, activation))
+    return Row(name, operands, lambda *x: 2 * np.max([abs(twin(*x)), *map(abs, x)], axis=0))
+
+
+def apart(name):
+    """Of a loss in csrc/losses.inc, or its backward: outputs of 0 .. 1."""
+    upstream = name.endswith("_backward")
+    size = (lambda dL, A, Y: abs(dL) + 0 * A) if upstream else lambda A, Y: np.full(A.shape[1], 1.0)
+    twin = getattr(ref, name)
+    return Row(
+        name, numeric(ref.sigmoid, lambda u: u, upstream), lambda *x: (len(x[1]) + 8) * (abs(twin(*x)) + size(*x))
+    )
+
+
+ROWS += [apart(name) for name in APART_BOTH if name not in {row.name for row in ROWS}]
+ROWS += [elementwise(name) for name in ELEMENTWISE if name in ref.__all__ and name not in {row.name for row in ROWS}]
 
 
 def cast(operands, dtype):

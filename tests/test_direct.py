@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATED
 from test_glue import SQUARE, operands
 from test_strides import LAYOUTS, laid_out
 
@@ -330,8 +331,8 @@ CALLS = {
     "softmax_backward": (Z, P), "cross_entropy": (P, Y), "softmax_cross_entropy": (Z, Y),
     "cross_entropy_backward": (0.25, P, Y), "softmax_cross_entropy_backward": (0.25, P, Y),
     "matmul_backward": (np.ones((3, 3), "f4"), Z, Z.T), "linear_backward": (np.ones((3, 3), "f4"), Z, Z.T),
-    "add_bias_backward": (Z,), "relu": (Z,), "leaky_relu": (Z, 0.1), "sigmoid": (Z,), "tanh": (Z,),
-    "relu_backward": (Z, P), "leaky_relu_backward": (Z, P, 0.1), "sigmoid_backward": (Z, P), "tanh_backward": (Z, P),
+    "add_bias_backward": (Z,),
+    **{name: (Z,) for name in ACTIVATED}, **{f"{name}_backward": (Z, P) for name in ACTIVATED},
     "sgd": (np.ones((3, 4), "f4"), Z, 0.1),
 }  # fmt: skip
 
@@ -351,7 +352,7 @@ def test_the_primitives_are_direct(name, monkeypatch):
 
 
 def test_the_rows_of_the_graph_are_direct():
-    for name in ("linear", "add_bias", "relu", "leaky_relu", "sigmoid", "tanh"):
+    for name in ("linear", "add_bias", *ACTIVATED):
         assert nnc.autodiff.operations.RULES[name].forward is _direct.OF[getattr(_engine, name)]
     for name in ("softmax", "log_softmax", "cross_entropy", "softmax_cross_entropy"):
         assert nnc.autodiff.operations.RULES[name].forward is getattr(nnc, name)  # direct (above), and checks labels

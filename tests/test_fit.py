@@ -7,6 +7,7 @@ import signal
 import nets
 import numpy as np
 import pytest
+from engine_rows import ACTIVATIONS
 from nets import M, N, arrays, assert_equal, differ, examples, train
 
 import nnc
@@ -56,7 +57,7 @@ def test_a_few_examples_and_a_few_inputs(dtype, few, momentum):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "identity"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", [[], [9], [9, 33], [5, 6, 17]], ids=len)
 def test_activations_and_depths(dtype, activation, hidden):
     X, y = examples(40)

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATED, APART
 from specimens import ROWS, cast, copies
 
 import nnc
@@ -15,6 +16,7 @@ from nnc import reference as ref
 
 rng = np.random.default_rng(0)
 A34 = rng.standard_normal((3, 4))
+BARE = [name for name in functional.__all__ if isinstance(getattr(functional, name), np.ufunc)]
 
 
 # ---- docs and names --------------------------------------------------------------------------------------------------
@@ -27,7 +29,7 @@ def test_examples_in_the_docs(module):
     assert results.failed == 0
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("name", BARE)
 def test_examples_in_the_docs_of_ufuncs(name):
     example = doctest.DocTestParser().get_doctest(getattr(nnc, name).__doc__, {"nnc": nnc}, name, None, None)
     assert example.examples
@@ -56,10 +58,7 @@ def test_public_names():
         ("add_bias", "(n,r),(n,1)->(n,r)"),
         ("softmax", "(n)->(n)"),
         ("log_softmax", "(n)->(n)"),
-        ("relu", None),
-        ("leaky_relu", None),
-        ("sigmoid", None),
-        ("tanh", None),
+        *[(name, None) for name in ACTIVATED],
     ],
 )
 def test_real_ufuncs(name, signature):
@@ -69,7 +68,7 @@ def test_real_ufuncs(name, signature):
     assert ufunc.signature == signature
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("name", BARE)
 def test_bare_ufuncs(name):
     """Called directly where that can be, but a ufunc to whoever asks."""
     called, ufunc = getattr(nnc, name), getattr(_engine, name)
@@ -107,7 +106,7 @@ def of_dtypes(row, dtypes):
     return made, k
 
 
-LOSSES = ("cross_entropy", "squared_error", "poisson")  # whose targets never widen the result
+LOSSES = ("cross_entropy", *APART)  # whose targets never widen the result
 PLAIN = [row for row in ROWS if row.name != "sgd" and not any(loss in row.name for loss in LOSSES)]
 
 
@@ -256,10 +255,8 @@ WITH_OUT = [
     ("matmul", (A34, A34.T), (3, 3)),
     ("linear", (A34, A34.T, A34[:, :1]), (3, 3)),
     ("add_bias", (A34, A34[:, :1]), (3, 4)),
-    ("relu", (A34,), (3, 4)),
+    *[(name, (A34,), (3, 4)) for name in BARE],
     ("leaky_relu", (A34, 0.2), (3, 4)),
-    ("sigmoid", (A34,), (3, 4)),
-    ("tanh", (A34,), (3, 4)),
     ("softmax", (A34,), (3, 4)),
     ("softmax", (A34, 1), (3, 4)),
     ("log_softmax", (A34,), (3, 4)),
@@ -291,7 +288,7 @@ def test_bad_out(name, operands, shape):
     out = np.full((7, *shape[1:]), 5.0)
     with pytest.raises(ValueError) as caught:
         function(*operands, out=out)
-    if name not in ("relu", "sigmoid", "tanh"):
+    if name not in BARE:
         assert name in str(caught.value) and str(out.shape) in str(caught.value)
     assert np.all(out == 5)
     out = np.full(shape, 5.0)
@@ -337,10 +334,8 @@ class Recorder:
         ("matmul", (A34.T, A34), {}),
         ("linear", (A34, A34.T, A34[:, :1]), {}),
         ("add_bias", (A34, A34[:, :1]), {}),
-        ("relu", (A34,), {}),
+        *[(name, (A34,), {}) for name in BARE],
         ("leaky_relu", (A34, 0.2), {}),
-        ("sigmoid", (A34,), {}),
-        ("tanh", (A34,), {}),
         ("softmax", (A34,), {"axis": 0}),
         ("log_softmax", (A34,), {"axis": 0}),
         ("cross_entropy", (ref.softmax(A34), Y3), {}),

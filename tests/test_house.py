@@ -19,7 +19,8 @@ BELOW = {
     "kernels": {"simd"},
     "simd": set(),
 }
-PUBLIC = {"nnc.h", "nnc_typed.inc", "elementwise.inc", "each_dtype.inc", "losses.inc", "optimizers.inc"}
+PUBLIC = {"nnc.h", "nnc_typed.inc", "each_dtype.inc", "elementwise.inc", "activations.inc", "losses.inc",
+          "optimizers.inc"}  # fmt: skip
 
 # A template is included by each_dtype.inc.
 INCLUDE = r'^\s*#\s*(?:include|define NNC_TEMPLATE)\s+(?:"([^"]+)"|<([^>]+)>)'

@@ -59,7 +59,6 @@ MUTANTS = {
     "softmax: only the diagonal": ("softmax_backward", lambda dZ, dP, P, *_: dP * P * (1 - P)),
     "softmax: the sum forgotten": ("softmax_backward", lambda dZ, dP, P, *_: dP * P),
     "softmax: the other axis": ("softmax_backward", lambda dZ, dP, P, axis=0: F["softmax_backward"](dP, P, 1 - axis)),
-    "loss: wrong sign": ("softmax_cross_entropy_backward", lambda dZ, *_: -dZ),
     "loss: dL forgotten, so 1/r is missing": (
         "softmax_cross_entropy_backward",
         lambda dZ, dL, P, y: F["softmax_cross_entropy_backward"](1, P, y),
@@ -72,13 +71,18 @@ MUTANTS = {
     "loss: divided by r": ("softmax_cross_entropy_backward", lambda dZ, dL, P, y: dZ / P.shape[1]),
     "squared error: the ½ differentiated away twice": ("squared_error_backward", lambda dA, *_: dA / 2),
     "squared error: dL forgotten": ("squared_error_backward", lambda dA, dL, A, Y: A - Y),
-    "binary: wrong sign": ("binary_cross_entropy_backward", lambda dZ, *_: -dZ),
     "binary: sigmoid's derivative twice": ("binary_cross_entropy_backward", lambda dZ, dL, A, Y: dZ * A * (1 - A)),
     "poisson: Y forgotten": ("poisson_backward", lambda dZ, dL, A, Y: A * dL),
-    "eq. 5.1: wrong sign": ("cross_entropy_backward", lambda dP, *_: -dP),
     "eq. 5.1: P forgotten": ("cross_entropy_backward", lambda dP, dL, P, y: dP * P),
     "eq. 5.1: dL forgotten": ("cross_entropy_backward", lambda dP, dL, P, y: F["cross_entropy_backward"](1, P, y)),
 }
+
+BACKWARDS = {name for name in nnc.functional.__all__ if name.endswith("_backward")}
+MUTANTS |= {f"{name}: wrong sign": (name, lambda results, *_: negative(results)) for name in BACKWARDS}
+
+
+def negative(results):
+    return tuple(-x for x in results) if isinstance(results, tuple) else -results
 
 
 def _unless_it_fits(left, right, correct):
@@ -117,9 +121,7 @@ def test_what_is_wrong_fails(what, run):
 
 
 def test_every_backward_is_mutated():
-    backwards = {name for name in nnc.functional.__all__ if name.endswith("_backward")}
-    assert backwards == {name for name, _ in MUTANTS.values()}
-    assert backwards <= {row.name for row in ROWS}
+    assert {name for name, _ in MUTANTS.values()} == BACKWARDS <= {row.name for row in ROWS}
 
 
 # ---- the whole of section 10: three layers, the mean of eq. 5.3 in one place -----------------------------------------

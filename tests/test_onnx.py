@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATIONS, APART
 
 import nnc
 
@@ -40,9 +41,7 @@ SCALES = [{}, dict(mean=0.3, std=2.0), dict(mean=np.arange(20.0), std=np.linspac
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", SCALES, ids=["as it is", "one", "each"])
-@pytest.mark.parametrize(
-    "activation", ["relu", "leaky_relu", "sigmoid", "tanh", "identity", ("tanh", "leaky_relu"), None]
-)
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, ("tanh", "leaky_relu"), None])
 def test_onnx_runtime_agrees_and_the_net_comes_back(tmp_path, dtype, scale, activation):
     sizes, activation = ((20, 5), ()) if activation is None else ((20, 9, 8, 5), activation)
     net = make_net(sizes, activation, dtype, **scale)
@@ -75,7 +74,7 @@ def test_a_trained_net_on_images(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("loss", ["binary_cross_entropy", "squared_error", "poisson"])
+@pytest.mark.parametrize("loss", APART)
 @pytest.mark.parametrize("n", [1, 3])
 def test_the_other_losses(tmp_path, dtype, loss, n):
     net = make_net((5, 4, n), "tanh", dtype, mean=0.5, loss=loss)

@@ -6,23 +6,24 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from differences import output_of
+from engine_rows import APART
 from nets import arrays, assert_equal
 
 import nnc
 from nnc import reference as ref
 
 R, M = 96, 7
-LOSSES = {"cross_entropy": 4, "binary_cross_entropy": 3, "squared_error": 3, "poisson": 2}
+LOSSES = {"cross_entropy": 4, **dict.fromkeys(APART, 3), "poisson": 2}  # and how many outputs they are tried on
 
 
 def truth(loss, n, seed=0):
     rng = np.random.default_rng(seed)
     return {
         "cross_entropy": lambda: rng.integers(0, n, R),
-        "binary_cross_entropy": lambda: rng.random((n, R)),
         "squared_error": lambda: rng.standard_normal((n, R)),
         "poisson": lambda: rng.poisson(2, (n, R)).astype(float),
-    }[loss]()
+    }.get(loss, lambda: rng.random((n, R)))()
 
 
 def examples(seed=1):
@@ -37,9 +38,7 @@ def make(loss="cross_entropy", dtype=np.float64, n=None):
 
 LOSS_AND_OUTPUT = {
     "cross_entropy": (ref.softmax_cross_entropy, ref.softmax, ref.softmax_cross_entropy_backward),
-    "binary_cross_entropy": (ref.binary_cross_entropy, ref.sigmoid, ref.binary_cross_entropy_backward),
-    "squared_error": (ref.squared_error, lambda Z: Z, ref.squared_error_backward),
-    "poisson": (ref.poisson, np.exp, ref.poisson_backward),
+    **{name: (getattr(ref, name), output_of(name), getattr(ref, f"{name}_backward")) for name in APART},
 }
 
 

@@ -40,7 +40,7 @@ def test_same_names():
     assert set(ref.__all__) == set(nnc.functional.__all__) <= set(nnc.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(set(ref.__all__) - {"relu", "sigmoid", "tanh"}))
+@pytest.mark.parametrize("name", [name for name in ref.__all__ if not isinstance(getattr(nnc, name), np.ufunc)])
 def test_same_signature(name):
     """The same arguments with the same defaults; out and dtype are the engine's own."""
     ours = inspect.signature(getattr(nnc, name)).parameters.values()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engine_rows import APART, KINDS
 from further_rows import FURTHER_CONSTANTS, further_rows
 from operands import away, inside, rng
 
@@ -44,17 +45,16 @@ CONSTANT = {
     "cross_entropy_backward": [2],
     "softmax_cross_entropy": [1],
     "softmax_cross_entropy_backward": [2],
-    "squared_error": [1],
-    "binary_cross_entropy": [1],
-    "poisson": [1],
-    "squared_error_backward": [2],
-    "binary_cross_entropy_backward": [2],
-    "poisson_backward": [2],
+    **{name: [1] for name in APART},
+    **{f"{name}_backward": [2] for name in APART},
     "where": [0],
 }
 LOSSES = {name for name in CONSTANT if "cross_entropy" in name and "binary" not in name}  # of labels or of targets
 
 EXAMPLES = {  # row -> a list of (operand, ..., [params])
+    **{name: ANY for name, kind in KINDS.items() if name in RULES and kind == "unary"},
+    **{name: [(away(3, 4), away(3, 4)), (away(4), away(2, 4))]
+       for name, kind in KINDS.items() if name in RULES and kind == "binary"},
     **dict.fromkeys(
         ("add", "subtract", "multiply", "divide", "maximum", "minimum", "logaddexp", "hypot", "arctan2"), PAIRS
     ),
@@ -75,9 +75,6 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
             "absolute",
             "sign",
             "arctan",
-            "tanh",
-            "relu",
-            "sigmoid",
             "cbrt",
         ),
         ANY,
@@ -112,18 +109,13 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     ],
     "log_softmax": [(away(3, 4), {"axis": 0}), (away(3, 4), {"axis": -1}), (away(2, 3, 4), {"axis": 1})],
     "cross_entropy": [(inside(3, 5), LABELS), (inside(3, 5), TARGETS)],
+    **dict.fromkeys(APART, [(away(3, 5), inside(3, 5))]),
     "squared_error": [(away(3, 5), away(3, 5) + 1)],
     "binary_cross_entropy": [(3 * away(3, 5), inside(3, 5)), (away(3, 5), (away(3, 5) > 0).astype(float))],
     "poisson": [(away(3, 5), np.arange(15.0).reshape(3, 5))],
     "softmax_cross_entropy": [(away(3, 5), LABELS), (5 * away(3, 5), TARGETS)],
-    **dict.fromkeys(
-        ("squared_error_backward", "binary_cross_entropy_backward", "poisson_backward"),
-        [(away(5), inside(3, 5), inside(3, 5))],
-    ),
+    **{f"{name}_backward": [(away(5), inside(3, 5), inside(3, 5))] for name in APART},
     "add_bias_backward": [(away(3, 4),), (away(3, 1),)],
-    "relu_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],
-    "sigmoid_backward": [(away(3, 4), away(3, 4)), (away(4), away(2, 4))],
-    "tanh_backward": [(away(3, 4), away(3, 4)), (away(), away(2, 4))],
     "sigmoid_gradient": [(away(3, 4), 3 * away(3, 4)), (away(4), away(2, 4))],
     "tanh_gradient": [(away(3, 4), 3 * away(3, 4)), (away(), away(2, 4))],
     "leaky_relu_backward": [(away(3, 4), away(3, 4), 0.01), (away(3), away(3), 0.3)],

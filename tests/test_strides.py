@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATED
 from hypothesis import given
 from hypothesis import strategies as st
 from specimens import ROWS, cast, check, copies
@@ -98,10 +99,7 @@ BINARY = {
     "add_bias": lambda A, B, out: nnc.add_bias(A, B[:, :1], out=out),
 }
 UNARY = {
-    "relu": lambda A, out: nnc.relu(A, out=out),
-    "leaky_relu": lambda A, out: nnc.leaky_relu(A, 0.3, out=out),
-    "sigmoid": lambda A, out: nnc.sigmoid(A, out=out),
-    "tanh": lambda A, out: nnc.tanh(A, out=out),
+    **{name: lambda A, out, name=name: getattr(nnc, name)(A, out=out) for name in ACTIVATED},
     "softmax": lambda A, out: nnc.softmax(A, out=out),
     "softmax rows": lambda A, out: nnc.softmax(A, 1, out=out),
     "log_softmax": lambda A, out: nnc.log_softmax(A, out=out),

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATED
 
 import nnc
 from nnc import _engine
@@ -64,10 +66,7 @@ def operations(dtype):
         "matmul, deep": lambda: nnc.matmul(deep[0], deep[1].T),
         "matrix times vector": lambda: nnc.matmul(tall, B[:, 0]),
         "linear": lambda: nnc.linear(A, B, b),
-        "relu": lambda: nnc.relu(flat),
-        "leaky_relu": lambda: nnc.leaky_relu(flat),
-        "sigmoid": lambda: nnc.sigmoid(flat),
-        "tanh": lambda: nnc.tanh(flat),
+        **{name: partial(getattr(nnc, name), flat) for name in ACTIVATED},
         "tanh_backward": lambda: nnc.tanh_backward(flat, np.tanh(flat)),
         "softmax": lambda: nnc.softmax(Z),
         "softmax of rows": lambda: nnc.softmax(Z.T.copy(), axis=1),

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATIONS, APART
 
 import nnc
 
@@ -64,7 +65,7 @@ def test_it_computes_what_the_net_does(tmp_path, dtype, compiler, sizes, activat
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("loss", ["binary_cross_entropy", "squared_error", "poisson"])
+@pytest.mark.parametrize("loss", APART)
 def test_the_other_losses(tmp_path, dtype, loss):
     for sizes, activation in [((20, 9, 3), "relu"), ((7, 1), ())]:
         net = make_net(sizes, activation, dtype, mean=0.5, loss=loss)
@@ -126,7 +127,7 @@ def test_numbers_are_read_back_as_they_were(tmp_path):
         assert np.ctypeslib.as_array(function(), (len(b),)).tobytes() == net.biases[0].tobytes()
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "sigmoid", "tanh", "identity"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nan_and_infinity(tmp_path, activation):
     net = make_net((3, 4, 2), activation, np.float32)
     net.to_c(tmp_path / "net.c")

@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 import pytest
+from engine_rows import ACTIVATED
 
 import nnc
 from nnc import _engine
@@ -31,9 +32,9 @@ def primitives(dtype):
     yield "linear_backward", lambda: nnc.linear_backward(Z, A, B)
     yield "add_bias", lambda: nnc.add_bias(Z, b)
     yield "add_bias_backward", lambda: nnc.add_bias_backward(Z)
-    for name in ("relu", "leaky_relu", "sigmoid", "tanh", "softmax", "log_softmax"):
+    for name in (*ACTIVATED, "softmax", "log_softmax"):
         yield name, functools.partial(getattr(nnc, name), Z)
-    for name in ("relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward", "softmax_backward"):
+    for name in (*(f"{name}_backward" for name in ACTIVATED), "softmax_backward"):
         yield name, functools.partial(getattr(nnc, name), Z, P)
     yield "softmax of rows", lambda: nnc.softmax(Z, axis=1)
     yield "cross_entropy", lambda: nnc.cross_entropy(P, y)

@@ -14,7 +14,6 @@ int nnc_optimizer_states(nnc_optimizer optimizer) {
     static const int states[] = {
 #define NNC_OPTIMIZER(id, name, count) [id] = count,
 #include "../optimizers.inc"
-#undef NNC_OPTIMIZER
         [NNC_GRADIENT] = 1,
     };
     return (int)optimizer < 0 || optimizer > NNC_GRADIENT ? -1 : states[optimizer];
@@ -138,29 +137,17 @@ static nnc_status FN(gradient_of_terms)(FN(elementwise) *gradient, PUBLIC(matrix
     return NNC_OK;
 }
 
-nnc_status PUBLIC(squared_error_forward)(PUBLIC(matrix) L, PUBLIC(matrix) A, PUBLIC(matrix) Y) {
-    return FN(sum_of_terms)(KERNELS->losses[NNC_SQUARED_ERROR].terms, L, A, Y);
-}
-
-nnc_status PUBLIC(squared_error_backward)(PUBLIC(matrix) dA, PUBLIC(matrix) dL, PUBLIC(matrix) A, PUBLIC(matrix) Y) {
-    return FN(gradient_of_terms)(KERNELS->losses[NNC_SQUARED_ERROR].gradient, dA, dL, A, Y);
-}
-
-nnc_status PUBLIC(binary_cross_entropy_forward)(PUBLIC(matrix) L, PUBLIC(matrix) Z, PUBLIC(matrix) Y) {
-    return FN(sum_of_terms)(KERNELS->losses[NNC_BINARY_CROSS_ENTROPY].terms, L, Z, Y);
-}
-
-nnc_status PUBLIC(binary_cross_entropy_backward)(PUBLIC(matrix) dZ, PUBLIC(matrix) dL, PUBLIC(matrix) A,
-                                                 PUBLIC(matrix) Y) {
-    return FN(gradient_of_terms)(KERNELS->losses[NNC_BINARY_CROSS_ENTROPY].gradient, dZ, dL, A, Y);
-}
-
-nnc_status PUBLIC(poisson_forward)(PUBLIC(matrix) L, PUBLIC(matrix) Z, PUBLIC(matrix) Y) {
-    return FN(sum_of_terms)(KERNELS->losses[NNC_POISSON].terms, L, Z, Y);
-}
-
-nnc_status PUBLIC(poisson_backward)(PUBLIC(matrix) dZ, PUBLIC(matrix) dL, PUBLIC(matrix) A, PUBLIC(matrix) Y) {
-    return FN(gradient_of_terms)(KERNELS->losses[NNC_POISSON].gradient, dZ, dL, A, Y);
-}
+#define FUNCTIONS_columns(id, name) /* cross_entropy.c, softmax.c */
+#define FUNCTIONS_outputs(id, name)                                                                                \
+    nnc_status PUBLIC(name##_forward)(PUBLIC(matrix) L, PUBLIC(matrix) Z, PUBLIC(matrix) Y) {                      \
+        return FN(sum_of_terms)(KERNELS->losses[id].terms, L, Z, Y);                                               \
+    }                                                                                                              \
+    nnc_status PUBLIC(name##_backward)(PUBLIC(matrix) dZ, PUBLIC(matrix) dL, PUBLIC(matrix) A, PUBLIC(matrix) Y) { \
+        return FN(gradient_of_terms)(KERNELS->losses[id].gradient, dZ, dL, A, Y);                                  \
+    }
+#define NNC_LOSS(kind, id, name, output, terms, gradient, doc) FUNCTIONS_##kind(id, name)
+#include "../losses.inc"
+#undef FUNCTIONS_columns
+#undef FUNCTIONS_outputs
 
 #endif

@@ -23,7 +23,7 @@ nnc_status FN(nnc_pass_check)(const PUBLIC(mlp) *net, const nnc_examples *X) {
     for (ptrdiff_t l = 0; l <= net->layers; l++)
         if (net->sizes[l] < 1) return NNC_ERR_SHAPE;
     for (ptrdiff_t l = 0; l < net->layers - 1; l++)
-        if ((int)net->activation[l] < NNC_IDENTITY || net->activation[l] > NNC_TANH) return NNC_ERR_ARGUMENT;
+        if ((int)net->activation[l] < 0 || net->activation[l] >= NNC_ACTIVATIONS) return NNC_ERR_ARGUMENT;
     if (!(net->slope >= 0) || (int)net->loss < 0 || net->loss > NNC_LOSSES) return NNC_ERR_ARGUMENT;
     if (X->dtype != NNC_F32 && X->dtype != NNC_F64 && X->dtype != NNC_U8) return NNC_ERR_ARGUMENT;
     return NNC_OK;
@@ -44,26 +44,14 @@ FN(source) FN(nnc_pass_source)(const PUBLIC(mlp) *net, const nnc_examples *X) {
 }
 
 static void FN(activate)(const FN(pass) *p, ptrdiff_t l, REAL *Z, ptrdiff_t count) {
-    const FN(kernels) *k = p->k;
-    switch (p->net->activation[l]) {
-    case NNC_IDENTITY: return;
-    case NNC_RELU: k->relu_forward(Z, Z, NULL, NULL, count, 0); return;
-    case NNC_LEAKY_RELU: k->leaky_relu_forward(Z, Z, NULL, &p->net->slope, count, 0); return;
-    case NNC_SIGMOID: k->sigmoid_forward(Z, Z, NULL, NULL, count, 0); return;
-    case NNC_TANH: k->tanh_forward(Z, Z, NULL, NULL, count, 0); return;
-    }
+    FN(elementwise) *const forward = p->k->activations[p->net->activation[l]].forward;
+    if (forward) forward(Z, Z, NULL, &p->net->slope, count, 0);
 }
 
-/* dA becomes dZ = dA * f'(Z), with f' a function of A (activate) */
+/* dA becomes dZ = dA * f'(Z), with f' a function of A */
 static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, const REAL *A, ptrdiff_t count) {
-    const FN(kernels) *k = p->k;
-    switch (p->net->activation[l]) {
-    case NNC_IDENTITY: return;
-    case NNC_RELU: k->relu_backward(dA, dA, A, NULL, count, 0); return;
-    case NNC_LEAKY_RELU: k->leaky_relu_backward(dA, dA, A, &p->net->slope, count, 0); return;
-    case NNC_SIGMOID: k->sigmoid_backward(dA, dA, A, NULL, count, 0); return;
-    case NNC_TANH: k->tanh_backward(dA, dA, A, NULL, count, 0); return;
-    }
+    FN(elementwise) *const backward = p->k->activations[p->net->activation[l]].backward;
+    if (backward) backward(dA, dA, A, &p->net->slope, count, 0);
 }
 
 /* Examples i0 .. i1 of the chunk: index[i] says which of the caller's, or NULL: `first` + i. Both layouts of X. */

@@ -141,7 +141,6 @@ static int read_optimizer(nnc_fit_options *options, PyObject *name) {
     static const char *const names[] = {
 #define NNC_OPTIMIZER(id, name, states) [id] = #name,
 #include "../optimizers.inc"
-#undef NNC_OPTIMIZER
         [NNC_GRADIENT] = "gradient",
     };
     options->optimizer = options->beta1 != 0 ? NNC_MOMENTUM : NNC_SGD;

@@ -39,40 +39,62 @@ static PyArrayObject *parameter(const network *net, const char *op, PyObject *co
     return array;
 }
 
-static int read_activation(nnc_activation *activation, const char *op, PyObject *name) {
-    static const char *const names[] = {
-        [NNC_IDENTITY] = "identity",
-        [NNC_RELU] = "relu",
-        [NNC_LEAKY_RELU] = "leaky_relu",
-        [NNC_SIGMOID] = "sigmoid",
-        [NNC_TANH] = "tanh",
-    };
-    _Static_assert(sizeof names / sizeof *names == NNC_TANH + 1, "a name for each nnc_activation");
-    for (int i = 0; PyUnicode_Check(name) && i < (int)(sizeof names / sizeof *names); i++)
-        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
-            *activation = (nnc_activation)i;
-            return 0;
-        }
-    PyErr_Format(PyExc_ValueError, "%s: activation %R is not one of identity, relu, leaky_relu, sigmoid, tanh", op,
-                 name);
+/* The names of the rows, by their place in the enum */
+static const char *const activations[NNC_ACTIVATIONS] = {
+#define NNC_ACTIVATION(id, name, forward, backward) [id] = #name,
+#include "../activations.inc"
+};
+static const char *const losses[NNC_LOSSES] = {
+#define NNC_LOSS(kind, id, name, output, terms, gradient, doc) [id] = #name,
+#include "../losses.inc"
+};
+
+/* The index of the name, or -1 */
+static int find(PyObject *name, const char *const *names, int count) {
+    for (int i = 0; PyUnicode_Check(name) && i < count; i++)
+        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) return i;
     return -1;
 }
 
+static int read_activation(nnc_activation *activation, const char *op, PyObject *name) {
+    const int i = find(name, activations, NNC_ACTIVATIONS);
+    if (i < 0) {
+        PyErr_Format(PyExc_ValueError, "%s: there is no activation %R", op, name);
+        return -1;
+    }
+    *activation = (nnc_activation)i;
+    return 0;
+}
+
 static int read_loss(nnc_loss *loss, const char *op, PyObject *name) {
-    static const char *const names[] = {
-#define NNC_LOSS(id, name, output, terms, gradient) [id] = #name,
-#include "../losses.inc"
-#undef NNC_LOSS
-    };
-    *loss = NNC_LOSSES;
-    if (name == Py_None) return 0;
-    for (int i = 0; PyUnicode_Check(name) && i < NNC_LOSSES; i++)
-        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
-            *loss = (nnc_loss)i;
-            return 0;
-        }
-    PyErr_Format(PyExc_ValueError, "%s: there is no loss %R", op, name);
-    return -1;
+    const int i = name == Py_None ? NNC_LOSSES : find(name, losses, NNC_LOSSES);
+    if (i < 0) {
+        PyErr_Format(PyExc_ValueError, "%s: there is no loss %R", op, name);
+        return -1;
+    }
+    *loss = (nnc_loss)i;
+    return 0;
+}
+
+static int add_names(PyObject *module, const char *name, const char *const *names, int count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple && i < count; i++) {
+        PyObject *text = PyUnicode_InternFromString(names[i]);
+        if (text == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, i, text);
+    }
+    const int status = tuple ? PyModule_AddObjectRef(module, name, tuple) : -1;
+    Py_XDECREF(tuple);
+    return status;
+}
+
+int nnc_add_names(PyObject *module) {
+    return add_names(module, "ACTIVATIONS", activations, NNC_ACTIVATIONS) < 0 ||
+                   add_names(module, "LOSSES", losses, NNC_LOSSES) < 0
+               ? -1
+               : 0;
 }
 
 static int read_layers(network *net, const char *op, PyObject *const args[], int writes) {

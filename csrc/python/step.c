@@ -27,7 +27,6 @@ PyObject *nnc_step_rows(PyObject *Py_UNUSED(module), PyObject *args) {
 #define NNC_OPTIMIZER(id, row, states) \
     if (strcmp(name, #row) == 0) optimizer = id;
 #include "../optimizers.inc"
-#undef NNC_OPTIMIZER
     const int type = typenum_of(param), states = nnc_optimizer_states(optimizer);
     PyArrayObject *p = (PyArrayObject *)param, *g = (PyArrayObject *)grad, *w = (PyArrayObject *)which;
     if (optimizer == NNC_OPTIMIZERS || type == NPY_NOTYPE || (states > 0 && !is_like(state0, p, type)) ||

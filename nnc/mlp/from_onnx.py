@@ -8,20 +8,13 @@ import os
 
 import numpy as np
 
+from .._engine import ACTIVATIONS
 from .losses import LOSSES
 from .storage import assemble
-from .to_onnx import library
+from .to_onnx import OPERATORS, library
 
-_ACTIVATIONS = {
-    "Relu": "relu",
-    "LeakyRelu": "leaky_relu",
-    "PRelu": "leaky_relu",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Softmax": "softmax",
-    "LogSoftmax": "log_softmax",
-    "Exp": "exp",
-}
+_ACTIVATIONS = {operator: name for name, operator in OPERATORS.items() if name != "identity"}
+_ACTIVATIONS |= {"LeakyRelu": "leaky_relu", "PRelu": "leaky_relu", "LogSoftmax": "log_softmax"}
 _AT_THE_END = {row.output_name: name for name, row in LOSSES.items()}  # the loss that goes with each output
 _LAYERS = {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Scaler", "BatchNormalization"}
 _NOTHING_CHANGED = {"Identity", "Cast", "Dropout", "Flatten", "Reshape"}
@@ -221,7 +214,7 @@ class _Layers:
             self.dtype = np.dtype(np.float32) if W.dtype == np.float16 else W.dtype
             if self.inputs not in (0, W.shape[1]):
                 raise ValueError(f"{_called(node)} takes {W.shape[1]} inputs, but X has {self.inputs}")
-        elif self.after in ("softmax", "log_softmax", "exp"):
+        elif self.after and self.after not in ACTIVATIONS:
             raise ValueError(f"{_called(node)} comes after {self.after}, which is supported at the end only")
         else:
             self.activations.append(self.after or "identity")

@@ -28,14 +28,18 @@ if TYPE_CHECKING:
 
     Seed = int | np.random.Generator | None
 
-# name: (A from Z, dZ from dA and A); `slope` matters to leaky_relu alone
-_ACTIVATIONS = {
-    "relu": (lambda Z, slope: F.relu(Z), lambda dA, A, slope: F.relu_backward(dA, A)),
-    "leaky_relu": (F.leaky_relu, F.leaky_relu_backward),
-    "sigmoid": (lambda Z, slope: F.sigmoid(Z), lambda dA, A, slope: F.sigmoid_backward(dA, A)),
-    "tanh": (lambda Z, slope: F.tanh(Z), lambda dA, A, slope: F.tanh_backward(dA, A)),
-    "identity": (lambda Z, slope: Z, lambda dA, A, slope: dA),
-}
+
+def _activation(name):
+    """(A from Z, dZ from dA and A) by the primitives of that name; `slope` is for those that take a number."""
+    if name == "identity":
+        return lambda Z, slope: Z, lambda dA, A, slope: dA
+    forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+    if getattr(_engine, name).nin == 2:
+        return forward, backward
+    return lambda Z, slope: forward(Z), lambda dA, A, slope: backward(dA, A)
+
+
+_ACTIVATIONS = {name: _activation(name) for name in _engine.ACTIVATIONS}
 
 
 def _shapes(arrays):

@@ -110,7 +110,6 @@ _MEANING = {
     " * probability is not a number.",
     "sigmoid": "p gets the probability of each output.",
     "exp": "p gets the rate of each output.",
-    "identity": "p gets the outputs.",
 }
 
 
@@ -137,7 +136,7 @@ def source(net):
         _HEAD.format(
             sizes=" - ".join(map(str, net.sizes)),
             result="int" if output == "softmax" else "void",
-            meaning=_MEANING[output],
+            meaning=_MEANING.get(output, "p gets the outputs."),
             scaled=" as it was measured, not normalised" if scaled else "",
             real="float" if suffix else "double",
             m=net.sizes[0],
@@ -150,9 +149,9 @@ def source(net):
         arrays |= {f"W{layer}": W, f"b{layer}": b}
     parts += [_array(name, array, suffix) for name, array in arrays.items()]
     functions = dict.fromkeys([*net.activations, output])
-    needs_exponential = functions.keys() & {"sigmoid", "tanh", "softmax", "exp"}
-    parts += [_LAYER, _EXPONENTIAL.format(**numbers) if needs_exponential else ""]
-    parts += [_FUNCTIONS[function].format(**numbers) for function in functions]
+    texts = [_FUNCTIONS[function].format(**numbers) for function in functions]
+    needs_exponential = any("exponential(" in text for text in texts)
+    parts += [_LAYER, _EXPONENTIAL.format(**numbers) if needs_exponential else "", *texts]
     parts += [_predict(net, output, scaled)]
     return "".join(parts)
 

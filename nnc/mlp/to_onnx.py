@@ -8,11 +8,15 @@ import json
 
 import numpy as np
 
+from .losses import LOSSES
 from .storage import whole_or_not_at_all
 
 OPSET, IR_VERSION = 16, 8  # the format's version that came with that opset
 
-_OPERATORS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+# The operator of each activation and of each loss's output; leaky_relu's is made below.
+OPERATORS = {
+    "identity": "Identity", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softmax": "Softmax", "exp": "Exp",
+}  # fmt: skip
 
 
 def library():
@@ -21,15 +25,6 @@ def library():
     except ImportError as error:
         raise ImportError("nnc: ONNX needs the library: pip install 'nnc-engine[onnx]'") from error
     return onnx
-
-
-# The output of each loss: an operator, and its attributes.
-_OUTPUTS = {
-    "cross_entropy": ("Softmax", {"axis": 1}),
-    "binary_cross_entropy": ("Sigmoid", {}),
-    "squared_error": ("Identity", {}),
-    "poisson": ("Exp", {}),
-}
 
 
 def write(net, path):
@@ -96,8 +91,8 @@ def add_net(graph, net, output):
         last = graph.add("Gemm", operands, f"Z{layer}", transB=1)
         if layer < len(net.weights):
             last = _activation(graph, net.activations[layer - 1], last, f"A{layer}", net)
-    operator, settings = _OUTPUTS[net.loss_name]
-    graph.add(operator, [last], output, **settings)
+    name = LOSSES[net.loss_name].output_name
+    graph.add(OPERATORS[name], [last], output, **({"axis": 1} if name == "softmax" else {}))
 
 
 def _normalization(graph, net):
@@ -114,7 +109,7 @@ def _activation(graph, name, Z, A, net):
     if name == "identity":
         return Z
     if name != "leaky_relu":
-        return graph.add(_OPERATORS[name], [Z], A)
+        return graph.add(OPERATORS[name], [Z], A)
     if net.dtype == np.float32:
         return graph.add("LeakyRelu", [Z], A, alpha=net.slope)
     slope = graph.constant("slope", net.slope)  # LeakyRelu's alpha has the precision of a float
