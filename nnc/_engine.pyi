@@ -26,6 +26,8 @@ class Node:
     _value: Any
     _is_argument: bool
 
+class Rule: ...
+
 class direct(np.ufunc):  # type: ignore[misc]  # by its __class__; hands all but the call on to the ufunc
     def __init__(
         self, ufunc: np.ufunc, rules: dict[Any, Any], otherwise: Callable[..., Any] = ..., keeping: np.ufunc = ..., /

@@ -1,6 +1,7 @@
 """What a graph was computed from cannot change unseen before `backward`: results are read-only, changes are errors."""
 
 import copy
+import dataclasses
 import math
 import pickle
 import re
@@ -320,22 +321,26 @@ def test_the_message():
     )
 
 
-def test_a_rule_that_says_nothing_of_it():
-    from types import SimpleNamespace
+def other_rule(**methods):
+    """The rule of -x, with other methods."""
+    from nnc.autodiff.operations import RULES, Rule
 
+    values = {field.name: getattr(RULES["negative"], field.name) for field in dataclasses.fields(Rule)}
+    return type("OtherRule", (Rule,), methods)(**values)
+
+
+def test_a_rule_that_says_nothing_of_it():
     from nnc import _engine
 
     x = Node(1.0)
     for changed in (lambda *_: 1 / 0, lambda *_: None, lambda *_: "text"):
-        rule = SimpleNamespace(forward=lambda a: a * 1.0, for_many=None, constants=(), reads=-1, changed=changed)
-        y = _engine.apply(rule, (x,))
+        y = _engine.apply(other_rule(changed=changed), (x,))
         x.value = 2.0
         with pytest.raises((RuntimeError, ZeroDivisionError)):
             _engine.check_unchanged((y,))
-    for reads in (SimpleNamespace(note_reads=lambda: 1 / 0), SimpleNamespace()):
-        rule = SimpleNamespace(forward=lambda a: a * 1.0, for_many=None, constants=(), reads=None, **vars(reads))
-        with pytest.raises((ZeroDivisionError, AttributeError)):
-            _engine.apply(rule, (x,))
+    for all_reads in (lambda *_: 1 / 0, None, lambda *_: ("text",)):
+        with pytest.raises((ZeroDivisionError, TypeError)):
+            _engine.apply(other_rule(all_reads=all_reads), (x,))
     for wrong in ([y], (1,)):
         with pytest.raises(TypeError, match="check_unchanged"):
             _engine.check_unchanged(wrong)

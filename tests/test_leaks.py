@@ -100,6 +100,7 @@ FAILING = {
     "apply, no array": lambda: nnc.Node(X) + [[1.0], [2.0, 3.0]],
     "apply, constant": lambda: np.where(nnc.Node(X), X, X),
     "apply, constants": lambda: nnc._engine.apply(replace(RULES["add"], constants=[]), (nnc.Node(X), X)),
+    "apply, an empty rule": lambda: nnc._engine.apply(nnc._engine.Rule(), (nnc.Node(X), X)),
     "apply, no rule": lambda: nnc._engine.apply(None, (nnc.Node(X), X)),
     "call, no arguments": lambda: nnc._engine.call(RULES["sum"], X, {}),
     "call, no rule": lambda: nnc._engine.call(None, (nnc.Node(X),), {}),

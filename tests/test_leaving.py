@@ -215,7 +215,10 @@ def programs(draw):
     def f(x):
         a = x
         for unary, binary, scalar, out in steps:
-            s = scalar(unary(a))
+            b = unary(a)
+            b_value = getattr(b, "value", b)
+            assume(np.isfinite(b_value).all() and (unary is not np.sqrt or b_value.all()))  # else 0 times NaN or infinity
+            s = scalar(b)
             s = s if out is None else out(s)
             a = binary(a, s)
         return last(a)

@@ -4,7 +4,7 @@ import copy
 import operator
 import pickle
 import weakref
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +14,7 @@ from test_rules import away
 import nnc
 from nnc import Node, _engine
 from nnc.autodiff.node import ancestors
-from nnc.autodiff.operations import RULES
+from nnc.autodiff.operations import RULES, Rule
 from nnc.autodiff.vjps import MANY
 
 
@@ -208,6 +208,18 @@ def test_what_is_no_mistake_in_the_operands_is_raised_as_it_is():
 def test_a_rule_that_explains_nothing():
     """Such as one of somebody's own, or one whose explanation fails."""
     for explained in (lambda *_: None, lambda *_: 1 / 0, lambda *_: "text"):
-        rule = SimpleNamespace(forward=operator.add, for_many=None, constants=(), explained=explained)
+        values = {field.name: getattr(RULES["add"], field.name) for field in fields(Rule)}
+        silent = type("Silent", (Rule,), {"explained": explained})(**values | {"forward": operator.add})
         with pytest.raises(ValueError, match="^operands could not be broadcast together"):
-            _engine.apply(rule, (W, away(2)))
+            _engine.apply(silent, (W, away(2)))
+
+
+def test_what_is_no_rule():
+    for other in (None, "add", SimpleNamespace(**{name: None for name in Rule.__slots__})):
+        with pytest.raises(TypeError, match="must be a Rule, not "):
+            _engine.apply(other, (W, W))
+    with pytest.raises(AttributeError, match="for_many"):
+        _engine.apply(Rule.__new__(Rule), (W, W))
+    for name in ("constants", "params"):
+        with pytest.raises(TypeError, match=f"a rule's {name} are not a tuple"):
+            _engine.apply(replace(RULES["add"], **{name: [0]}), (W, W))

@@ -24,7 +24,7 @@ enum {
     NNC_HASH_ROWS = 64
 };
 typedef struct nnc_hash_keys {
-    uint64_t rows[NNC_HASH_ROWS][NNC_HASH_LANES];
+    _Alignas(64) uint64_t rows[NNC_HASH_ROWS][NNC_HASH_LANES];
 } nnc_hash_keys;
 typedef struct nnc_hash_state {
     uint64_t lanes[NNC_HASH_LANES];

@@ -29,7 +29,8 @@ void nnc_draw_keys(void) {
 
 uint64_t nnc_hash_end(const nnc_hash_state *state) {
     uint64_t hash = (uint64_t)state->row;
-    for (int i = 0; i < NNC_HASH_LANES; i++) hash = mixed(hash + next) ^ state->lanes[i];
+    for (int i = 0; i < NNC_HASH_LANES; i++)
+        hash += (state->lanes[i] ^ state->lanes[i] >> 32) * (nnc_keys.rows[i][0] | 1); /* one number for each */
     return mixed(hash);
 }
 

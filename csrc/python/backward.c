@@ -65,8 +65,6 @@ PyObject *nnc_ancestors(PyObject *Py_UNUSED(module), PyObject *last) {
 
 /* ---- the gradients ----------------------------------------------------------------------------------------------- */
 
-static PyObject *vjps_of_a_rule; /* the attribute's name */
-
 /* The gradient of a node, so far */
 typedef struct partial {
     PyObject *gradient;
@@ -152,7 +150,8 @@ static int visit_inputs(const backward *b, const node_object *node, PyObject *g)
     /* What a VJP is called with: g, the node's value, its operands and what it saved for backward */
     PyObject **arguments = n > FEW ? PyMem_Malloc((size_t)(2 + n) * sizeof *arguments) : few;
     if (arguments == NULL) return PyErr_NoMemory(), -1;
-    PyObject *vjps = PyObject_GetAttr(node->rule, vjps_of_a_rule), *value = Py_NewRef(node->value);
+    const rule_object *rule = nnc_rule(node->rule);
+    PyObject *vjps = rule ? Py_NewRef(rule->vjps) : NULL, *value = Py_NewRef(node->value);
     arguments[0] = g, arguments[1] = value;
     for (Py_ssize_t i = 0; i < n; i++) arguments[2 + i] = PyTuple_GET_ITEM(node->args, i);
     int result = vjps ? 0 : -1;
@@ -231,7 +230,6 @@ PyObject *nnc_backward(PyObject *Py_UNUSED(module), PyObject *args) {
     if (!PyArg_ParseTuple(args, "O!OOOOp:backward", &PyTuple_Type, &b.nodes, &seed, &b.batch_axes, &b.unbroadcast,
                           &b.add, &is_kept))
         return NULL;
-    if (!vjps_of_a_rule && !(vjps_of_a_rule = PyUnicode_InternFromString("vjps"))) return NULL;
     const Py_ssize_t count = PyTuple_GET_SIZE(b.nodes);
     for (Py_ssize_t i = 0; i < count; i++)
         if (!nnc_is_node(PyTuple_GET_ITEM(b.nodes, i))) return PyErr_Format(PyExc_TypeError, "backward: no Node");

@@ -25,31 +25,25 @@ static int set_param(PyObject *params, PyObject *rule, PyObject *names, PyObject
 }
 
 /* What follows the first `count` arguments, by its names. */
-static PyObject *params_of(PyObject *rule, Py_ssize_t count, PyObject *args, PyObject *keywords) {
-    static PyObject *params_name;
-    PyObject *names = attribute(rule, &params_name, "params"), *params = PyDict_New(), *name, *value;
-    int result = names && params ? 0 : -1;
-    if (names && !PyTuple_CheckExact(names)) {
-        PyErr_SetString(PyExc_TypeError, "call: a rule's params are not a tuple");
-        result = -1;
-    }
+static PyObject *params_of(rule_object *row, Py_ssize_t count, PyObject *args, PyObject *keywords) {
+    PyObject *rule = (PyObject *)row, *names = row->params, *params = PyDict_New(), *name, *value;
+    int result = params ? 0 : -1;
     for (Py_ssize_t i = count; result == 0 && i < PyTuple_GET_SIZE(args) && i - count < PyTuple_GET_SIZE(names); i++)
         result = set_param(params, rule, names, PyTuple_GET_ITEM(names, i - count), PyTuple_GET_ITEM(args, i));
     for (Py_ssize_t i = 0; result == 0 && PyDict_Next(keywords, &i, &name, &value);)
         result = set_param(params, rule, names, name, value);
     if (result < 0) Py_CLEAR(params);
-    Py_XDECREF(names);
     return params;
 }
 
-static PyObject *apply(PyObject *rule, PyObject *operands, PyObject *params) {
-    PyObject *arguments[] = {rule, operands, params};
+static PyObject *apply(rule_object *rule, PyObject *operands, PyObject *params) {
+    PyObject *arguments[] = {(PyObject *)rule, operands, params};
     return operands && params ? nnc_apply(NULL, arguments, 3) : NULL;
 }
 
 /* A function of any number of arrays says by `takes` what its arguments are: (arrays, params). */
-static PyObject *apply_to_many(PyObject *rule, PyObject *takes, PyObject *args, PyObject *keywords) {
-    PyObject *taken = PyObject_Call(takes, args, keywords), *node = NULL;
+static PyObject *apply_to_many(rule_object *rule, PyObject *args, PyObject *keywords) {
+    PyObject *taken = PyObject_Call(rule->takes, args, keywords), *node = NULL;
     if (taken && PyTuple_CheckExact(taken) && PyTuple_GET_SIZE(taken) == 2)
         node = apply(rule, PyTuple_GET_ITEM(taken, 0), PyTuple_GET_ITEM(taken, 1));
     else if (taken)
@@ -58,14 +52,11 @@ static PyObject *apply_to_many(PyObject *rule, PyObject *takes, PyObject *args, 
     return node;
 }
 
-static PyObject *apply_to_few(PyObject *rule, PyObject *args, PyObject *keywords) {
-    static PyObject *vjps_name;
-    PyObject *vjps = attribute(rule, &vjps_name, "vjps");
-    const Py_ssize_t count = vjps ? PySequence_Size(vjps) : -1;
+static PyObject *apply_to_few(rule_object *rule, PyObject *args, PyObject *keywords) {
+    const Py_ssize_t count = PySequence_Size(rule->vjps);
     PyObject *operands = count < 0 ? NULL : PyTuple_GetSlice(args, 0, count);
     PyObject *params = count < 0 ? NULL : params_of(rule, count, args, keywords);
     PyObject *node = apply(rule, operands, params);
-    Py_XDECREF(vjps);
     Py_XDECREF(operands);
     Py_XDECREF(params);
     return node;
@@ -73,18 +64,13 @@ static PyObject *apply_to_few(PyObject *rule, PyObject *args, PyObject *keywords
 
 /* call(rule, args, keywords); a function in the place of a rule is made of other operations, and is called itself. */
 PyObject *nnc_call(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
-    static PyObject *takes_name;
     if (count != 3 || !PyTuple_CheckExact(arguments[1]) || !PyDict_CheckExact(arguments[2]))
         return PyErr_Format(PyExc_TypeError, "call(rule, a tuple of arguments, a dict of keywords)");
-    PyObject *rule = arguments[0], *args = arguments[1], *keywords = arguments[2];
-    if (PyCallable_Check(rule)) return PyObject_Call(rule, args, keywords);
-    PyObject *takes = attribute(rule, &takes_name, "takes"), *node = NULL;
-    if (takes == Py_None)
-        node = apply_to_few(rule, args, keywords);
-    else if (takes)
-        node = apply_to_many(rule, takes, args, keywords);
-    Py_XDECREF(takes);
-    return node;
+    PyObject *args = arguments[1], *keywords = arguments[2];
+    if (PyCallable_Check(arguments[0])) return PyObject_Call(arguments[0], args, keywords);
+    rule_object *rule = nnc_rule(arguments[0]);
+    if (rule == NULL) return NULL;
+    return rule->takes == Py_None ? apply_to_few(rule, args, keywords) : apply_to_many(rule, args, keywords);
 }
 
 /* node.__array_ufunc__(ufunc, "__call__", *operands), which is most of the calls; the others go to _array_ufunc. */

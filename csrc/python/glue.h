@@ -53,6 +53,7 @@ int nnc_add_promoter(PyObject *ufunc);
 int nnc_add_direct_type(PyObject *module);
 int nnc_add_fit_type(PyObject *module);
 int nnc_add_node_type(PyObject *module);
+int nnc_add_rule_type(PyObject *module);
 int nnc_add_names(PyObject *module); /* ACTIVATIONS and LOSSES, the names of the rows */
 int nnc_raise(const char *op, nnc_status status); /* 0 for NNC_OK */
 

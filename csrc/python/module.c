@@ -97,7 +97,7 @@ static int module_exec(PyObject *module) {
     import_umath1(-1);
     if (choose_isa() < 0 || choose_threads() < 0) return -1;
     if (nnc_add_ufuncs(module) < 0 || nnc_add_direct_type(module) < 0 || nnc_add_node_type(module) < 0 ||
-        nnc_add_fit_type(module) < 0 || nnc_add_names(module) < 0)
+        nnc_add_rule_type(module) < 0 || nnc_add_fit_type(module) < 0 || nnc_add_names(module) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "MANY", NNC_MANY);
 }

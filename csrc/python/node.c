@@ -10,17 +10,20 @@
 #include <structmember.h>
 
 static struct {
-    PyObject *forward, *for_many, *explained, *constants, *name; /* names of a rule's attributes */
-    PyObject *getitem;                                           /* and of a Node's */
-    PyObject *nothing;                                           /* the params of an operation without any */
-    long long serial;                                            /* of the latest Node */
+    PyObject *explained, *name; /* names of a rule's attributes */
+    PyObject *getitem;          /* and of a Node's */
+    PyObject *nothing;          /* the params of an operation without any */
+    long long serial;           /* of the latest Node */
 } known;
 
 /* ---- the type ---------------------------------------------------------------------------------------------------- */
 
+PyTypeObject *nnc_usual_node;
+
 static PyObject *node_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords)) {
     node_object *node = (node_object *)type->tp_alloc(type, 0);
     if (node == NULL) return NULL;
+    if (nnc_usual_node == NULL) nnc_usual_node = (PyTypeObject *)Py_NewRef(type);
     node->value = Py_NewRef(Py_None);
     node->grad = Py_NewRef(Py_None);
     node->name = Py_NewRef(Py_None);
@@ -163,16 +166,11 @@ PyTypeObject nnc_node_type = {
 
 int nnc_add_node_type(PyObject *module) {
     nnc_draw_keys();
-    known.forward = PyUnicode_InternFromString("forward");
-    known.for_many = PyUnicode_InternFromString("for_many");
-    known.constants = PyUnicode_InternFromString("constants");
     known.explained = PyUnicode_InternFromString("explained");
     known.name = PyUnicode_InternFromString("name");
     known.getitem = PyUnicode_InternFromString("_getitem");
     known.nothing = PyDict_New();
-    if (!known.forward || !known.for_many || !known.constants || !known.explained || !known.name || !known.getitem ||
-        !known.nothing)
-        return -1;
+    if (!known.explained || !known.name || !known.getitem || !known.nothing) return -1;
     return PyModule_AddType(module, &nnc_node_type);
 }
 
@@ -288,33 +286,24 @@ static int gather(PyObject *operands, PyObject **inputs, PyObject **args) {
 }
 
 /* Labels, a slope: a rule names the places through which no gradient flows. */
-static int check_constants(PyObject *rule, PyObject *inputs) {
-    PyObject *places = PyObject_GetAttr(rule, known.constants), *name = NULL;
-    int result = places ? 0 : -1;
-    if (places && !PyTuple_CheckExact(places)) {
-        PyErr_SetString(PyExc_TypeError, "apply: a rule's constants are not a tuple");
-        result = -1;
-    }
-    for (Py_ssize_t k = 0; result == 0 && k < PyTuple_GET_SIZE(places); k++) {
-        const Py_ssize_t i = PyLong_AsSsize_t(PyTuple_GET_ITEM(places, k));
+static int check_constants(const rule_object *rule, PyObject *inputs) {
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(rule->constants); k++) {
+        const Py_ssize_t i = PyLong_AsSsize_t(PyTuple_GET_ITEM(rule->constants, k));
         if (i < 0 || i >= PyTuple_GET_SIZE(inputs) || !nnc_is_node(PyTuple_GET_ITEM(inputs, i))) continue;
-        if ((name = PyObject_GetAttr(rule, known.name)))
+        PyObject *name = PyObject_GetAttr((PyObject *)rule, known.name);
+        if (name)
             PyErr_Format(PyExc_TypeError, "%S: no gradient flows through argument %zd; give its .value", name, i + 1);
         Py_XDECREF(name);
-        result = -1;
+        return -1;
     }
-    Py_XDECREF(places);
-    return result;
+    return 0;
 }
 
 /* The rule's function; some have another, on all cores, for many numbers. */
-static PyObject *forward_of(PyObject *rule, PyObject *args) {
+static PyObject *forward_of(const rule_object *rule, PyObject *args) {
     PyObject *first = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : Py_None;
-    if (!PyArray_CheckExact(first) || PyArray_SIZE((PyArrayObject *)first) < NNC_MANY)
-        return PyObject_GetAttr(rule, known.forward);
-    PyObject *forward = PyObject_GetAttr(rule, known.for_many);
-    if (forward == Py_None) Py_SETREF(forward, PyObject_GetAttr(rule, known.forward));
-    return forward;
+    const int are_many = PyArray_CheckExact(first) && PyArray_SIZE((PyArrayObject *)first) >= NNC_MANY;
+    return are_many && rule->for_many != Py_None ? rule->for_many : rule->forward;
 }
 
 /* The forward has failed: the rule may know what to say in the place of it. */
@@ -336,20 +325,19 @@ static void explain(PyObject *rule, PyObject *inputs) {
 PyObject *nnc_apply(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
     if (count < 2 || count > 3 || (count == 3 && !PyDict_CheckExact(arguments[2])))
         return PyErr_Format(PyExc_TypeError, "apply(rule, operands, a dict of params)");
-    PyObject *rule = arguments[0], *params = count == 3 && PyDict_GET_SIZE(arguments[2]) ? arguments[2] : NULL;
-    PyObject *inputs = NULL, *args = NULL, *forward = NULL, *value = NULL, *node = NULL;
-    PyObject *operands = PySequence_Tuple(arguments[1]);
+    PyObject *params = count == 3 && PyDict_GET_SIZE(arguments[2]) ? arguments[2] : NULL;
+    PyObject *inputs = NULL, *args = NULL, *value = NULL, *node = NULL;
+    const rule_object *rule = nnc_rule(arguments[0]);
+    PyObject *operands = rule ? PySequence_Tuple(arguments[1]) : NULL;
     if (operands == NULL || gather(operands, &inputs, &args) < 0 || check_constants(rule, inputs) < 0) goto done;
-    if ((forward = forward_of(rule, args)) == NULL) goto done;
-    if ((value = PyObject_Call(forward, args, params)) == NULL) {
-        explain(rule, inputs);
+    if ((value = PyObject_Call(forward_of(rule, args), args, params)) == NULL) {
+        explain(arguments[0], inputs);
         goto done;
     }
-    node = nnc_new_node(rule, value, inputs, args, params);
+    node = nnc_new_node(arguments[0], value, inputs, args, params);
     args = NULL;
 done:
     Py_XDECREF(operands);
-    Py_XDECREF(forward);
     Py_XDECREF(inputs);
     Py_XDECREF(args);
     return node;

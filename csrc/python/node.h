@@ -3,7 +3,7 @@
 #ifndef NNC_PYTHON_NODE_H
 #define NNC_PYTHON_NODE_H
 
-#include "glue.h"
+#include "rule.h"
 
 typedef struct node_object {
     PyObject_HEAD PyObject *value;  /* an array or a NumPy scalar, float32 or float64 */
@@ -25,7 +25,11 @@ typedef struct node_object {
 
 extern PyTypeObject nnc_node_type;
 
-static inline int nnc_is_node(PyObject *x) { return PyObject_TypeCheck(x, &nnc_node_type); }
+extern PyTypeObject *nnc_usual_node; /* nnc.Node, once there is one: a subclass, which takes longer to recognise */
+
+static inline int nnc_is_node(PyObject *x) {
+    return Py_IS_TYPE(x, nnc_usual_node) || (!PyArray_CheckExact(x) && PyType_IsSubtype(Py_TYPE(x), &nnc_node_type));
+}
 
 /* The result of an operation, a Node of the type of the first input that is one. It takes over `value` and `args`, also
  * where it fails; without params, NULL. */

@@ -80,18 +80,18 @@ static void add_scattered(nnc_hash_state *state, PyArrayObject *a) {
     nnc_hash_add(state, block, filled);
 }
 
-static npy_uint64 hash_array(PyArrayObject *a) {
+static npy_uint64 hash_array(PyArrayObject *a, npy_intp bytes) {
     enum {
-        FEW = 256
+        FEW = 128
     };
     nnc_hash_state state = {{0}, 0};
-    if (PyArray_SIZE(a) == 0) return 0;
+    if (bytes == 0) return 0;
     if (!PyArray_ISONESEGMENT(a))
         add_scattered(&state, a);
-    else if (PyArray_NBYTES(a) <= FEW)
-        return hash_few(PyArray_BYTES(a), PyArray_NBYTES(a));
+    else if (bytes <= FEW)
+        return hash_few(PyArray_BYTES(a), bytes);
     else
-        nnc_hash_add(&state, PyArray_BYTES(a), PyArray_NBYTES(a));
+        nnc_hash_add(&state, PyArray_BYTES(a), bytes);
     return nnc_hash_end(&state);
 }
 
@@ -114,9 +114,13 @@ static npy_uint64 hash_of_array(PyObject *a, memo *memo) {
     };
     for (int i = 0; i < memo->count && i < MANY; i++)
         if (memo->last[i].array == a) return memo->last[i].hash;
-    npy_uint64 hash = hash_array((PyArrayObject *)a) ^ (npy_uint64)PyArray_TYPE((PyArrayObject *)a);
-    for (int d = 0; d < PyArray_NDIM((PyArrayObject *)a); d++) /* these can be set, too */
+    npy_uint64 hash = (npy_uint64)PyArray_TYPE((PyArrayObject *)a);
+    npy_intp bytes = PyArray_ITEMSIZE((PyArrayObject *)a);
+    for (int d = 0; d < PyArray_NDIM((PyArrayObject *)a); d++) { /* these can be set, too */
+        bytes *= PyArray_DIM((PyArrayObject *)a, d);
         hash = hash * next + (npy_uint64)PyArray_DIM((PyArrayObject *)a, d);
+    }
+    hash = hash * next + hash_array((PyArrayObject *)a, bytes);
     const int i = memo->count++ % MANY;
     memo->last[i].array = a, memo->last[i].hash = hash;
     return hash;
@@ -159,17 +163,19 @@ static npy_uint64 hash_operands(const node_object *node, memo *memo) {
 /* What the products of the inputs that are Nodes read together. A rule's `reads` is a number for each operand, or one
  * for all. */
 static int note_reads(node_object *node) {
-    static PyObject *reads_name;
-    if (!reads_name && !(reads_name = PyUnicode_InternFromString("reads"))) return -1;
-    PyObject *reads = PyObject_GetAttr(node->rule, reads_name);
-    if (reads == Py_None) Py_SETREF(reads, PyObject_CallMethod(node->rule, "note_reads", NULL)); /* its first use */
-    if (reads == NULL) return -1;
+    rule_object *rule = nnc_rule(node->rule);
+    if (rule == NULL) return -1;
+    if (rule->reads == NULL) { /* its first use */
+        PyObject *found = PyObject_CallMethod(node->rule, "all_reads", NULL);
+        if (found == NULL) return -1;
+        Py_XSETREF(rule->reads, found);
+    }
+    PyObject *reads = rule->reads;
     const int is_tuple = PyTuple_CheckExact(reads);
     for (Py_ssize_t i = 0; is_tuple && i < PyTuple_GET_SIZE(reads) && i < PyTuple_GET_SIZE(node->inputs); i++)
         if (nnc_is_node(PyTuple_GET_ITEM(node->inputs, i)))
             node->reads |= PyLong_AsUnsignedLongLongMask(PyTuple_GET_ITEM(reads, i));
     if (!is_tuple) node->reads = PyLong_AsUnsignedLongLongMask(reads);
-    Py_DECREF(reads);
     return PyErr_Occurred() ? -1 : 0;
 }
 

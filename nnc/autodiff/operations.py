@@ -96,7 +96,7 @@ from .vjps import (
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(_engine.Rule):
     """One row of the table; see the top of this file."""
 
     name: str
@@ -114,7 +114,7 @@ class Rule:
     symbol: str = ""  # what a picture of the graph shows; the name where there is none
     role: str = ""  # the part in a network that the notes have a letter for: layer, activation, loss
     minus: tuple = ()  # the operand whose gradient gets a minus that is easily lost, and where it comes from
-    reads: object = None  # which operands each vjp reads, see `note_reads`
+    reads: object = None  # which operands each vjp reads, see `all_reads`; None to find it out
 
     def refused(self, name):
         """What to raise for an argument that Nodes cannot have; a positional one has no name but "-"."""
@@ -127,15 +127,15 @@ class Rule:
         """What to raise in the place of an error that `forward` raised."""
         return _explain.operation(self.name, error, operands)
 
-    def note_reads(self):
+    def all_reads(self):
         """For each operand, the bits of those whose numbers its vjp reads; or one number for all operands. The engine
-        asks when the operation is first used."""
-        bits = ALL
-        if isinstance(self.vjps, tuple):
-            of_nodes = self.vjps_of_nodes or self.vjps
-            bits = tuple(reads(*filter(None, pair)) for pair in zip(self.vjps, of_nodes, strict=True))
-        object.__setattr__(self, "reads", bits)
-        return bits
+        asks once, when the operation is first used."""
+        if self.reads is not None:
+            return self.reads
+        if not isinstance(self.vjps, tuple):
+            return ALL
+        of_nodes = self.vjps_of_nodes or self.vjps
+        return tuple(reads(*filter(None, pair)) for pair in zip(self.vjps, of_nodes, strict=True))
 
     def changed(self, operands):
         """What `backward` raises where one of these has changed since they were computed with."""
