@@ -242,6 +242,38 @@ def function_of_nodes(function, known, reason=None):
                      "node.value")  # fmt: skip
 
 
+INSTEAD = {  # of an argument that Nodes cannot have, what does the same
+    "out": "the result is a new Node, y = f(x)",
+    "dtype": ".astype does, before or after",
+    "casting": ".astype says what becomes of a dtype",
+    "where": "np.where(mask, x, a number that counts for nothing) before it does, and a mean is a sum divided by "
+             "np.sum(mask)",
+    "initial": "+, *, np.maximum or np.minimum with it afterwards does",
+    "order": "a Node's numbers are in C order; np.transpose before and after gives another",
+    "subok": "the result is always a Node",
+    "signature": ".astype says which dtype it computes with",
+    "axes": "np.moveaxis before does",
+    "axis": "np.moveaxis before does",
+    "keepdims": "np.expand_dims afterwards does",
+    "mode": "indices % n wrap and np.clip of them clips, before",
+    "correction": "ddof= is another name of it",
+    "mean": "np.mean((x - mean) ** 2) computes with one that is given",
+    "weights": "only np.average has weights of Nodes",
+    "overwrite_input": "the graph may need what would be overwritten",
+    "copy": "the graph needs its values unchanged, and copies what it must",
+    "ndmax": "np.reshape afterwards does",
+    "hermitian": "np.linalg.eigh of a symmetric matrix does",
+}
+
+
+def instead_of(argument):
+    return INSTEAD.get(argument, "the table of operations knows none of that name")
+
+
+def refused_argument(function, name):
+    return TypeError(f"{full_name(function)}: the argument {name!r} does not work on Nodes; {instead_of(name)}")
+
+
 LIKE = {  # what does the same work on Nodes, or most of it
     "copyto": "where", "place": "where", "put": "where", "putmask": "where", "put_along_axis": "where",
     "fill_diagonal": "where", "insert": "concatenate", "float_power": "power", "logspace": "linspace",

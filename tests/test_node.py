@@ -112,14 +112,14 @@ def test_call():
     for args, keywords, params in (
         ((x,), {}, {}), ((x, 1), {}, {"a": 1}), ((x, None, None, 3), {}, {"a": None, "c": 3}),
         ((x, 1), {"c": 2, "out": None, "-": None}, {"a": 1, "c": 2}), ((x,), {"a": 5}, {"a": 5}),
-        ((x, 1, None, 2, "more than there are"), {}, {"a": 1, "c": 2}),
+        ((x, 1, None, 2, None), {}, {"a": 1, "c": 2}),
     ):  # fmt: skip
         y = _engine.call(rule, args, keywords)
         assert y.params == params and y.inputs == (x,) and y.op == "sum"
         np.testing.assert_array_equal(y.value, 2 * x.value)
     for args, keywords, said in (
         ((x, 1, 2), {}, "a further argument by position"), ((x,), {"-": 1}, "a further argument by position"),
-        ((x,), {"out": 1}, "the argument 'out'"),
+        ((x,), {"out": 1}, "the argument 'out'"), ((x, 1, None, 2, 5), {}, "a further argument by position"),
     ):  # fmt: skip
         with pytest.raises(TypeError, match=f"sum: {said} does not work on Nodes .* further arguments: a, c"):
             _engine.call(rule, args, keywords)

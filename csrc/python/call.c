@@ -26,10 +26,15 @@ static int set_param(PyObject *params, PyObject *rule, PyObject *names, PyObject
 
 /* What follows the first `count` arguments, by its names. */
 static PyObject *params_of(rule_object *row, Py_ssize_t count, PyObject *args, PyObject *keywords) {
+    static PyObject *none; /* for an argument by position that comes after all names */
+    if (none == NULL && (none = PyUnicode_InternFromString("-")) == NULL) return NULL;
     PyObject *rule = (PyObject *)row, *names = row->params, *params = PyDict_New(), *name, *value;
     int result = params ? 0 : -1;
-    for (Py_ssize_t i = count; result == 0 && i < PyTuple_GET_SIZE(args) && i - count < PyTuple_GET_SIZE(names); i++)
-        result = set_param(params, rule, names, PyTuple_GET_ITEM(names, i - count), PyTuple_GET_ITEM(args, i));
+    for (Py_ssize_t i = count; result == 0 && i < PyTuple_GET_SIZE(args); i++) {
+        const Py_ssize_t k = i - count;
+        name = k < PyTuple_GET_SIZE(names) ? PyTuple_GET_ITEM(names, k) : none;
+        result = set_param(params, rule, names, name, PyTuple_GET_ITEM(args, i));
+    }
     for (Py_ssize_t i = 0; result == 0 && PyDict_Next(keywords, &i, &name, &value);)
         result = set_param(params, rule, names, name, value);
     if (result < 0) Py_CLEAR(params);

@@ -7,8 +7,8 @@ import numpy as np
 
 import nnc
 
-from .._explain import full_name
-from . import node, softmax_of_scipy  # noqa: F401  (node has the tables filled)
+from .._explain import full_name, instead_of
+from . import arguments, node, softmax_of_scipy  # noqa: F401  (node has the tables filled)
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule, write
 
@@ -31,7 +31,8 @@ def page():
     # What Nodes go through
     <BLANKLINE>
     """
-    return "\n\n".join(("# What Nodes go through", INTRODUCTION, operations(), composed(), plain(), refused())) + "\n"
+    return "\n\n".join(("# What Nodes go through", INTRODUCTION, operations(), composed(), plain(), refused(),
+                        refused_arguments())) + "\n"  # fmt: skip
 
 
 def operations():
@@ -78,6 +79,30 @@ def refused():
         reasons[reason].append(full_name(function))
     lines = [f"- {listed(sorted(names))}: {reason}." for reason, names in reasons.items()]
     return "## Functions that are refused, and why\n\n" + "\n".join(lines)
+
+
+ARGUMENTS = """To give one as NumPy has it by default, as in `np.sum(x, dtype=None)` and `np.ravel(x, order="C")`,
+changes nothing. Anything else is a TypeError."""
+ELEMENTWISE = "every other universal function, as np.exp and np.add"
+
+
+def refused_arguments():
+    """A line for each combination of arguments, which of universal functions but those of matrices is the same."""
+    functions = defaultdict(set)
+    for function, target in (*FUNCTIONS.items(), *UFUNCS.items()):
+        try:
+            names = arguments.refused(function, target)
+        except ValueError:  # a C function has no signature before NumPy 2.4
+            continue
+        if names and is_public(full_name(function)):
+            is_elementwise = isinstance(function, np.ufunc) and function.signature is None
+            functions[names].add(ELEMENTWISE if is_elementwise else f"`{full_name(function)}`")
+    lines = ["| arguments | of the functions |", "|---|---|"]
+    for names, callers in sorted(functions.items(), key=lambda pair: (min(pair[1]), pair[0])):
+        lines.append(f"| {listed(names)} | {' '.join(sorted(callers))} |")
+    lines += ["", "| argument | what does the same |", "|---|---|"]
+    lines += [f"| `{name}` | {instead_of(name)} |" for name in sorted(set().union(*functions))]
+    return f"## Arguments that Nodes cannot have\n\n{ARGUMENTS}\n\n" + "\n".join(lines)
 
 
 def listed(names):

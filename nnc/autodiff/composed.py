@@ -123,9 +123,24 @@ def nanmin(a, axis=None, *, keepdims=False):
 # ---- what is the number itself, for real numbers ---------------------------------------------------------------------
 
 
-@stands_for(np.real, np.real_if_close, np.conjugate, np.copy)
-def itself(a, *options, **more):
+@stands_for(np.real)
+def real(val):
     """A new node of the same numbers."""
+    return np.positive(val)
+
+
+@stands_for(np.real_if_close)
+def real_if_close(a, tol=100):
+    return np.positive(a)
+
+
+@stands_for(np.conjugate)
+def conjugate(x):
+    return np.positive(x)
+
+
+@stands_for(np.copy)
+def copy(a, order="K"):
     return np.positive(a)
 
 

@@ -14,7 +14,7 @@ def has_nodes(x):
 
 
 @stands_for(np.array, np.asarray, np.asanyarray)
-def array(object, dtype=None, *, ndmin=0, **options):
+def array(object, dtype=None, *, ndmin=0, copy=True, order="K", device=None, like=None):
     """np.array([[a, b], [c, 1.0]], like=a): NumPy asks a Node only if `like` is one."""
     if isinstance(object, (list, tuple)) and has_nodes(object):
         object = np.stack([array(x) for x in object])
@@ -25,14 +25,14 @@ def array(object, dtype=None, *, ndmin=0, **options):
 
 
 @stands_for(np.full)
-def full(shape, fill_value, dtype=None, **options):
+def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     """np.full(shape, node, like=node)."""
     filled = np.broadcast_to(fill_value, shape)
     return filled if dtype is None else filled.astype(dtype)
 
 
 @stands_for(np.full_like)
-def full_like(a, fill_value, dtype=None, *, shape=None, **options):
+def full_like(a, fill_value, dtype=None, order="K", *, shape=None, device=None):
     shape = np.shape(a) if shape is None else shape
     if not is_node(fill_value):
         return np.full(shape, fill_value, dtype or a.dtype)
@@ -40,7 +40,7 @@ def full_like(a, fill_value, dtype=None, *, shape=None, **options):
 
 
 @stands_for(np.linspace)
-def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
     if dtype is not None:
         raise TypeError("np.linspace: the argument 'dtype' does not work on Nodes; .astype does")
     intervals = num - 1 if endpoint else num

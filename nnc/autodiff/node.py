@@ -31,6 +31,7 @@ from . import (  # noqa: F401  (they enter functions)
     r_of_numpy,
     softmax_of_scipy,
 )
+from .arguments import again
 from .create_graph import flow as flow_of_nodes
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule
@@ -124,7 +125,10 @@ class Node(_engine.Node):
         def method(self, *args, **kwargs):
             if is_rule and not args and not kwargs:
                 return _apply(target, (self,))
-            return _call(target, (self, *args), kwargs)
+            try:
+                return _call(target, (self, *args), kwargs)
+            except TypeError as error:
+                return again(function, target, (self, *args), kwargs, error)
 
         method.__name__ = function.__name__
         method.__doc__ = f"As ``np.{function.__name__}``."
@@ -166,9 +170,10 @@ class Node(_engine.Node):
     __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
     __hash__ = object.__hash__  # nodes are keys by what they are, whatever == says of their values
 
-    def reshape(self, *shape):
+    def reshape(self, *shape, **options):
         """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-        return _apply(RULES["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape})
+        shape = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, shape, **options) if options else _apply(RULES["reshape"], (self,), {"shape": shape})
 
     def transpose(self, *axes):
         """As an array's: all axes in reverse without arguments."""
@@ -279,7 +284,12 @@ class Node(_engine.Node):
 
     def __array_function__(self, function, types, args, kwargs):
         rule = FUNCTIONS.get(function)
-        return _call(rule, args, kwargs) if rule else _dispatch(function, args, kwargs)
+        if rule is None:
+            return _dispatch(function, args, kwargs)
+        try:
+            return _call(rule, args, kwargs)
+        except TypeError as error:
+            return again(function, rule, args, kwargs, error)
 
     # ---- backward -------------------------------------------------------------------------------------------------
 
@@ -396,7 +406,10 @@ def _dispatch(function, args, kwargs):
         from . import special  # noqa: F401  (enters its rows)
     rule = UFUNCS.get(function) or FUNCTIONS.get(function)  # a ufunc may be made of other operations, too
     if rule:
-        return _call(rule, args, kwargs)
+        try:
+            return _call(rule, args, kwargs)
+        except TypeError as error:
+            return again(function, rule, args, kwargs, error)
     raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS), REFUSED.get(function))
 
 

@@ -117,11 +117,13 @@ class Rule(_engine.Rule):
     reads: object = None  # which operands each vjp reads, see `all_reads`; None to find it out
 
     def refused(self, name):
-        """What to raise for an argument that Nodes cannot have; a positional one has no name but "-"."""
+        """What to raise for an argument that Nodes cannot have; a positional one has no name but "-", which
+        `arguments` knows, if NumPy says what its function takes."""
         known = ", ".join(p for p in self.params if p != "-") or "none"
         what = "a further argument by position" if name == "-" else f"the argument {name!r}"
+        instead = "" if name == "-" else f"; {_explain.instead_of(name)}"
         return TypeError(f"{self.name}: {what} does not work on Nodes (operands come by position, "
-                         f"further arguments: {known})")  # fmt: skip
+                         f"further arguments: {known}){instead}")  # fmt: skip
 
     def explained(self, error, operands):
         """What to raise in the place of an error that `forward` raised."""
