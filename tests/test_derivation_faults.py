@@ -1,6 +1,7 @@
 """check_derivation: faults of the data, of the forward pass, of the cost and of the updates."""
 
 import pytest
+from posted_pages import POSTED
 
 import nnc
 
@@ -122,3 +123,23 @@ def test_the_fault_is_named_with_the_right_line(page, changes, reasons):
     assert list(found) == list(reasons), report
     for reason, right in reasons.items():
         assert found[reason].right.startswith(right), report
+
+
+@pytest.mark.parametrize("name", POSTED)
+def test_no_line_of_a_right_page_is_called_wrong(name):
+    report = nnc.check_derivation(POSTED[name][0])
+    assert report.ok, report
+
+
+@pytest.mark.parametrize(
+    ("name", "piece", "instead", "reason", "right"),
+    [(name, *fault) for name, (_, faults) in POSTED.items() for fault in faults],
+)
+def test_the_fault_of_a_page_is_named_and_no_other_line_is(name, piece, instead, reason, right):
+    page = POSTED[name][0]
+    number = page.count("\n", 0, page.index(piece)) + 1
+    report = nnc.check_derivation(page.replace(piece, instead, 1))
+    [line] = [line for line in report.lines if line.ok is False]
+    assert line.number == number or not instead.strip(), report  # what is not there cannot be pointed at
+    assert line.reason == reason, report
+    assert line.right.startswith(right), report

@@ -405,6 +405,8 @@ def _meant_forward(program, trace, J, names, judge):
     unexplained = [f for f in judge.faults if f.unexplained]
     if not judge.faults:
         return None
+    if unexplained and judge.mostly_right:
+        return None  # what one gradient lacks is no fault of the forward pass, if others are right
     surely = len(judge.faults) == 1 and not unexplained  # then only what is wrong more often than the backward pass
     until = time.process_time() + MOST_SECONDS
     judged = sum(bool(judge.status(c, judge.run())[0]) for c in judge.checks)
@@ -424,6 +426,9 @@ def _meant_forward(program, trace, J, names, judge):
         if time.process_time() > until:
             break
         other = _judged(program, trace, J, names, {sid: edit.tree})
+        moved = [sum(t.is_leaf and bool(np.any(t.gradient)) for t in j.truth.targets) for j in (judge, other)]
+        if moved[1] < moved[0]:
+            continue  # a cost that does not depend on the data any more
         if not other.faults and sum(bool(other.status(c, other.run())[0]) for c in other.checks) >= judged:
             e = next(e for e in trace.events if e.sid == sid)
             other._blame(sid, edit.reason, edit.sentence + "; the backward pass is right for that", edit.text, None)

@@ -53,7 +53,8 @@ _SAME = [
     {"x", "X", "inputs", "inp", "input"},
 ]
 # a name that says derivative, without saying by what
-DERIVATIVE = re.compile(r"delta|grad|g$|d_|d[A-Z]|<\w*(deriv|grad|delta|backward|prime)\w*>")
+DERIVATIVE = re.compile(r"delta|grad|g$|d_|d[A-Z\d]|d[a-z]\d*$|dout|dscores|<\w*(deriv|grad|delta|backward|prime)\w*>")
+PRIME = re.compile(r"prime|deriv|grad|^d_?[a-z]|_d$", re.I)  # a function: that of an activation
 CLAIM = re.compile(r"(d_?[A-Z]|d_\w|grad|nabla)\w*|\w+_grad")  # surely one
 VELOCITY = re.compile(r"(v|velocity|momentum)_?\w+|\w+_(v|velocity|momentum)")  # may have a learning rate in it
 GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is the derivative by
@@ -127,11 +128,19 @@ def nearness(stem, known_as):
         return 2
     if any(stem.name in same and name in same for same in _SAME) and stem.key == key:
         return 3
+    if stem.key is None and isinstance(key, int) and stem.name in (name, name[:-1] if name.endswith("s") else name):
+        return 3.5  # ``dA`` of one of A[l]
     if stem.kind in ("delta", "weak") and stem.key is None and re.fullmatch(r"_?\d+", stem.name):
         number = re.search(r"\d+$", plain)
         if number and number[0] == stem.name.strip("_"):
             return 4 if plain[0] in "zZ" else 5
     return None
+
+
+def is_weak(base, key=None):
+    """Whether the name speaks of an error, which may be any of the derivatives of a layer."""
+    found = stems(base, key)
+    return bool(found) and found[0].kind == "weak"
 
 
 def is_strict(base, key=None):

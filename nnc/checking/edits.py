@@ -44,17 +44,8 @@ class Activation:
             "relu": lambda: (z > 0) * 1.0,
             "leaky ReLU": lambda: np.where(z > 0, 1.0, self.slope),
             "softplus": lambda: 1 / (1 + np.exp(-z)),
-        }[self.kind]()
-
-    def of_z(self, z):
-        """f'(z) of another array in the place of z; with the activation in it, the derivative that is one too far."""
-        s = 1 / (1 + np.exp(-z))
-        return {
-            "sigmoid": lambda: s * (1 - s),
-            "tanh": lambda: 1 - np.tanh(z) ** 2,
-            "relu": lambda: (z > 0) * 1.0,
-            "leaky ReLU": lambda: np.where(z > 0, 1.0, self.slope),
-            "softplus": lambda: s,
+            "ELU": lambda: np.where(z > 0, 1.0, self.slope * np.exp(np.minimum(z, 0))),
+            "swish": lambda: (1 + z - a) / (1 + np.exp(-z)),
         }[self.kind]()
 
     def texts(self, names_of):
@@ -68,6 +59,11 @@ class Activation:
             return [f"({n} > 0)" for n in z or a]
         if self.kind == "leaky ReLU":
             return [f"np.where({n} > 0, 1, {self.slope:g})" for n in z or a]
+        if self.kind == "ELU":
+            scale = "" if self.slope == 1 else f"{self.slope:g} * "
+            return [f"np.where({n} > 0, 1, {scale}np.exp({n}))" for n in z]
+        if self.kind == "swish":
+            return [f"((1 + {n} - {m}) / (1 + np.exp(-{n})))" for n in z for m in a]
         return [f"(1 / (1 + np.exp(-{n})))" for n in z]
 
 
@@ -127,20 +123,28 @@ def np_call(name, *args, **keywords):
     return ast.Call(f, list(args), [ast.keyword(k, ast.Constant(v)) for k, v in keywords.items()])
 
 
-def edits(node, scope, activations, names_of, counters=None):
-    """The edits of a statement, the likeliest first.
+@dataclass(eq=False)
+class View:
+    """What a statement can see."""
 
-    Parameters
-    ----------
-    node : the statement's tree
-    scope : dict
-        {text: (value, event)} that it can see.
-    activations : list of Activation
-    names_of : callable
-        Of a Target: the texts in the scope that have its value.
-    counters : dict or None
-        {name: value} of what the loops around the statement count with; None where it stands in no loop.
-    """
+    scope: dict  # {text: (value, event)}
+    activations: list
+    names_of: object  # of a Target: the texts in the scope that have its value
+    after: set  # the texts of what was assigned after the forward pass, or beside it
+    parameters: set
+    helpers: list  # names of the reader's functions for an activation's derivative
+
+    @property
+    def whole(self):
+        """{text: value} of the integers."""
+        found = {t: v for t, (v, _) in self.scope.items() if isinstance(v, int | np.integer)}
+        return {t: int(v) for t, v in found.items() if not isinstance(v, bool) and "[" not in t}
+
+
+def edits(node, view, counters=None):
+    """The edits of a statement's tree, the likeliest first; `counters` is {name: value} of what the loops around it
+    count with, None where it stands in no loop."""
+    scope, activations, names_of = view.scope, view.activations, view.names_of
     here = sites(node)
     texts = {n: ast.unparse(n) for n in here}
     arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size}
@@ -153,7 +157,7 @@ def edits(node, scope, activations, names_of, counters=None):
     value = value_of(node)
     yield from _derivative_of(node, groups, arrays, activations, names_of)
     yield from _comparisons(node, here)
-    yield from _unwrapped(node, groups, arrays)
+    yield from _unwrapped(node, groups, arrays, activations, names_of)
     yield from _transposed(node, here)
     yield from _axes(node, here, value)
     yield from _operators(node, here)
@@ -161,10 +165,15 @@ def edits(node, scope, activations, names_of, counters=None):
     yield from _names(node, groups, arrays | computed, activations, names_of)
     yield from _operands(node, here, arrays)
     yield from _dropped(node, here)
-    yield from _indices(node, here, counters or {})
+    yield from _indices(node, here, counters or {}, view.whole)
+    yield from _complements(node, here, groups, arrays)
     yield from _powers(node, groups, arrays, floats)
-    yield from _inserted(node, here, activations, names_of, value)
-    yield from _left_out(node, value, arrays)
+    yield from _of_another_function(node, here, activations, names_of)
+    yield from _inserted(node, here, view, value)
+    yield from _left_out(node, here, value, arrays, view.after)
+    yield from _scaled_by_a_name(node, value, {t: scope[t][0] for t in floats}, view.whole)
+    yield from _product_left_out(node, value, arrays, view.after)
+    yield from _penalties(node, groups, view.parameters)
 
 
 def _names(node, groups, arrays, activations, names_of):
@@ -227,6 +236,8 @@ def _derivative_of(node, groups, arrays, activations, names_of):
     """f'(a) or f'(dA) where f'(z) is meant: the whole derivative, whatever it is written with."""
     for act in activations:
         a_names, z_names = names_of(act.a), names_of(act.z)
+        for n in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+            yield from _applied(node, n, act, arrays, {*a_names, *z_names}, names_of)
         for text, places in groups.items():
             if text not in arrays or arrays[text].shape != act.a.shape:
                 continue
@@ -240,6 +251,122 @@ def _derivative_of(node, groups, arrays, activations, names_of):
                                 f"the {act.kind}'s derivative is taken of {text}, not of {z}",
                                 0.9,
                             )
+
+
+def _applied(node, call, act, arrays, own, names_of):
+    """f(dA) for dA * f'(z), and f'(W @ x) for f'(a): what a function is applied to."""
+    name, arguments = ast.unparse(call.func), [n for n in call.args if not isinstance(n, ast.Constant)]
+    if len(arguments) != 1 or isinstance(arguments[0], ast.Starred):
+        return
+    x, known = arguments[0], (names_of(act.z) or names_of(act.a))[:1]
+    text = ast.unparse(x)
+    if text in arrays and text not in own and arrays[text].shape == act.a.shape and known:
+        for factor in act.texts(names_of)[:1]:
+            yield Edit(
+                replaced(node, {call: product(x, expression(factor))}),
+                f"derivative taken of {text} instead of the pre-activation {known[0]}",
+                f"{ast.unparse(call)} applies {name} to the gradient itself: the {act.kind}'s derivative at {known[0]} "
+                "is what it is multiplied by",
+                1.0,
+            )
+    if not name.startswith(("np.", "numpy.")) and not isinstance(x, ast.Name | ast.Attribute | ast.Subscript):
+        for of, reason in ((act.a, "the pre-activation where the activation is meant"), (act.z, _OF_ACTIVATION)):
+            for other in names_of(of)[:1]:
+                yield Edit(
+                    replaced(node, {x: expression(other)}), reason, f"{name} is taken of {text}, not of {other}", 1.1
+                )
+
+
+_OF_ACTIVATION = "derivative taken of the activation instead of the pre-activation"
+
+
+def _of_another_function(node, here, activations, names_of):
+    """A factor made of nothing but z or a that is not the derivative: that of a ReLU for a leaky one's, half of it."""
+    for n in here:
+        if not isinstance(n, ast.BinOp | ast.Compare | ast.Call):
+            continue
+        names = {m.id for m in ast.walk(n) if isinstance(m, ast.Name)} - {"np", "numpy"}
+        read = {ast.unparse(m) for m in ast.walk(n) if isinstance(m, ast.Name | ast.Attribute | ast.Subscript)}
+        for act in activations:
+            own = {*names_of(act.a), *names_of(act.z)}
+            if own & read and names <= {text.partition(".")[0].partition("[")[0] for text in own}:
+                for text in act.texts(names_of)[:1]:
+                    yield Edit(
+                        replaced(node, {n: expression(text)}),
+                        "activation derivative wrong",
+                        f"{ast.unparse(n)} is not the derivative of the {act.kind}, which is {text}",
+                        1.9,
+                    )
+
+
+def _complements(node, here, groups, arrays):
+    """z for 1 - z, and x for x - y, the derivative of z x + (1 - z) y by z."""
+    for text, places in groups.items():
+        if text not in arrays or len(places) > 1:
+            continue
+        n = places[0]
+        if np.min(arrays[text]) >= 0 and np.max(arrays[text]) <= 1:
+            new = ast.BinOp(ast.Constant(1), ast.Sub(), n)
+            why = f"{text} where {ast.unparse(new)} is meant"
+            yield Edit(replaced(node, {n: new}), why, f"with {ast.unparse(new)} it is right", 1.6)
+        for m in here:
+            if isinstance(m, ast.BinOp) and isinstance(m.op, ast.Sub) and m.right is n and _is_one(m.left):
+                why = f"{ast.unparse(m)} where {text} is meant"
+                yield Edit(replaced(node, {m: n}), why, f"with {text} it is right", 1.5)
+        same = [t for t in arrays if t != text and arrays[t].shape == arrays[text].shape and arrays[t].ndim]
+        for other in same[:16]:
+            new = ast.BinOp(n, ast.Sub(), expression(other))
+            yield Edit(replaced(node, {n: new}), "a term is missing", f"{other} is to be subtracted from {text}", 2.05)
+
+
+def _is_one(n):
+    return isinstance(n, ast.Constant) and n.value == 1
+
+
+def _scaled_by_a_name(node, value, numbers, whole):
+    """A number that has a name, the temperature or the share that is kept, is missing as a factor."""
+    used = {ast.unparse(n) for n in sites(node)}
+    for name, number in list(numbers.items())[:12]:
+        if value is None or name in used or "[" in name or not number or abs(number) == 1:
+            continue
+        for new, text in (
+            (ast.BinOp(value, ast.Div(), expression(name)), f"/ {name}"),
+            (product(expression(name), value), f"{name} *"),
+        ):
+            yield Edit(
+                replaced(node, {value: new}), f"scale, a factor is missing: {text}", f"{text} is missing here", 1.9
+            )
+    for name in [name for name, n in whole.items() if n > 1][:8] if value is not None else ():
+        root = f"np.sqrt({name})"
+        if root not in used:
+            new = ast.BinOp(value, ast.Div(), expression(root))
+            why = f"scale, a factor is missing: / {root}"
+            yield Edit(replaced(node, {value: new}), why, f"/ {root} is missing here", 1.9)
+
+
+def _product_left_out(node, value, arrays, after):
+    """A term that is a gradient times another array: the second of two ways on which a value goes into the cost."""
+    if value is None or not isinstance(value, ast.BinOp | ast.Call):
+        return
+    gradients = [t for t in arrays if t in after and DERIVATIVE.match(t)][:8]
+    for g in gradients:
+        for other in [t for t in arrays if t not in after and arrays[t].shape == arrays[g].shape][:12]:
+            term = expression(f"{g} * {other}")
+            new = ast.BinOp(value, ast.Add(), term)
+            yield Edit(replaced(node, {value: new}), "a term is missing", f"{ast.unparse(term)} is to be added", 2.4)
+
+
+def _penalties(node, groups, parameters):
+    """W for the sign of W, the derivative of |W|."""
+    for text, places in groups.items():
+        if text in parameters:
+            for place in places:
+                yield Edit(
+                    replaced(node, {place: np_call("sign", place)}),
+                    "the derivative of the absolute value is the sign",
+                    f"the derivative of |{text}| is np.sign({text}), not {text}",
+                    1.8,
+                )
 
 
 def _is_compared(node, place):
@@ -265,10 +392,16 @@ def _comparisons(node, here):
                 yield Edit(replaced(node, {n: new}), reason, sentence, cost)
 
 
-def _unwrapped(node, groups, arrays):
+def _unwrapped(node, groups, arrays, activations, names_of):
     """f(x) -> x: a function too many, as in σ(a)(1 - σ(a))."""
     for text, places in groups.items():
         n = places[0]
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("transpose", "swapaxes"):
+            if ast.unparse(n.func.value) not in ("np", "numpy"):
+                changes = {p: p.func.value for p in places}
+                yield Edit(replaced(node, changes), "transposed", f"{text} is not to be transposed", 1.0)
+        if isinstance(n, ast.Call) and ast.unparse(n.func) in ("np.flip", "np.rot90", "np.transpose") and n.args:
+            yield Edit(replaced(node, {p: p.args[0] for p in places}), "transposed", f"{text} is not to be turned", 1.0)
         if isinstance(n, ast.Call) and len(n.args) == 1 and not isinstance(n.args[0], ast.Starred):
             inner = ast.unparse(n.args[0])
             name = ast.unparse(n.func)
@@ -278,7 +411,9 @@ def _unwrapped(node, groups, arrays):
                 f"{text} applies {name} once more to {inner}, which is its output already",
             )
             plain = (f"{name} is too much", f"without {name} it is right")
-            yield Edit(replaced(node, changes), *(twice if not name.startswith(("np.", "numpy.")) else plain), 1.0)
+            is_output = any(inner in names_of(act.a) for act in activations)
+            is_own = not name.startswith(("np.", "numpy."))
+            yield Edit(replaced(node, changes), *(twice if is_own or is_output else plain), 1.0)
 
 
 def _transposed(node, here):
@@ -481,6 +616,10 @@ def _dropped(node, here):
                 )
 
 
+def _both(n):
+    return n.left, n.right
+
+
 def _factors(n):
     """The factors of a * b * c."""
     if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult):
@@ -520,9 +659,21 @@ def _operands(node, here, arrays):
                         )
 
 
-def _indices(node, here, counters=()):
-    """Labels and layers that are one off."""
+def _indices(node, here, counters=(), whole=()):
+    """Labels and layers that are one off, and other indices."""
     yield from _counted(node, here, counters)
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    for n in [*here, target]:
+        if isinstance(n, ast.Subscript):
+            for e in n.slice.elts if isinstance(n.slice, ast.Tuple) else [n.slice]:
+                for other in list(whole)[:12] if isinstance(e, ast.Name) and e.id in whole else ():
+                    if other != e.id and whole[other] != whole[e.id] and other not in counters:
+                        yield Edit(
+                            replaced(node, {e: expression(other)}),
+                            f"index {e.id} where {other} is meant",
+                            f"{ast.unparse(n)} takes {e.id} as its index, and is meant to take {other}",
+                            1.4,
+                        )
     for n in here:
         if isinstance(n, ast.Subscript):
             elements = n.slice.elts if isinstance(n.slice, ast.Tuple) else [n.slice]
@@ -531,7 +682,7 @@ def _indices(node, here, counters=()):
         else:
             continue
         yield from _shifted(node, elements)
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        yield from _swapped(node, n, elements)
     if isinstance(target, ast.Subscript):
         yield from _shifted(node, target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice])
     for n in here:
@@ -557,6 +708,15 @@ def _counted(node, here, counters):
                             )
 
 
+def _swapped(node, n, elements):
+    """x[j, i] for x[i, j]."""
+    for i, a in enumerate(elements):
+        for b in elements[:i]:
+            if isinstance(n, ast.Subscript) and isinstance(a, ast.Name) and isinstance(b, ast.Name):
+                why = f"{b.id} and {a.id} are the wrong way round in {ast.unparse(n)}"
+                yield Edit(replaced(node, {a: b, b: a}), "indices exchanged", why, 1.5)
+
+
 def _shifted(node, elements):
     for e in elements:
         if isinstance(e, ast.Name | ast.BinOp | ast.Attribute):
@@ -572,7 +732,8 @@ def _powers(node, groups, arrays, floats):
     """1 - a where 1 - a² is meant, and the like."""
     for text, places in groups.items():
         n = places[0]
-        if text in arrays or text in floats:
+        is_function = isinstance(n, ast.Call) and text.startswith(("np.", "numpy."))
+        if text in arrays or text in floats or is_function:
             to = ast.BinOp(n, ast.Pow(), ast.Constant(2))
             for place in places:
                 yield Edit(
@@ -589,9 +750,26 @@ def _powers(node, groups, arrays, floats):
                     )
 
 
-def _inserted(node, here, activations, names_of, value):
+def _inserted(node, here, view, value):
     """An activation's derivative that is missing, behind any of the factors."""
-    for act in activations:
+    names_of = view.names_of
+    for act in view.activations:
+        known = names_of(act.z)[:1] + names_of(act.a)[:1]
+        for text in [f"{helper}({name})" for helper in view.helpers for name in known] if value is not None else ():
+            yield Edit(
+                replaced(node, {value: product(value, expression(text))}),
+                "activation derivative missing",
+                f"the derivative of the {act.kind}, {text}, is missing",
+                1.95,
+            )
+        if act.kind == "sigmoid" and value is not None:
+            for text in [text for n in names_of(act.a)[:1] for text in (f"(1 - {n})", n)]:
+                yield Edit(
+                    replaced(node, {value: product(value, expression(text))}),
+                    "activation derivative missing: half of it",
+                    f"{text} is missing: the sigmoid's derivative is {act.texts(names_of)[0]}",
+                    1.9,
+                )
         for text in act.texts(names_of)[:1]:
             factor = expression(text)
             for n in [value, *here]:
@@ -607,15 +785,19 @@ def _inserted(node, here, activations, names_of, value):
                 )
 
 
-def _left_out(node, value, arrays):
-    """A term, of which the names of derivatives may be one, or a factor that is missing."""
+def _left_out(node, here, value, arrays, after):
+    """A term, which was assigned after the forward pass, or a factor that is missing."""
     if value is None or isinstance(value, ast.List | ast.Tuple | ast.Dict):
         return
     used = {ast.unparse(n) for n in sites(node)}
-    for other in [t for t in arrays if t not in used][:24]:
-        if DERIVATIVE.match(other):
-            new = ast.BinOp(value, ast.Add(), expression(other))
-            yield Edit(replaced(node, {value: new}), "a term is missing", f"{other} is to be added", 1.95)
+    unused = [t for t in arrays if t not in used]
+    for other in sorted(unused, key=lambda t: t not in after)[:24]:
+        if other in after or DERIVATIVE.match(other):
+            operands = [x for n in here if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult) for x in _both(n)]
+            for n in [value, *operands]:
+                new = ast.BinOp(n, ast.Add(), expression(other))
+                cost = 1.95 + 0.02 * (n is not value)
+                yield Edit(replaced(node, {n: new}), "a term is missing", f"{other} is to be added", cost)
         new = product(value, expression(other))
         yield Edit(replaced(node, {value: new}), "a factor is missing", f"{other} is to be multiplied by", 2.2)
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..autodiff.node import ancestors
 from . import claims, edits
 from .factors import Factor, Factors
+from .rewrite import load
 from .scopes import counters, in_the_words_of_loops
 from .trace import Unknown
 from .truth import Truth
@@ -32,6 +33,7 @@ class Check:
     strict: bool = True  # its name says derivative, which a multiple is not
     skip: bool = False  # its name was misunderstood
     is_custom: bool = False  # an update that is more than a step
+    parts: tuple = ()  # ids of what several calls of a function add to a gradient, one for each example
 
     @property
     def sid(self):
@@ -117,6 +119,8 @@ class Judge:
         counted = {e.value for e in self.events if isinstance(e.value, int)}
         known = {*axes, *counted}  # of a mean over 2 m it is m
         found = [r // 2 if r not in known and r % 2 == 0 and r // 2 in axes else r for r in found]
+        known |= {t.gradient.size for t in self.truth.targets}
+        found = [r for r in found if r in known]  # else it is the factor of a penalty, or of a half
         found += sorted((n for n in axes if n > 1), key=lambda n: -axes[n])[:1]
         return list(dict.fromkeys(int(n) for n in found))
 
@@ -173,11 +177,11 @@ class Judge:
         found = []
         targets = [t for t in self.truth.targets if t.value.size and np.isfinite(t.value).all()]
         for i, a in enumerate(targets):
-            if not a.is_named or a.is_leaf:
+            if a.is_leaf or not a.shape and not a.is_named:
                 continue
             before = targets[i - 1 :: -1] if i else []
             before = before if a.shape else [*reversed(self.truth.scalars), *before]
-            for z in [z for z in before if z.shape == a.shape and z is not a][:12]:
+            for z in [z for z in before if z.shape == a.shape and z is not a and (z.is_named or a.is_named)][:12]:
                 kind, slope = _elementwise(z.value, a.value)
                 if kind:
                     known = next((act for act in found if act.a is a), None)
@@ -234,7 +238,8 @@ class Judge:
             targets, stem = self._claimed(e)
             if e.source != e.index:  # handed on: of a function that judged it already, or another name for the same
                 origin = next((c for c in found if c.id == self.events[e.source].id), None)
-                if origin is not None and set(origin.targets) & set(targets) or e.how == "in place":
+                is_known = origin is not None and not set(origin.targets).isdisjoint(targets)
+                if is_known and (len(targets) == 1 or not self._is_plain_copy(e)) or e.how == "in place":
                     continue
             if targets:
                 found.append(self._check(e, targets, False, stem))
@@ -248,7 +253,24 @@ class Judge:
         ):
             last[e.sid, e.base, e.key, e.frame, target] = e.id
         kept = set(last.values())
-        return [c for c in checks if c.id in kept or c.kind not in ("gradient", "step") or c.explicit]
+        return self._of_calls([c for c in checks if c.id in kept or c.kind not in ("gradient", "step") or c.explicit])
+
+    def _of_calls(self, checks):
+        """With one check for what the calls of a function, one for each example or moment, add to a gradient."""
+        groups, found = {}, []
+        for c in checks:
+            if c.kind in ("gradient", "step") and not c.explicit:
+                e = self.trace.by_id[c.id]
+                groups.setdefault((e.sid, e.base, e.key, c.targets[0]), []).append(c)
+        for c in checks:
+            e = self.trace.by_id[c.id]
+            group = groups.get((e.sid, e.base, e.key, c.targets[0]), [c])
+            if len({self.trace.by_id[g.id].frame for g in group}) < 2:
+                found.append(c)
+            elif c is group[-1]:
+                parts = tuple(g.id for g in group)
+                found.append(Check(c.id, c.targets, "inner", strict=False, parts=parts))
+        return found
 
     def _check(self, e, targets, explicit, stem=None):
         leaf = targets[0].is_leaf and not self._is_data(targets[0])
@@ -317,6 +339,8 @@ class Judge:
         """The parameter that this is a new value of."""
         if isinstance(e.key, str) and claims.holds_gradients(e.base):
             return None  # grads["W1"] is no new params["W1"]
+        if e.source != e.index and e.how != "in place" and self.events[e.source].id in self.forward:
+            return None  # ``W1 = parameters["W1"]``: another name for it
         known, found = claims.label(e.base, e.key), []
         for target in self.truth.targets:
             if target.is_leaf and target.is_named:
@@ -352,13 +376,14 @@ class Judge:
                     if other is None or other.index > e.index and other.index > self.J.index:
                         continue
                     near = claims.nearness(stem, claims.label(other.base, other.key))
-                    if near is not None and not (near >= 4 and target.is_leaf):
+                    if near is not None and not (near > 3 and target.is_leaf):
                         fits = e.value is None or self.laid_out(e.value, target) is not None
                         later = other.index > e.index
                         off = not fits and not target.is_leaf
                         apart = self._is_of_another(e, other)
-                        found.append((near, apart, off, other.frame != e.frame, later, -other.index, target))
-            found.sort(key=lambda x: x[:6])
+                        turn = self._turns_apart(e, other)
+                        found.append((near, apart, off, other.frame != e.frame, later, turn, -other.index, target))
+            found.sort(key=lambda x: x[:7])
             if found:
                 best = [t for near, apart, off, *_, t in found if (near, apart) == found[0][:2] and not off]
                 if stem.kind in ("delta", "weak"):
@@ -366,8 +391,20 @@ class Judge:
                     best = [t for t in best if e.value is None or self.laid_out(e.value, t) is not None]
                 best = list(dict.fromkeys(best))
                 if best:
-                    return (best[:6] if stem.kind in ("delta", "weak") else best[:1]), stem
+                    several = stem.kind in ("delta", "weak") or found[0][0] > 3 or self._is_of_turns(best)
+                    return (best[:6] if several else best[:1]), stem
         return self._claimed_without_a_name(e)
+
+    def _turns_apart(self, e, other):
+        """0 where the loops around two assignments count the same, or the one counts the other's place in its list."""
+        if e.frame == other.frame and (shared := e.counts.keys() & other.counts.keys()):
+            if all(e.counts[name] == other.counts[name] for name in shared):
+                return 0
+        return 0 if isinstance(other.key, int) and other.key in e.counts.values() else 1
+
+    def _is_of_turns(self, targets):
+        """Whether the first of them are what one line assigned in the turns of a loop, and none is a parameter."""
+        return len(targets) > 1 and not targets[0].is_leaf and targets[0].index[0] == targets[1].index[0]
 
     def _claimed_without_a_name(self, e):
         """``grad``: the derivative by the parameter, where there is one alone of its shape."""
@@ -443,6 +480,9 @@ class Judge:
         if check.skip:
             return None, None, check.targets[0]
         value = self.value(run, check.id)
+        if check.parts:
+            values = [self.value(run, id_) for id_ in check.parts]
+            value = None if any(v is None for v in values) else sum(values)
         if value is None:
             return False, None, check.targets[0]
         if check.kind == "update":
@@ -455,11 +495,19 @@ class Judge:
             return None, None, check.targets[0]
         if check.kind == "step" and not check.explicit and np.size(value) == 1 == check.targets[0].gradient.size:
             return None, None, check.targets[0]  # a number by a rule of its own: a mean of squares, a momentum
+        if check.kind == "step" and self._is_second_moment(value, check.targets[0]):
+            return None, None, check.targets[0]
         if check.kind == "step" and claims.VELOCITY.fullmatch(claims.last(self.trace.by_id[check.id].base)):
             k = self.number(value, check.targets[0])
             if k is not None:  # with a learning rate in it
                 return True, Factor(k, (f"{abs(k):.6g}",), ()), check.targets[0]
         return False, None, check.targets[0]
+
+    def _is_second_moment(self, value, target):
+        """Whether it is a multiple of the gradient's squares, as Adam's v."""
+        laid, squares = self.laid_out(value, target), target.gradient**2
+        size = float(np.sum(squares * squares))
+        return laid is not None and size > 0 and self.same(laid, float(np.sum(laid * squares)) / size * squares)
 
     def _status_of_update(self, check, value):
         target = check.targets[0]
@@ -549,7 +597,11 @@ class Judge:
                 continue
             found[e.sid] = e.index
         nearest_first = [sid for sid, _ in sorted(found.items(), key=lambda x: -x[1])]
-        return [sid for sid in nearest_first if sid in failed or check.id in self.influenced(sid)]
+        return [
+            sid
+            for sid in nearest_first
+            if sid in failed or check.id in self.influenced(sid) and self.J.id not in self.influenced(sid)
+        ]
 
     def _is_plain_copy(self, e):
         """``dZ = dA``, which may have lost something."""
@@ -575,6 +627,9 @@ class Judge:
     def judge(self):
         from .scales import judge_factors
 
+        run = self.run()
+        first = [self.status(c, run)[0] for c in self.checks if c.kind != "inner"]
+        self.mostly_right = first.count(True) > first.count(False)
         self._judge_structure()
         judge_factors(self)
         self.is_scaled = True
@@ -606,18 +661,23 @@ class Judge:
         wrong = [c for c in wrong if not self._follows_its_gradient(c, run)]
         firm = [c for c in wrong if c.kind != "inner" or c.explicit]
         for check in wrong:
-            if check.kind != "inner" or check.explicit:
+            if check.kind != "inner" or check.explicit or self._is_misshaped(check, run):
                 return check
             after = [c for c in self.checks if c.id in self.influenced(check.sid) and (c.kind != "inner" or c.explicit)]
             hurt = [c for c in after if c in firm]
             if not hurt and (after or len(check.targets) > 1 or not check.strict):
                 check.skip = True  # what comes of it is right: its name does not mean what we thought
                 continue
-            if hurt and not self._helps(check, hurt):
+            if hurt and not check.parts and not self._helps(check, hurt):
                 check.skip = True
                 continue
             return check
         return None
+
+    def _is_misshaped(self, check, run):
+        """Whether what is added to a gradient has not even its shape, which is no convention."""
+        value = self.value(run, check.id)
+        return bool(check.parts) and value is not None and self.laid_out(value, check.targets[0]) is None
 
     def _follows_its_gradient(self, check, run):
         """Whether a step is uphill because the gradient that it follows has the wrong sign."""
@@ -644,7 +704,7 @@ class Judge:
         """Overrides that put right all that a statement assigns, where it is known."""
         found = {}
         for c in self.checks:
-            if c.sid == sid and not c.skip and c.kind != "update":
+            if c.sid == sid and not c.skip and c.kind != "update" and not c.parts:
                 target = dict(targets).get(c.id, c.targets[0])
                 if target.known is None or self.graphical:
                     found[c.id] = _shaped(factor * target.gradient, self.trace.by_id[c.id].value)
@@ -680,6 +740,9 @@ class Judge:
                 edit.reason = next((e.reason for e in penalty), edit.reason)
             self._blame(sid, edit.reason, edit.sentence, edit.text, check, run)
             self.patches[sid] = edit.tree
+            return
+        if check.parts:
+            check.skip = True  # what comes of it is judged
             return
         self._put_right(check, e, run)
 
@@ -1005,8 +1068,18 @@ class Judge:
         doubtful = {
             c.sid
             for c in self.checks
-            if c.kind == "inner" and len(c.targets) > 1 and self.status(c, run)[2] is not c.targets[0]
+            if c.kind == "inner"
+            and len(c.targets) > 1
+            and self.status(c, run)[2] is not c.targets[0]
+            and not claims.is_weak(self.trace.by_id[c.id].base)
         }  # a delta that is dJ/da, and should be dJ/dz
+        claimed = {c.sid for c in self.checks}
+        activated = {act.a for act in self.activations}
+        for e in self.events:
+            if e.sid in cone and e.sid not in claimed and e.is_array and claims.DERIVATIVE.match(claims.last(e.base)):
+                value = self.value(run, e.id)
+                if value is not None and (known := self.recognised(value)) and known[0] in activated:
+                    doubtful.add(e.sid)
         found, tried = [], 0
         named = check.explicit or check.kind == "gradient"
         order = [own] + [s for s in cone if s not in recognised] + [s for s in cone if s in recognised][:3]
@@ -1021,19 +1094,26 @@ class Judge:
             node.sid = sid
             now = time.process_time()
             soon = now + 0.4 * (until - now)  # the lines before it want some of the time
+            known = {}  # text -> (the edit that came to it first, its rank)
             for edit in self._edits(node, sid, check, run):
                 tried += 1
                 if tried > MOST_EDITS or time.process_time() > soon:
                     break
                 if edit.cost >= 2:
                     singles.setdefault(sid, []).append(edit)
-                rank = self._rank(check, sid, edit, place, self._doubt(sid, recognised, doubtful), before)
+                if edit.text not in known:
+                    doubt = self._doubt(sid, recognised, doubtful)
+                    known[edit.text] = edit, self._rank(check, sid, edit, place, doubt, before)
+                same, rank = known[edit.text]
                 if rank is not None:
+                    rank = (*rank[:2], rank[2] - same.cost + edit.cost)
                     found.append((rank, len(found), sid, edit))
                     if rank[:2] == (0, False) and rank[2] < 1.15:
                         return sid, edit  # all is right with it, and it could hardly be less
-            if found and (place == 0 and named and not cone or tried > MOST_EDITS):
+            if found and (min(found)[0] < (0, False, 1.45) or place == 0 and named and not cone or tried > MOST_EDITS):
                 break
+        if not quick and found and min(found)[0][0]:
+            found += self._missing_in_what_is_right(check, run, cone, activated, before)
         if not found and not quick:
             for sid, inserted in singles.items():
                 inserted = [e for e in inserted if e.pieces][:40]
@@ -1055,6 +1135,20 @@ class Judge:
             return None
         _, _, sid, edit = min(found, key=lambda x: x[:2])
         return sid, edit
+
+    def _missing_in_what_is_right(self, check, run, cone, activated, before):
+        """The rated edits of lines before that are right as dJ/da, and go on as if they were dJ/dz: in which the
+        derivative is missing, if that mends more than this check."""
+        found = []
+        right = {c.sid for c in self.checks if c.kind == "inner" and self.status(c, run)[2] in activated}
+        for sid in [s for s in self.cone(check, ()) if s in right and s not in cone and s not in self.patches]:
+            node = self.program.statements[sid].node
+            node.sid = sid
+            for edit in edits._inserted(node, edits.sites(node), self._view(sid), edits.value_of(node)):
+                rank = self._rank(check, sid, edit, 1, 0.0, before)
+                if rank is not None and not rank[0]:
+                    found.append((rank, len(found) + MOST_EDITS, sid, edit))
+        return found
 
     def _doubt(self, sid, recognised, doubtful):
         return -1.0 if sid in doubtful else float(sid in recognised)
@@ -1083,8 +1177,22 @@ class Judge:
         yield from self._special_edits(node, sid, check, run, scope, names_of)
         statement = self.program.statements[sid]
         counted = counters(statement, self.program.statements, self.trace.scopes.get(sid, {}))
-        yield from edits.edits(node, scope, self.activations, names_of, counted if statement.loops else None)
+        yield from edits.edits(node, self._view(sid), counted if statement.loops else None)
         yield from self._rescaled(node, sid, scope)
+
+    def _view(self, sid):
+        scope, names_of = self.scope(sid), self.names_of(sid)
+        after = {text for text, (_, i) in scope.items() if self._is_after_forward(i)}
+        parameters = {text for target in self.truth.targets if target.is_leaf for text in names_of(target)}
+        return edits.View(scope, self.activations, names_of, after, parameters, self._helpers())
+
+    def _is_after_forward(self, index):
+        return index is not None and index < len(self.events) and self.events[index].id not in self.forward
+
+    def _helpers(self):
+        """The names of the reader's own functions that look like an activation's derivative."""
+        nodes = [s.node for s in self.program.statements if isinstance(s.node, ast.FunctionDef)]
+        return [n.name for n in nodes if len(n.args.args) == 1 and claims.PRIME.search(n.name)]
 
     def _special_edits(self, node, sid, check, run, scope, names_of):
         value = edits.value_of(node)
@@ -1152,12 +1260,25 @@ class Judge:
 
     def _rescaled(self, node, sid, scope):
         """A term with another factor."""
-        batches = [n for n in self._batches() if n > 1][:1]
+        batches = [n for n in self._batches() if n > 1][:2]
         texts = [("2", 2.0), ("0.5", 0.5), ("-1", -1.0)]
         for n in batches:
             name = self._number_text(float(n), scope)
             texts += [(f"1 / {name}", 1 / n), (name, float(n))]
         value = edits.value_of(node)
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub) and len(texts) > 3:
+            text, k = texts[3]
+            so_far = load(node.target)
+            new = ast.Assign([node.target], ast.BinOp(_scaled(so_far, k, text), node.op, value))
+            new.sid = sid
+            shown = ast.unparse(node.target)
+            yield edits.Edit(
+                ast.fix_missing_locations(ast.copy_location(new, node)),
+                "missing 1/m",
+                f"what {shown} is by now is meant to be {ast.unparse(_scaled(so_far, k, text))}, without the term "
+                "that is added here",
+                1.85,
+            )
         terms = []
         for n in edits.sites(node):
             if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub):
@@ -1415,6 +1536,11 @@ def _elementwise(z, a):
             slope = a[below] / z[below]
             if 0 < slope[0] < 1 and np.allclose(slope, slope[0]):
                 return "leaky ReLU", float(f"{slope[0]:.6g}")
+            slope = a[below] / np.expm1(z[below])
+            if slope[0] > 0 and np.allclose(slope, slope[0], rtol=1e-9):
+                return "ELU", float(f"{slope[0]:.6g}")
+        if np.allclose(a, z / (1 + np.exp(-z)), rtol=1e-9) and not np.allclose(a, z, rtol=1e-6):
+            return "swish", 0.0
         if np.allclose(a, np.logaddexp(0, z), rtol=1e-9) and not np.allclose(a, z, rtol=1e-6):
             return "softplus", 0.0
     return "", 0.0

@@ -198,7 +198,9 @@ class _Rewriter:
     # ---- functions and loops ---------------------------------------------------------------------------------------
 
     def FunctionDef(self, node):
-        if any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in ast.walk(node)):
+        if ("yields", node.sid) not in self.made:
+            self.made["yields", node.sid] = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in ast.walk(node))
+        if self.made["yields", node.sid]:
             return [node]
         a = node.args
         names = [arg.arg for arg in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
@@ -220,7 +222,10 @@ class _Rewriter:
         return self.loop(node)
 
     def loop(self, node):
-        node.body = [ast.Expr(call("turn", ast.Constant(node.sid))), *self.body(node.body)]
+        turn = call("turn", ast.Constant(node.sid))
+        names = [n.id for n in leaves(node.target) if isinstance(n, ast.Name)] if hasattr(node, "target") else []
+        turn.keywords = [ast.keyword(name, ast.Name(name, ast.Load())) for name in dict.fromkeys(names)]
+        node.body = [ast.Expr(turn), *self.body(node.body)]
         node.orelse = self.body(node.orelse)
         return [node]
 

@@ -29,7 +29,7 @@ def _gradients(judge, run):
         if c.kind == "gradient" and not c.skip:
             ok, k, target = judge.status(c, run)
             if ok:
-                found[c] = k.value
+                found[c] = float(np.sign(k.value)) if _is_made_up_for(judge, run, c, target) else k.value
                 if k.value < 0 and _goes_downhill(judge, run, c, target):
                     downhill.append(c)
     if downhill:
@@ -37,6 +37,17 @@ def _gradients(judge, run):
         step = found[downhill[0]]
         found = {c: 1.0 if c in downhill else k / step for c, k in found.items()}
     return found
+
+
+def _is_made_up_for(judge, run, check, target):
+    """Whether the parameter's step is the learning rate times its derivative: what divides by m stands there."""
+    for c in judge.checks:
+        if c.kind == "update" and c.targets[0] is target and c.id in judge.influenced(check.sid):
+            ok, k, _ = judge.status(c, run)
+            rates = [v for v, _ in judge.scope(c.sid).values() if isinstance(v, float)]
+            if k and target.gradient.size > 1 and any(_near(abs(k), abs(rate)) for rate in rates if rate):
+                return True
+    return False
 
 
 def _goes_downhill(judge, run, check, target):
@@ -94,19 +105,31 @@ def _a_line_in_between(judge, run):
     lines = _intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
         after = {k for c, k in gradients.items() if c.id in judge.influenced(sid) and c.sid != sid}
-        if len(after) != 1 or 1.0 in after or not strict or sid in judge.rescaled:
+        if not after or after == {1.0} or not strict or sid in judge.rescaled:
             continue
-        off = after.pop()
         ids = [e.id for e in judge.events if e.sid == sid]
         before = [line for line in lines[:place] if line[0] != sid and any(i in judge.influenced(line[0]) for i in ids)]
-        if before and not _near(factor / before[-1][2], off):
-            continue
+        if len(after) == 1:
+            off = after.pop()
+            if before and not _near(factor / before[-1][2], off):
+                continue
+        else:  # in a loop over the layers it enters once more with each of them
+            off = factor / before[-1][2] if before else factor
+            if _near(off, 1) or len(ids) < 2 or not _mends(judge, sid, ids, off, gradients):
+                continue
         blame_factor(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
         for e in judge.events:
             if e.sid == sid and e.is_array and judge.value(run, e.id) is not None:
-                judge.overrides[e.id] = judge.value(run, e.id) / off
+                judge.overrides[e.id] = (lambda x, off=off: x / off) if len(ids) > 1 else judge.value(run, e.id) / off
         return True
     return False
+
+
+def _mends(judge, sid, ids, off, gradients):
+    """Whether all gradients that a statement goes into are right without a factor in it."""
+    run = judge.run(overrides=dict.fromkeys(ids, lambda x: x / off))
+    now = _gradients(judge, run)
+    return all(c in now and _near(now[c], 1) for c in gradients if c.id in judge.influenced(sid) and c.sid != sid)
 
 
 def _a_parameter(judge, run):
@@ -204,6 +227,8 @@ def right_text(judge, sid, off):
 def _with_factor(judge, sid, node, hypotheses, factor):
     """The first of the hypothetical statements whose value is that of the statement, times the factor."""
     ids = [c.id for c in judge.checks if c.sid == sid] or [e.id for e in judge.events if e.sid == sid and e.is_array]
+    names = {i: judge.trace.by_id[i].name.partition("[")[0] for i in ids}
+    ids = [i for i in ids if i == next(j for j in ids if names[j] == names[i])]  # a loop's later turns go on with it
     if not ids:
         return None
     run = judge.run({sid: node})
@@ -277,4 +302,5 @@ def _name_conventions(judge, run):
     for c in judge.checks:
         ok, k, target = judge.status(c, run)
         if c.kind in ("gradient", "step") and ok and k.value != 1 and c.sid not in blamed:
-            judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {k.text} times dJ/d{target.name}: a step"
+            why = "a step" if k.value < 0 or c.kind == "step" else "the update makes up for that"
+            judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {k.text} times dJ/d{target.name}: {why}"

@@ -46,6 +46,7 @@ class Event:
     error: object = None
     owner: int = None  # of an attribute: whose it is, the id of the object
     was: int = None  # of a change in place: the event that made this object, or changed it last
+    counts: dict = None  # {name: value} of what the loops around it count with
 
     @property
     def sid(self):
@@ -133,17 +134,30 @@ class Recorder:
         Of each value that is new: what takes its place.
     widen : bool
         Whether arrays of integers become int64, to see whether narrower ones have overflowed.
+    raising : set of int
+        The statements that raise an exception without Nodes as well.
     """
 
     key = _Key()
 
     def __init__(
-        self, overrides=(), stop=None, nodes=None, turns=(), scopes=False, widen=False, limited=False, shake=None
+        self,
+        overrides=(),
+        stop=None,
+        nodes=None,
+        turns=(),
+        scopes=False,
+        widen=False,
+        limited=False,
+        shake=None,
+        raising=(),
     ):
         self.overrides, self.stop, self.nodes, self.turns = dict(overrides), stop, nodes, dict(turns)
         self.events, self.scopes, self.errors = [], {} if scopes else None, []
         self.shake, self.widen, self.asserts = shake, widen, nodes is None and not overrides
-        self.began = {}  # loop -> [index of the event with which each turn began]
+        self.raising = raising
+        self.began = {}  # loop -> [index of the event with which each turn began], in the call that came first
+        self._first_in, self._counts = {}, {}  # loop -> that call; call -> {name: value} of its loops' counters
         self.stopped = ""  # why the run ended early
         self._known, self._kept, self._counted, self._bytes = {}, [], {}, 0
         self._grown = []  # (event, its name, the list, the value) of what was appended or inserted
@@ -164,10 +178,15 @@ class Recorder:
     def leave(self):
         self._frames.pop()
 
-    def turn(self, sid):
-        """A loop begins another turn."""
+    def turn(self, sid, **counters):
+        """A loop begins another turn; `counters` are the names that it assigns to."""
         self._counted[sid] = n = self._counted.get(sid, 0) + 1
-        self.began.setdefault(sid, []).append(len(self.events))
+        frame = self._frames[-1][0]
+        if self._first_in.setdefault(sid, frame) == frame:
+            self.began.setdefault(sid, []).append(len(self.events))
+        whole = {k: int(v) for k, v in counters.items() if isinstance(v, int | np.integer)}
+        if whole:
+            self._counts[frame] = {**self._counts.get(frame, {}), **whole}
         if self.turns.get(sid) == n:
             raise Stop
         self._look_at_the_clock()
@@ -272,6 +291,7 @@ class Recorder:
         event = Event(i, id_, base, key, how, self._frames[-1][0], None, self._known.get(id(value), i))
         if how == "in place":
             event.source, event.was = i, self._known.get(id(value))
+        event.counts = self._counts.get(event.frame, {})
         if "." in base and self.nodes is None:
             event.owner = self._owner(base)
         if isinstance(value, Node):
@@ -315,7 +335,11 @@ class Recorder:
                 for name, item in list(vars(x).items()):
                     add(f"self.{name}", item, True)
 
-        for name, x in {**frame.f_globals, **frame.f_locals}.items():
+        seen = frame.f_globals
+        if frame.f_locals is not seen:  # a function that works on what it is given sees no others' arrays
+            own = {name: seen[name] for name in frame.f_code.co_names if name in seen}
+            seen = seen if any(isinstance(x, np.ndarray | dict | list | Node) for x in own.values()) else own
+        for name, x in {**seen, **frame.f_locals}.items():
             if not name.startswith("__"):
                 add(name, before if name == base else x, True)
         return found
@@ -363,7 +387,7 @@ class Recorder:
         """A statement has raised an exception."""
         if isinstance(error, Dependent):
             error = None
-        elif self.nodes is not None:
+        elif self.nodes is not None and sid not in self.raising:
             raise error
         if error is not None:
             self.errors.append(((sid, self._counted.get(("event", sid), 0)), error, self._scope()))
@@ -441,6 +465,7 @@ class Program:
     def __init__(self, what, args=(), kwargs=None, namespace=None):
         self.statements, self.sources = [], []
         self.args, self.kwargs, self.functions = args, kwargs or {}, []
+        self.raising = set()  # the statements that raised an exception in the first run
         self.moved = {}  # {id of an event: what is assigned instead, in every run}
         if isinstance(what, str):
             self.sources.append(Source(what, statements=self.statements))
@@ -528,7 +553,8 @@ class Program:
 
     def run(self, patches=(), first=False, **options):
         """Run from the start; the options are those of `Recorder`."""
-        recorder = Recorder(**{**options, "overrides": {**self.moved, **dict(options.get("overrides", ()))}})
+        overrides = {**self.moved, **dict(options.get("overrides", ()))}
+        recorder = Recorder(**{**options, "overrides": overrides, "raising": self.raising})
         codes = [source.rewritten(patches) for source in self.sources]
         error = result = None
         with _left_alone(self._random, self._seeds, first), np.errstate(all="ignore"):
@@ -550,6 +576,8 @@ class Program:
                 error = None if isinstance(e, Dependent) and recorder.errors else e
             finally:
                 space.pop(RECORDER, None)
+        if first:
+            self.raising = {id_[0] for id_, _, _ in recorder.errors}
         return Run(recorder, error, result)
 
     def _inputs(self):

@@ -136,7 +136,7 @@ class Truth:
 
         def shake(x):
             value = x.value if isinstance(x, Node) else x
-            if np.asarray(value).dtype.kind != "f":
+            if np.asarray(value).dtype.kind != "f" or _is_labels(x):
                 return x
             step = NOISE * (1 + np.max(np.abs(value), initial=0)) * rng.uniform(-1, 1, np.shape(value))
             if not isinstance(x, Node):
@@ -159,6 +159,8 @@ class Truth:
         rng = np.random.default_rng(0)
         for target in [t for t in self.targets if t.is_named and t.known is None][:40]:
             x = target.value
+            if target.is_leaf and _is_labels(x):
+                continue
             d = rng.choice([-1.0, 1.0], x.shape) * (np.abs(x) + 0.01 * np.max(np.abs(x), initial=0) + 1e-6)
             n, noise = self._along(target.index, x, d)
             a = float(np.sum(target.gradient * d))
@@ -225,6 +227,13 @@ class Truth:
             for other in self.targets:
                 if other is not target and other.index in run.by_id:
                     other.is_leaf &= bool(np.array_equal(np.asarray(run.by_id[other.index].value), other.value))
+
+
+def _is_labels(x):
+    """Whether it is data of zeros and ones, which code compares with: labels, a one-hot matrix, a mask."""
+    is_computed = isinstance(x, Node) and any(isinstance(y, Node) for y in x.inputs)
+    value = np.asarray(x.value if isinstance(x, Node) else x)
+    return not is_computed and np.ptp(value) == 1 and bool(np.isin(value, (0.0, 1.0)).all()) if value.size else False
 
 
 def _is_number(x):
