@@ -42,10 +42,9 @@ def prepare_images(folder, quick):
 def compete(name, dtype, threads, folder, quick):
     """Rounds of all peers in turn. Returns Results, after telling who could not take part."""
     work = importlib.import_module(f"bench.{name}")
-    isas = nnc.cpu_info()["available"]
-    contestants = [(peer, name) for peer in work.RUNS if installed(peer) and (peer != "nnc_avx2" or "avx2" in isas)]
+    contestants = [(peer, name) for peer in work.RUNS if installed(peer)]
     if hasattr(work, "flop"):
-        contestants += [(f"peak{peer[3:]}", "peak") for peer, _ in contestants if peer in ("nnc", "nnc_avx2")]
+        contestants.append(("peak", "peak"))
     options = {"threads": threads, "dtype": dtype, "folder": folder, "quick": quick}
     processes, rounds = [], {}
 
@@ -70,7 +69,7 @@ def compete(name, dtype, threads, folder, quick):
         print(f"round {i + 1} of {count}", file=sys.stderr, flush=True)
         for process in list(processes):
             time.sleep(REST)
-            budget = 0.2 if process.name.startswith("peak") else work.BUDGET
+            budget = 0.2 if process.name == "peak" else work.BUDGET
             for case, seconds in answer(process, process.round, budget / 10 if quick else budget).items():
                 rounds.setdefault(process.name, {}).setdefault(case, []).append(seconds)
     distance = core_to_core.note(before, core_to_core.seconds(threads))
@@ -103,12 +102,12 @@ def main():
             work = importlib.import_module(f"bench.{name}")
             page.append(f"## {work.TITLE}")
             print(f"\n{page[-1]}\n")
-            for dtype in work.DTYPES:
-                for threads in counts[work.THREADS]:
+            for dtype, some in work.DTYPES.items():
+                for threads in counts[some]:
                     found = compete(name, dtype, threads, Path(folder), options.quick)
                     results.setdefault(name, []).append(found)
-                    page.append(report.table(found))
-                    print(f"{page[-1]}\n", flush=True)
+            page.append(report.table(results[name]))
+            print(f"{page[-1]}\n", flush=True)
             if hasattr(work, "remark"):
                 page.append(work.remark())
                 print(page[-1])
@@ -116,7 +115,7 @@ def main():
         main_job = [found for found in results["epoch"] if found.dtype == "float32"]
         shown = [pictures.epoch(main_job), pictures.growth(results["growth"][0])]
         report.write(report.HERE / "README.md", "figures", "\n\n".join([page[0], *shown, *page[1:]]))
-        report.write(ROOT / "README.md", "figures", "\n\n".join([page[0], *map(report.table, main_job)]))
+        report.write(ROOT / "README.md", "figures", f"{page[0]}\n\n{report.table(main_job)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Activations, softmax over columns, and the loss with its gradient, from one number to ten million.
+"""Activations, softmax over columns, and the loss with its gradient, of small arrays and of ten million numbers.
 
 The gradient is by hand in NumPy; the others differentiate the loss, as their users do.
 """
@@ -9,11 +9,10 @@ import numpy as np
 
 TITLE = "Activations, softmax, loss and gradient"
 UNIT, DECIMALS = "ns an element", 3
-DTYPES = ("float32", "float64")
-THREADS = slice(None)
-BUDGET, ROUNDS = 0.06, 5
+DTYPES = {"float32": slice(None), "float64": slice(0, 1)}  # with which of the numbers of threads
+BUDGET, ROUNDS = 0.02, 3
 
-SHAPES = ((1, 1), (10, 64), (200, 64), (1000, 10000))
+SHAPES = ((10, 64), (200, 64), (1000, 10000))
 OPS = ("relu", "leaky_relu", "sigmoid", "tanh", "softmax", "loss + gradient")
 CASES = {f"{op}, {n}×{r}": (op, n, r) for op in OPS for n, r in SHAPES}
 

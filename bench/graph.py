@@ -10,9 +10,8 @@ from .trainers import LR, initial
 
 TITLE = "A step of 784-200-10, batch 64, written by hand and differentiated by the graph; a million numbers"
 UNIT, DECIMALS = "µs", 0
-DTYPES = ("float32", "float64")
-THREADS = slice(None)
-BUDGET, ROUNDS = 0.5, 5
+DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+BUDGET, ROUNDS = 0.1, 4
 SIZES, BATCH = (784, 200, 10), 64
 MILLION = {
     "(x*y+z).sum()": lambda x, y, z: (x * y + z).sum(),

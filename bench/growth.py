@@ -5,13 +5,12 @@ from .epoch import load
 
 TITLE = "Training one example, as the network grows"
 UNIT, DECIMALS = "µs", 2
-DTYPES = ("float32",)
-THREADS = slice(-1, None)  # of the counts asked for
-BUDGET, ROUNDS = 0, 3
+DTYPES = {"float32": slice(-1, None)}  # with which of the numbers of threads
+BUDGET, ROUNDS = 0, 2
 
 BATCHES = tuple(4**i for i in range(7))         # 1 .. 4096
 WIDTHS = tuple(4**i for i in range(2, 7))       # 16 .. 4096
-DEPTHS = tuple(range(1, 9))
+DEPTHS = tuple(2**i for i in range(4))       # 1 .. 8
 CASES = {f"batch {batch}": ((784, 200, 10), batch) for batch in BATCHES}
 CASES |= {f"width {width}": ((784, width, 10), 64) for width in WIDTHS}
 CASES |= {f"depth {depth}": ((784, *[200] * depth, 10), 64) for depth in DEPTHS}

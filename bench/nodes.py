@@ -69,7 +69,7 @@ OPERATIONS = {  # name: the expression, the same of arrays, and its gradients
 }  # fmt: skip
 
 
-def best(run, seconds=0.1, times=100):
+def best(run, seconds=0.05, times=100):
     """µs of one run, the best of many samples."""
     samples, end = [], time.perf_counter() + seconds
     while not samples or time.perf_counter() < end:

@@ -9,8 +9,8 @@ from .native import library
 FLOP = 2e9  # of one run, on each thread
 
 
-def _run(threads, dtype, *flags):
-    found = library("peak.c", f"-DREAL={'float' if dtype == 'float32' else 'double'}", *flags)
+def _run(threads, dtype):
+    found = library("peak.c", f"-DREAL={'float' if dtype == 'float32' else 'double'}")
     loops = {"fma": found.peak, "near": found.peak_with_near_loads, "far": found.peak_with_far_loads}
     for case, function in loops.items():
         function.restype, function.argtypes = ctypes.c_double, (ctypes.c_int, ctypes.c_double)
@@ -22,7 +22,4 @@ def gflops(seconds, threads):
     return FLOP * threads / seconds * 1e-9
 
 
-RUNS = {
-    "peak": lambda threads, dtype, folder, quick: _run(threads, dtype),
-    "peak_avx2": lambda threads, dtype, folder, quick: _run(threads, dtype, "-mno-avx512f"),
-}
+RUNS = {"peak": lambda threads, dtype, folder, quick: _run(threads, dtype)}

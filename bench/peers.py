@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,18 +21,15 @@ ROOT = Path(__file__).resolve().parent.parent
 @dataclass(frozen=True)
 class Peer:
     title: str
-    needs: tuple = ()                        # modules
-    distribution: str = ""                   # whose version to name
-    env: dict = field(default_factory=dict)
+    needs: tuple = ()  # modules
+    distribution: str = ""  # whose version to name
 
 
 PEERS = {
     "peak": Peer("FMA peak"),
-    "peak_avx2": Peer("AVX2's FMA peak"),
     "nnc": Peer("nnc"),
     "nnc_uint8": Peer("nnc, uint8 images"),
     "nnc_forward": Peer("nnc, line by line"),
-    "nnc_avx2": Peer("nnc, AVX2", env={"NNC_ISA": "avx2"}),
     "blas_loop": Peer("C loop on OpenBLAS", ("scipy_openblas32",), "scipy-openblas32"),
     "mkl": Peer("MKL", ("mkl",), "mkl"),
     "numpy": Peer("NumPy", ("numpy",), "numpy"),
@@ -74,9 +71,8 @@ class Process:
         arguments = [name, work, str(threads), dtype, str(folder), "quick" if quick else "full"]
         self.name = name
         self.errors = open(Path(folder, f"{name}.{work}.{dtype}.{threads}.log"), "w+")
-        self.child = subprocess.Popen([sys.executable, "-m", "bench.worker", *arguments], cwd=ROOT, text=True,
-                                      env=env | PEERS[name].env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=self.errors)
+        self.child = subprocess.Popen([sys.executable, "-m", "bench.worker", *arguments], cwd=ROOT, text=True, env=env,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
 
     def _answer(self):
         line = self.child.stdout.readline()

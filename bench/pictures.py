@@ -33,7 +33,7 @@ def growth(results):
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("µs to train on an example")
     figure.axes[0].legend()
-    figure.suptitle(f"What training costs ({results.heading()})")
+    figure.suptitle(f"What training costs ({results.name()})")
     return _save(figure, "growth.png", results.work.TITLE)
 
 

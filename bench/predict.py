@@ -11,9 +11,8 @@ from .epoch import SIZES, load
 
 TITLE = "Prediction by 784-200-10"
 UNIT, DECIMALS = "µs", 1
-DTYPES = ("float32",)
-THREADS = slice(None)
-BUDGET, ROUNDS = 0.2, 5
+DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+BUDGET, ROUNDS = 0.04, 3
 COUNTS = (1, 8, 64, 1000, 10000)
 
 

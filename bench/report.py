@@ -28,28 +28,51 @@ class Results:
         """Seconds of every peer that is not nnc."""
         return [self.best[p][case] for p in self.peers if not p.startswith("nnc") and case in self.best[p]]
 
+    def ratio(self, peer, case):
+        """How many times nnc's time a peer takes."""
+        if not {peer, "nnc"} <= self.best.keys() or case not in self.best[peer] or case not in self.best["nnc"]:
+            return ""
+        return _three_figures(self.best[peer][case] / self.best["nnc"][case])
+
     def ahead(self, case):
-        """How many times faster than the best of the others nnc is."""
+        """The same of the best of the others."""
         if not self.others(case) or case not in self.best.get("nnc", ()):
             return ""
-        return f"{min(self.others(case)) / self.best['nnc'][case]:.2f}×"
+        return _three_figures(min(self.others(case)) / self.best["nnc"][case])
 
-    def gflops_at_peak(self, which="peak", case="fma"):
-        return peak.gflops(self.best[which][case], self.threads)
-
-    def share(self, peer, case, which="peak"):
-        """The share of the processor's peak that a peer reaches."""
-        if case not in self.best.get(peer, ()) or which not in self.best:
+    def seconds(self, peer, case):
+        """The best, in the work's unit."""
+        if case not in self.best.get(peer, ()):
             return ""
-        return f"{self.work.flop(case) / self.best[peer][case] * 1e-9 / self.gflops_at_peak(which):.0%}"
+        return f"{self.work.value(case, self.best[peer][case]):.{self.work.DECIMALS}f}"
+
+    def gflops_at_peak(self, case="fma"):
+        return peak.gflops(self.best["peak"][case], self.threads)
+
+    def share(self, peer, case):
+        """The share of the processor's peak that a peer reaches."""
+        if case not in self.best.get(peer, ()) or "peak" not in self.best:
+            return ""
+        return f"{self.work.flop(case) / self.best[peer][case] * 1e-9 / self.gflops_at_peak():.0%}"
+
+    def noise(self):
+        """How much longer than the best run the median takes; of all peers and cases the median."""
+        return median(self.median[p][case] / self.best[p][case] - 1 for p in self.peers for case in self.best[p])
+
+    def name(self):
+        return f"{self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}"
 
     def heading(self):
-        title = f"{self.dtype}, {self.threads} thread{'s' * (self.threads > 1)}"
+        parts = [f"{self.name()}: the median {self.noise():.0%} above the best"]
         if "peak" in self.best:
-            near, far = (self.gflops_at_peak(case=case) for case in ("near", "far"))
-            title += (f", FMA peak {self.gflops_at_peak():.0f} GFLOP/s; with a product's loads {near:.0f}, "
-                      f"from L2 {far:.0f}")
-        return f"{title}; {self.distance}" if self.distance else title
+            near, far = (self.gflops_at_peak(case) for case in ("near", "far"))
+            parts.append(f"FMA peak {self.gflops_at_peak():.0f} GFLOP/s, with a product's loads {near:.0f}, "
+                         f"from L2 {far:.0f}")
+        return "; ".join([*parts, self.distance] if self.distance else parts)
+
+
+def _three_figures(ratio):
+    return f"{ratio:.{2 if ratio < 10 else 1 if ratio < 100 else 0}f}×"
 
 
 def rows(head, body):
@@ -62,38 +85,42 @@ def rows(head, body):
                      for line in lines)
 
 
-def by_case(results):
-    """A row for each case, a column for each peer."""
-    work = results.work
-    head = [work.UNIT] + [PEERS[p].title for p in results.peers] + ["nnc beside the best"]
-    shares = [("nnc", "peak"), ("nnc_avx2", "peak_avx2")] if hasattr(work, "flop") else []
-    shares = [pair for pair in shares if pair[0] in results.peers]
-    head += [f"{PEERS[peer].title}, of the peak" for peer, _ in shares]
+def by_case(group):
+    """A row for each case: what nnc takes, and how many times that each other peer does, on each number of threads; of
+    a second dtype the best of the others."""
+    first, *_ = group
+    same, other = ([found for found in group if (found.dtype == first.dtype) == alike] for alike in (True, False))
+    peers = [p for p in first.peers if p != "nnc"]
+
+    threads = " / ".join(str(found.threads) for found in same)
+    head = [f"{first.dtype}, threads: {threads}", f"nnc, {first.work.UNIT}", *(PEERS[p].title for p in peers)]
+    head += [f"best, {found.dtype}" for found in other[:1]] + ["of the peak"] * hasattr(first.work, "flop")
     body = []
-    for case in results.cases:
-        cells = [f"{work.value(case, results.best[p][case]):.{work.DECIMALS}f}" if case in results.best[p] else ""
-                 for p in results.peers]
-        body.append([case, *cells, results.ahead(case), *(results.share(peer, case, which) for peer, which in shares)])
-    return f"{results.heading()}\n\n{rows(head, body)}"
+    for case in first.cases:
+        cells = [[found.seconds("nnc", case) for found in same]]
+        cells += [[found.ratio(p, case) for found in same] for p in peers]
+        cells += [[found.ahead(case) for found in other]] * bool(other)
+        cells += [[found.share("nnc", case) for found in same]] * hasattr(first.work, "flop")
+        body.append([case, *(" / ".join(cell) if any(cell) else "" for cell in cells)])
+    return rows(head, body)
 
 
-def by_peer(results):
-    """A row for each peer, fastest first, for a work that has one case."""
-    (case,) = results.cases
+def by_peer(group):
+    """A row for each peer, fastest first, of a work of one case: a column for each dtype and number of threads."""
+    first, *_ = group
+    (case,) = first.cases
+    values = [first.work.UNIT, "beside nnc", *["of the peak"] * hasattr(first.work, "flop")]
     body = []
-    for p in sorted(results.peers, key=lambda p: results.best[p][case]):
-        best, middle = results.best[p][case], results.median[p][case]
-        ratio = f"{best / results.best['nnc'][case]:.2f}×" if "nnc" in results.best else ""
-        values = [f"{results.work.value(case, s):.{results.work.DECIMALS}f}" for s in (best, middle)]
-        shares = [results.share(p, case)] if hasattr(results.work, "flop") else []
-        body.append([PEERS[p].title, *values, ratio, *shares])
-    head = [case, f"best, {results.work.UNIT}", "median", "nnc is faster"]
-    head += ["of the peak"] if hasattr(results.work, "flop") else []
-    return f"{results.heading()}\n\n{rows(head, body)}"
+    for p in sorted(first.peers, key=lambda p: first.best[p][case]):
+        cells = [[found.seconds(p, case), found.ratio(p, case), found.share(p, case)] for found in group]
+        body.append([PEERS[p].title, *(", ".join(filter(None, cell)) for cell in cells)])
+    return rows([f"{case}: {', '.join(values)}", *(found.name() for found in group)], body)
 
 
-def table(results):
-    return (by_peer if len(results.cases) == 1 else by_case)(results)
+def table(group):
+    """Of all Results of one work."""
+    return (by_peer if len(group[0].cases) == 1 else by_case)(group) + "\n\n" + ". ".join(
+        found.heading() for found in group) + "."
 
 
 def machine(peers):

@@ -6,9 +6,8 @@ from . import trainers
 
 TITLE = "A training step of a small net, 2-16-16-2, batch 32"
 UNIT, DECIMALS = "µs", 2
-DTYPES = ("float32",)
-THREADS = slice(None)
-BUDGET, ROUNDS = 0.5, 5
+DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+BUDGET, ROUNDS = 0.2, 3
 SIZES, BATCH, COUNT = (2, 16, 16, 2), 32, 1024
 EPOCHS = 50  # a run is a whole training
 

@@ -25,19 +25,27 @@ def test_best_median_ratio_and_share_of_the_peak():
     seconds = flop / 2000e9
     nnc, jax = [[2 * seconds, 3 * seconds]] * 3, [[4 * seconds, 5 * seconds], [9, 9]]
     found = results(epoch, "60,000 images", nnc, [[9, 9]], jax)
-    assert found.ahead("60,000 images") == "2.00×"
+    assert found.ahead("60,000 images") == "2.00×" and found.ratio("numpy", "60,000 images") == f"{4.5 / seconds:.0f}×"
     assert found.share("nnc", "60,000 images") == "50%" and found.share("jax", "60,000 images") == "25%"
-    first, *_ = [line for line in report.table(found).splitlines() if line.startswith("| nnc")]
-    assert found.heading() == "float32, 1 thread, FMA peak 2000 GFLOP/s; with a product's loads 1600, from L2 1000"
-    cells = [cell.strip() for cell in first.split("|")[2:-1]]
-    assert cells == [f"{2 * seconds:.3f}", f"{3 * seconds:.3f}", "1.00×", "50%"]
+    first, *_ = [line for line in report.table([found]).splitlines() if line.startswith("| nnc")]
+    assert found.heading() == ("float32, 1 thread: the median 50% above the best; FMA peak 2000 GFLOP/s, with a "
+                               "product's loads 1600, from L2 1000")
+    assert first.split("|")[2].strip() == f"{2 * seconds:.3f}, 1.00×, 50%"
 
 
 def test_a_table_has_a_row_for_each_case():
     case, other = list(matmul.CASES)[:2]
     rounds = {"nnc": {case: [[1e-4, 1e-4]], other: [[1e-4, 1e-4]]}, "numpy": {case: [[2e-4, 3e-4]]}, "peak": FMA}
-    lines = report.table(report.Results(matmul, "float32", 1, rounds)).splitlines()
-    assert len({len(line) for line in lines[2:]}) == 1 and "2.00×" in lines[4] and "×" not in lines[5].split("|")[4]
+    faster = rounds | {"numpy": {case: [[25e-4, 3e-3]]}}
+    group = [report.Results(matmul, *of) for of in (("float32", 1, rounds), ("float32", 2, faster),
+                                                    ("float64", 1, rounds))]  # fmt: skip
+    head, _, *lines = report.table(group).splitlines()[:4]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (head, *lines)]
+    assert cells[0] == ["float32, threads: 1 / 2", "nnc, GFLOP/s", "NumPy", "best, float64", "of the peak"]
+    rate = matmul.value(case, 1e-4)
+    assert cells[1] == [case, f"{rate:.1f} / {rate:.1f}", "2.00× / 25.0×", "2.00×",
+                        f"{rate / 2000:.0%} / {rate / 4000:.0%}"]  # fmt: skip
+    assert cells[2][0] == other and cells[2][2] == cells[2][3] == "" and len(set(map(len, (head, *lines)))) == 1
 
 
 def test_a_block_of_a_page_is_replaced(tmp_path):
@@ -94,8 +102,9 @@ def test_the_way_from_core_to_core():
     assert core_to_core.note(0, 0) == ""
     assert core_to_core.note(44e-9, 50e-9) == "from core to core 44 ns before and 50 ns after: near"
     assert core_to_core.note(44e-9, 180e-9).endswith("moved between near and far")
-    far = report.Results(overhead, "float32", 2, {}, core_to_core.note(180e-9, 190e-9))
-    assert far.heading() == "float32, 2 threads; from core to core 180 ns before and 190 ns after: far"
+    far = report.Results(overhead, "float32", 2, {"nnc": {"add": [[1, 1]]}}, core_to_core.note(180e-9, 190e-9))
+    assert far.heading() == ("float32, 2 threads: the median 0% above the best; "
+                             "from core to core 180 ns before and 190 ns after: far")
 
 
 @pytest.mark.parametrize("peer", predict.RUNS)
