@@ -19,7 +19,7 @@ ELEMENTWISE = {name: OPERANDS[kind] for name, kind in KINDS.items()}
 SQUARE = {name: LETTERS[kind] for name, kind in re.findall(
     r"^UFUNC\((\w+), (\w+),", (CSRC / "python" / "ufuncs.inc").read_text(), flags=re.M)}  # fmt: skip
 ACTIVATIONS = re.findall(r"^NNC_ACTIVATION\(\w+, (\w+),", (CSRC / "activations.inc").read_text(), flags=re.M)
-ACTIVATED = [name for name in ACTIVATIONS if name != "identity"]  # elementwise operations
+ACTIVATED = [name for name in ELEMENTWISE if f"{name}_backward" in ELEMENTWISE]  # their backward takes the output
 APART = re.findall(  # the losses whose outputs do not mix
     r"^NNC_LOSS\(outputs, \w+, (\w+),", (CSRC / "losses.inc").read_text(), flags=re.M
 )

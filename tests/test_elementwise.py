@@ -22,6 +22,8 @@ def operands(name, ufunc, count, dtype):
     arrays = [rng.uniform(0.1, 0.9, count) if name == "log" else rng.uniform(-3, 3, count) for _ in range(ufunc.nin)]
     if name == "maximum_backward":
         arrays[2][::3] = arrays[1][::3]
+    if (forward := name.removesuffix("_backward")) in set(KINDS) - {name}:  # (dA, A), and A in the function's range
+        arrays[1] = twin(forward)(arrays[1])
     if name == "binary_cross_entropy_terms":
         arrays[1] = rng.uniform(0, 1, count)
     if name == "poisson_terms":
