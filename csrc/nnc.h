@@ -111,7 +111,7 @@ typedef enum nnc_loss {
 
 /* How a gradient becomes a step; the rows are in optimizers.inc: NNC_SGD, NNC_MOMENTUM, NNC_NESTEROV, NNC_ADAM. */
 typedef enum nnc_optimizer {
-#define NNC_OPTIMIZER(id, name, states) id,
+#define NNC_OPTIMIZER(id, name, states, corrects) id,
 #include "optimizers.inc"
     NNC_OPTIMIZERS,
     NNC_GRADIENT = NNC_OPTIMIZERS /* no step: the gradient of W and b is left in their state */

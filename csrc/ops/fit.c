@@ -20,6 +20,11 @@ enum {
     POLL_NS = 20000000
 };
 
+static const int corrected[] = {
+#define NNC_OPTIMIZER(id, name, states, corrects) [id] = corrects,
+#include "../optimizers.inc"
+};
+
 /* Numbers in no visible order, 64 bits each, from a state of 64 bits that counts up (the finaliser of splitmix64). */
 static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -161,12 +166,11 @@ static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
     const int alone = !o->reduce; /* else the step comes after the sum over all processes */
     FN(batch_step) step = {c.first, c.last && alone, {.lr = (REAL)o->lr, .decay = (REAL)decay}};
     step.numbers.beta1 = (REAL)o->beta1;
-    step.numbers.correction1 = step.numbers.correction2 = 1;
-    if (o->optimizer != NNC_ADAM) return step;
     step.numbers.beta2 = (REAL)o->beta2, step.numbers.eps = (REAL)o->eps, step.numbers.eps_after = o->eps_after;
     step.numbers.rest1 = (REAL)(1 - o->beta1), step.numbers.rest2 = (REAL)(1 - o->beta2);
-    step.numbers.correction1 = (REAL)(1 - power(o->beta1, t));
-    step.numbers.correction2 = (REAL)(1 - power(o->beta2, t));
+    const int corrects = o->optimizer < NNC_OPTIMIZERS && corrected[o->optimizer];
+    step.numbers.correction1 = corrects ? (REAL)(1 - power(o->beta1, t)) : 1;
+    step.numbers.correction2 = corrects ? (REAL)(1 - power(o->beta2, t)) : 1;
     return step;
 }
 

@@ -12,7 +12,7 @@ enum {
 
 int nnc_optimizer_states(nnc_optimizer optimizer) {
     static const int states[] = {
-#define NNC_OPTIMIZER(id, name, count) [id] = count,
+#define NNC_OPTIMIZER(id, name, count, corrects) [id] = count,
 #include "../optimizers.inc"
         [NNC_GRADIENT] = 1,
     };

@@ -139,7 +139,7 @@ static int check_y(const network *net, PyObject *object) {
 
 static int read_optimizer(nnc_fit_options *options, PyObject *name) {
     static const char *const names[] = {
-#define NNC_OPTIMIZER(id, name, states) [id] = #name,
+#define NNC_OPTIMIZER(id, name, states, corrects) [id] = #name,
 #include "../optimizers.inc"
         [NNC_GRADIENT] = "gradient",
     };

@@ -24,7 +24,7 @@ PyObject *nnc_step_rows(PyObject *Py_UNUSED(module), PyObject *args) {
                           &step.eps, &step.eps_after))
         return NULL;
     nnc_optimizer optimizer = NNC_OPTIMIZERS;
-#define NNC_OPTIMIZER(id, row, states) \
+#define NNC_OPTIMIZER(id, row, states, corrects) \
     if (strcmp(name, #row) == 0) optimizer = id;
 #include "../optimizers.inc"
     const int type = typenum_of(param), states = nnc_optimizer_states(optimizer);

@@ -15,7 +15,9 @@ from .to_onnx import OPERATORS, library
 
 _ACTIVATIONS = {operator: name for name, operator in OPERATORS.items() if name != "identity"}
 _ACTIVATIONS |= {"LeakyRelu": "leaky_relu", "PRelu": "leaky_relu", "LogSoftmax": "log_softmax"}
-_AT_THE_END = {row.output_name: name for name, row in LOSSES.items()}  # the loss that goes with each output
+_AT_THE_END = {}  # the losses that go with each output, the usual one first
+for _name, _row in LOSSES.items():
+    _AT_THE_END.setdefault(_row.output_name, []).append(_name)
 _LAYERS = {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Scaler", "BatchNormalization"}
 _NOTHING_CHANGED = {"Identity", "Cast", "Dropout", "Flatten", "Reshape"}
 
@@ -60,6 +62,7 @@ class _Graph:
         if model.functions:
             raise ValueError("it defines functions, which are not supported")
         self._onnx, graph = onnx, model.graph
+        self.metadata = {entry.key: entry.value for entry in model.metadata_props}
         self._stored = {tensor.name: tensor for tensor in graph.initializer}
         self.producer = {name: node for node in graph.node for name in node.output}
         self.inputs = {entry.name: entry.type for entry in graph.input if entry.name not in self._stored}
@@ -196,14 +199,20 @@ class _Layers:
         """The loss whose output the graph ends with. Of scores, without one, the caller may say what they are for."""
         end = self.after or "identity"
         if end == "identity" or (end == "log_softmax" and wanted == "cross_entropy"):
-            return wanted or _AT_THE_END[end]
+            return wanted or self._usual(end)
         if end == "log_softmax":
             raise ValueError(
                 "it ends with the logarithms of probabilities; with loss='cross_entropy' the net has those"
             )
-        if end not in _AT_THE_END or wanted not in (None, _AT_THE_END[end]):
-            raise ValueError(f"it ends with {end}, which is the output of {_AT_THE_END.get(end, 'no loss')}")
-        return _AT_THE_END[end]
+        fitting = _AT_THE_END.get(end, [])
+        if not fitting or (wanted and wanted not in fitting):
+            raise ValueError(f"it ends with {end}, which is the output of {' and '.join(fitting) or 'no loss'}")
+        return wanted or self._usual(end)
+
+    def _usual(self, end):
+        """The loss that nnc's own files name, or else the usual one for such an output."""
+        said = self._graph.metadata.get("loss", "").strip('"')
+        return said if said in _AT_THE_END[end] else _AT_THE_END[end][0]
 
     # -- what a node does to the numbers --
 
