@@ -5,38 +5,15 @@
 #include <stdatomic.h>
 #include <string.h>
 
-extern const nnc_isa nnc_isa_base;
-#ifdef NNC_HAVE_AVX2
-extern const nnc_isa nnc_isa_avx2;
-#endif
-#ifdef NNC_HAVE_AVX512
-extern const nnc_isa nnc_isa_avx512;
-#endif
-#ifdef NNC_HAVE_AMX
-extern const nnc_isa nnc_isa_amx;
-#endif
-#ifdef NNC_HAVE_NEON
-extern const nnc_isa nnc_isa_neon;
-#endif
+#define NNC_ISA(name, here) extern const nnc_isa nnc_isa_##name;
+#include "sets.inc"
 
-/* The i-th table that can run here, the simplest first. */
+/* The i-th table that can run here, the simplest first; NULL past the last. */
 static const nnc_isa *available(int i) {
-    const nnc_isa *found[5];
-    int count = 0;
-    found[count++] = &nnc_isa_base;
-#ifdef NNC_HAVE_NEON
-    found[count++] = &nnc_isa_neon; /* a part of every aarch64 */
-#endif
-#ifdef NNC_HAVE_AVX2
-    if (nnc_cpu_has_avx2()) found[count++] = &nnc_isa_avx2;
-#endif
-#ifdef NNC_HAVE_AVX512
-    if (nnc_cpu_has_avx512()) found[count++] = &nnc_isa_avx512;
-#endif
-#ifdef NNC_HAVE_AMX
-    if (nnc_cpu_has_amx()) found[count++] = &nnc_isa_amx;
-#endif
-    return i >= 0 && i < count ? found[i] : NULL;
+#define NNC_ISA(name, here) \
+    if (here && i-- == 0) return &nnc_isa_##name;
+#include "sets.inc"
+    return NULL;
 }
 
 static _Atomic(const nnc_isa *) chosen;
