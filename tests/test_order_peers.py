@@ -3,6 +3,7 @@
 Each function is written once, with the module of NumPy's functions as its first argument.
 """
 
+import warnings
 from functools import cache
 
 import numpy
@@ -178,14 +179,49 @@ ACTIVATIONS = {  # ours and theirs
     "softmax": lambda nn, x, k: nn.softmax(x, k),
     "log_softmax": lambda nn, x, k: nn.log_softmax(x, k),
 }
+def of_columns(np, x):
+    """Scores of three classes for each of several examples, and probabilities of the right one."""
+    Z = np.reshape(np.concatenate([np.ravel(x), np.ravel(x) ** 2, np.sin(np.ravel(x))]), (3, -1))
+    return Z, np.arange(Z.shape[1]) % 3, np.abs(np.cos(7.0 * np.arange(Z.shape[1] * 3))).reshape(Z.shape)
+
+
+def losses(np, x, name):
+    """A loss of each example; JAX's is written out from the notes and the literature."""
+    Z, y, T = of_columns(np, x)
+    T = T / np.sum(T, axis=0)
+    if np is numpy:
+        P = nnc.softmax(Z)
+        return {
+            "softmax_cross_entropy": lambda: nnc.softmax_cross_entropy(Z, y),
+            "softmax_cross_entropy, targets": lambda: nnc.softmax_cross_entropy(Z, T),
+            "cross_entropy": lambda: nnc.cross_entropy(P, y), "cross_entropy, targets": lambda: nnc.cross_entropy(P, T),
+            "binary_cross_entropy": lambda: nnc.binary_cross_entropy(Z, T),
+            "squared_error": lambda: nnc.squared_error(Z, T), "poisson": lambda: nnc.poisson(Z, T),
+        }[name]()  # fmt: skip
+    log_P = jax().nn.log_softmax(Z, axis=0)
+    return {
+        "softmax_cross_entropy": lambda: -log_P[y, np.arange(y.size)],
+        "softmax_cross_entropy, targets": lambda: -np.sum(T * log_P, axis=0),
+        "cross_entropy": lambda: -np.log(jax().nn.softmax(Z, axis=0))[y, np.arange(y.size)],
+        "cross_entropy, targets": lambda: -np.sum(T * np.log(jax().nn.softmax(Z, axis=0)), axis=0),
+        "binary_cross_entropy": lambda: np.sum(np.logaddexp(0, Z) - T * Z, axis=0),
+        "squared_error": lambda: np.sum((Z - T) ** 2, axis=0) / 2,
+        "poisson": lambda: np.sum(np.exp(Z) - T * Z, axis=0),
+    }[name]()  # fmt: skip
+
+
+LOSSES = ("softmax_cross_entropy", "softmax_cross_entropy, targets", "cross_entropy", "cross_entropy, targets",
+          "binary_cross_entropy", "squared_error", "poisson")  # fmt: skip
 NOT_OF_JAX = {  # no lists of numbers; nothing to reduce by logaddexp; of arrays of one axis only
     "along, quantile", "along, log-sum-exp", "shapes, meshgrid",
 }  # fmt: skip
 FURTHER = {  # rows that none of the tables here and in test_function_shapes have
     "angle": lambda np, x, k: np.angle(x) * x,
+    "astype": lambda np, x, k: (x * x).astype(np.float64) * x,
     "broadcast_to": lambda np, x, k: np.broadcast_to(x, (2, *x.shape)) ** 2,
     "convolve": lambda np, x, k: np.convolve(np.ravel(x), np.ravel(x)[:2], "same"),
     "diagonal": lambda np, x, k: np.diagonal(x[None] * np.sin(x)[None], 1, 0, k % x.ndim + 1),
+    "ldexp": lambda np, x, k: np.ldexp(x * x, np.arange(x.shape[-1]) - 1) * x,
     "imag": lambda np, x, k: np.imag(x) + x * x,
     "meshgrid": lambda np, x, k: np.meshgrid(np.ravel(x), np.sin(np.ravel(x)))[1] ** 2,
     "quantile": lambda np, x, k: np.quantile(x, np.array([0.2, 0.7]), axis=k) ** 3,
@@ -202,6 +238,8 @@ def of_rows():
     tables = {name: (lambda np, x, k, f=f: f(np, x, k), False) for name, f in (AXES | JAX_ONLY | NOT_EMPTY).items()}
     tables |= {name: (lambda np, x, k, f=f: f(np, x), False) for name, f in PLAIN.items()}
     tables |= {name: (f, False) for name, f in FURTHER.items()}
+    for name in LOSSES:
+        tables["nnc." + name] = lambda np, x, k, name=name: losses(np, x, name), False
     for name, of in NUMBERS.items():
         tables[name] = lambda np, x, k, name=name, of=of: getattr(np, name)(of(x)) * x, False
     for name in PAIRS:  # of shapes that differ
@@ -250,3 +288,27 @@ def test_beside_jax(name, data):
     right = of_jax(name, x.shape, k % x.ndim)(np.ascontiguousarray(x), v)
     assert_like(nnc.grad(J)(x), right[0])
     assert_like(nnc.hvp(J)(x, v), right[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, (_, of_matrices) in ROWS.items() if not of_matrices])
+@given(data=st.data())
+@settings(max_examples=2, deadline=None, derandomize=True)
+def test_of_no_numbers_beside_jax(name, data):
+    """Where an axis is 0 long. JAX and NumPy refuse some of it, and then Nodes may, but never give another number."""
+    x = data.draw(st.sampled_from([(0,), (2, 0), (0, 3), (2, 0, 3)]).flatmap(laid_out))
+    k = data.draw(st.integers(-x.ndim, x.ndim - 1))
+    f, v = ROWS[name][0], np.zeros(x.shape)
+    J = weighted(lambda np, x: f(np, x, k), np)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value, theirs = f(np, x, k), weighted(lambda np, x: f(np, x, k), jax().numpy)
+            right = [np.asarray(y) for y in jax().jvp(jax().grad(theirs), (x,), (v,))]
+    except (ValueError, TypeError, IndexError, ZeroDivisionError):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_array_equal(f(np, nnc.Node(x), k).value, value)
+        for mine, other in zip((nnc.grad(J)(x), nnc.hvp(J)(x, v)), right, strict=True):
+            assert mine.shape == other.shape == x.shape and mine.dtype == np.float64

@@ -96,7 +96,7 @@ row("fmin", np.fmin, r"\min({0}, {1})",
 row("copysign", np.copysign, r"|{0}| \circ \mathrm{sign}({1})",
     (lambda g, C, A, B: np.copysign(1.0, B) * g * np.sign(A), r"{g} \circ \mathrm{sign}({0}) \circ \mathrm{sign}({1})"),
     (flat, "0"), kinks=lambda A, B: np.sign(A) + 2 * np.signbit(B))
-row("ldexp", np.ldexp, r"{0} \circ 2^{{1}}", (lambda g, C, A, n: g * 2.0 ** n, r"{g} \circ 2^{{1}}"), None)
+row("ldexp", np.ldexp, r"{0} \circ 2^{{1}}", (lambda g, C, A, n: np.ldexp(g, n), r"{g} \circ 2^{{1}}"), None)
 
 
 def sinc_back(g, C, A):

@@ -217,6 +217,8 @@ def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
 
 @stands_for(np.resize)
 def resize(a, new_shape):
+    if not np.size(a):
+        return np.broadcast_to(np.sum(a), new_shape)  # zeros
     return np.take(a, np.resize(np.arange(np.size(a)), new_shape))
 
 
