@@ -59,6 +59,20 @@ def predict(
     std: NDArray[Any],
     X: NDArray[Any],
 ) -> NDArray[Any]: ...
+def predict_plain(
+    weights: list[NDArray[Any]],
+    biases: list[NDArray[Any]],
+    activations: tuple[str, ...],
+    slope: float,
+    mean: NDArray[Any],
+    std: NDArray[Any],
+    X: Any,
+    loss: str,
+    sizes: tuple[int, ...],
+    dtype: np.dtype[Any],
+    /,
+) -> NDArray[Any] | None: ...
+def argmax(P: Any, /) -> NDArray[np.intp] | None: ...
 
 def step_rows(
     name: str,

@@ -1012,6 +1012,8 @@ def predict(P: ArrayLike) -> NDArray[np.intp]:
     >>> nnc.predict([[0.1, 0.7], [0.9, 0.3]])
     array([1, 0])
     """
+    if (predicted := _engine.argmax(P)) is not None:
+        return predicted
     P = _operands.matrix("predict", "P", P)
     if P.shape[0] == 0 or P.ndim != 2:
         raise ValueError(f"predict: P is {P.shape}, but must be (n, r) with at least one class")

@@ -163,6 +163,18 @@ def test_predict():
             nnc.predict(bad)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("r", [0, 1, 255, 256, 257, 1000])
+def test_predict_in_every_layout(dtype, r):
+    """Few values, so that there are ties; as NumPy's argmax, which reads the columns one by one."""
+    P = np.random.default_rng(r).integers(0, 4, (7, r)).astype(dtype)
+    P[:, r // 2 :][P[:, r // 2 :] == 3] = np.inf
+    wide = np.zeros((14, 2 * r + 1), dtype)
+    wide[::2, 1::2] = P
+    for same in (P, P.T.copy().T, wide[::2, 1::2], P[::-1, ::-1].copy()[::-1, ::-1], P.tolist()):
+        np.testing.assert_array_equal(nnc.predict(same), P.argmax(axis=0))
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8"])
 @pytest.mark.parametrize("row", [0, 1, 2])
 def test_a_column_with_a_nan_predicts_nothing(dtype, row):

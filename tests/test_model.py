@@ -174,6 +174,29 @@ def test_prediction_agrees_with_forward(r, dtype):
         close(net.loss(X, ref.one_hot(y, 4)), right, 100 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("images", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("scale", ["plain", "one", "each"])
+def test_a_few_examples_in_every_form(dtype, images, scale):
+    """As many as sums along the rows of W are made for, and some more; however they lie, the same bits."""
+    rng = np.random.default_rng(0)
+    mean, std = {"plain": (0, 1), "one": (100, 50), "each": (rng.uniform(90, 110, 37), rng.uniform(40, 60, 37))}[scale]
+    net = nnc.MLP([37, 19, 3], dtype=dtype, seed=1, mean=mean, std=std)
+    for r in (1, 2, 3, 4, 5, 7, 8, 9, 16, 17):
+        X = rng.integers(0, 256, (37, r)).astype(images)
+        P = net.predict_proba(X)
+        t = net.forward(X)
+        # Errors of the scores: their terms times eps, and of the last bits of exp; P changes by at most P times that.
+        size = abs(net.weights[1]) @ (abs(net.weights[0]) @ abs(t.X)) + abs(t.Z[1])
+        assert (abs(P - t.P) <= 100 * np.finfo(dtype).eps * (1 + size.max(axis=0))).all(), r
+        wide = np.zeros((2 * r, 80), images)
+        wide[::2, 1:75:2] = X.T
+        for same in (X.T.copy().T, wide[::2, 1:75:2].T, X[::-1].copy()[::-1], X[:, ::-1].copy()[:, ::-1], X.tolist()):
+            if scale == "plain" or not isinstance(same, list):
+                np.testing.assert_array_equal(net.predict_proba(same), P)
+            np.testing.assert_array_equal(net.predict(same), P.argmax(axis=0))
+
+
 def test_loss_over_more_examples_than_one_chunk():
     net = nnc.MLP([3, 2], dtype=np.float64, seed=0)
     X, y = examples(3, 2, 10_001)

@@ -72,7 +72,10 @@ static void FN(predict_task)(void *arg, int thread, int threads) {
     const FN(input) first = {rows, panel, job->rows_ld};
     for (ptrdiff_t i = mine.begin; i < mine.end; i += CHUNK) {
         const ptrdiff_t r = mine.end - i < CHUNK ? mine.end - i : CHUNK;
-        FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
+        if (r <= pass.few)
+            pass.k->read_rows(rows, &pass.X, i, r, job->rows_ld);
+        else
+            FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
         for (ptrdiff_t l = 0; l < layers; l++)
             FN(predict_layer)(job, (FN(layer)){&pass, l ? (FN(input)){.panel = A[l - 1]} : first, l, r});
         const PUBLIC(matrix) P = {FN(at)(job->P, 0, i), n, r, job->P.rs, job->P.cs};

@@ -313,29 +313,3 @@ int nnc_add_fit_type(PyObject *module) {
     Py_XDECREF(type);
     return result;
 }
-
-static PyObject *predict(const network *net) {
-    npy_intp dims[2] = {net->sizes[net->layers], net->X.r};
-    PyArrayObject *P = (PyArrayObject *)PyArray_SimpleNew(2, dims, net->type);
-    if (P == NULL) return NULL;
-    nnc_status status;
-    Py_BEGIN_ALLOW_THREADS
-        status = net->typed->predict(P, net);
-    Py_END_ALLOW_THREADS if (nnc_raise("predict", status) < 0) Py_CLEAR(P);
-    return (PyObject *)P;
-}
-
-PyObject *nnc_predict(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"weights", "biases", "activations", "slope", "mean", "std", "X", "loss", NULL};
-    PyObject *given[6], *loss = NULL;
-    double slope;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOdOOO|O:predict", names, &given[0], &given[1], &given[2], &slope,
-                                     &given[3], &given[4], &given[5], &loss))
-        return NULL;
-    network net = {0};
-    PyObject *name = loss ? Py_NewRef(loss) : PyUnicode_FromString("cross_entropy");
-    PyObject *P = !name || nnc_network_read(&net, "predict", given, slope, name, 0) < 0 ? NULL : predict(&net);
-    Py_XDECREF(name);
-    nnc_network_free(&net);
-    return P;
-}

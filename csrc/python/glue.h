@@ -68,6 +68,8 @@ PyObject *nnc_part(PyObject *module, PyObject *args, PyObject *keywords);
 PyObject *nnc_read_labels(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 PyObject *nnc_bad_targets(PyObject *module, PyObject *args);
 PyObject *nnc_predict(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *nnc_predict_plain(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+PyObject *nnc_argmax(PyObject *module, PyObject *P);
 PyObject *nnc_step_rows(PyObject *module, PyObject *args);
 
 #endif

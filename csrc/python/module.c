@@ -122,6 +122,12 @@ static PyMethodDef methods[] = {
      "bad_targets(Y, tolerance): the first column of Y (n, r) whose sum is not 1 to within the tolerance, or -1."},
     {"predict", (PyCFunction)(void (*)(void))nnc_predict, METH_VARARGS | METH_KEYWORDS,
      "predict(weights, biases, activations, slope, mean, std, X): the probabilities P (n, r)."},
+    {"predict_plain", (PyCFunction)(void (*)(void))nnc_predict_plain, METH_FASTCALL,
+     "predict_plain(weights, biases, activations, slope, mean, std, X, loss, sizes, dtype): the same for a net as it "
+     "was made, and X an array that the engine reads; else None."},
+    {"argmax", nnc_argmax, METH_O,
+     "argmax(P): the row of the largest number of each column of an array (n, r) of reals; None for anything else, or "
+     "where there is a NaN."},
     {"step_rows", nnc_step_rows, METH_VARARGS,
      "step_rows(name, param, state0, state1, which, grad, squares, (lr, decay, beta1, beta2, correction1, correction2, "
      "eps, eps_after)): a step of a matrix whose gradient has these rows and zeros; sums of its squares before it."},

@@ -666,6 +666,12 @@ class MLP:
         return X
 
     def _proba(self, op, X):
+        P = _engine.predict_plain(
+            self.weights, self.biases, self.activations, self.slope, self.mean, self.std, X, self.loss_name, self.sizes,
+            self.dtype,
+        )  # fmt: skip
+        if P is not None:
+            return P
         weights, biases = self._parameters(op)
         X = as_examples(op, X, self.sizes[0], self.dtype)
         return _engine.predict(
