@@ -235,6 +235,8 @@ def dtype_of(x):
 
 def function_of_nodes(function, known, reason=None):
     """For a function that is none of those `known`, and why it is none."""
+    if reason is None and (getattr(function, "__module__", None) or "").startswith("numpy.fft"):
+        reason = "its results are complex numbers, or come from such, which Nodes cannot have"
     if reason is None:
         near = _near(function.__name__, sorted({f.__name__ for f in known}))
         reason = f"the nearest that do are {near}" if near else "it has no row in the table of operations"

@@ -348,6 +348,9 @@ def test_an_unsupported_function_is_named_with_its_neighbours():
         np.array([Node(1.0), Node(2.0)])
     for call, said in (
         (lambda x: np.i0(x), r"np\.i0 does not work on Nodes: it has no row"),
+        (lambda x: np.fft.rfft(x), r"np\.fft\.rfft does not work on Nodes: its results are complex numbers"),
+        (lambda x: operator.setitem(x, 0, 1.0), r"^Node: an item cannot be set or deleted, .* np\.where"),
+        (lambda x: operator.delitem(x, 0), r"^Node: an item cannot be set or deleted, .* np\.delete"),
         (lambda x: np.frexp(x), r"np\.frexp does not work on Nodes: it has no row"),
         (lambda x: np.put(np.ones(3), 0, x), r"np\.put .*: the nearest that do are where\."),
         (lambda x: np.logspace(0, x), r"np\.logspace .*: the nearest that do are linspace\."),

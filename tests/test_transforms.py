@@ -144,6 +144,26 @@ def test_structures():
         nnc.hvp(J)(p, g | {"hidden": Layer(away(2, 3), away(3, 1))})
 
 
+def test_keys_are_found_by_their_name():
+    """Not by their order, which in equal dicts may differ."""
+    f, p = lambda p: {"u": p["a"] ** 2 * p["b"], "v": p["b"]}, {"a": 2.0, "b": 3.0}
+    assert nnc.hvp(lambda p: f(p)["u"])(p, {"b": 0.0, "a": 1.0}) == {"a": 6.0, "b": 4.0}
+    assert nnc.jvp(f, (p,), ({"b": 0.0, "a": 1.0},))[1] == {"u": 12.0, "v": 0.0}
+    assert nnc.vjp(f, p)[1]({"v": 1.0, "u": 0.0}) == ({"a": 0.0, "b": 1.0},)
+    nested = nnc.hvp(lambda p: p["x"][0]["a"] ** 2 * p["x"][0]["b"])
+    assert nested({"x": [p]}, {"x": [{"b": 0.0, "a": 1.0}]}) == {"x": [{"a": 6.0, "b": 4.0}]}
+
+
+def test_what_is_no_number():
+    for x, shown in (("relu", "'relu'"), (None, "None"), (np.tanh, "<ufunc 'tanh'>")):
+        with pytest.raises(TypeError, match=f"^grad: argument 0 of f has {shown} in it, but is differentiated"):
+            nnc.grad(lambda p: p["w"] ** 2)({"w": 1.0, "activation": x})
+    for y, shown in ((None, "None, .* is its return missing"), ("J", "a str"), ((1.0, 2.0), "a tuple"), ({}, "a dict")):
+        for caller, call in (("grad", nnc.grad), ("hvp", nnc.hvp)):
+            with pytest.raises(TypeError, match=f"^{caller}: f returns {shown}"):
+                call(lambda *_, y=y: y)(1.0, *[1.0] * (caller == "hvp"))
+
+
 def test_jvp_and_vjp_of_several():
     def f(x, y):
         return {"product": x * y, "sum": [x.sum(), 1.0]}

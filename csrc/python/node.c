@@ -141,7 +141,13 @@ static PyObject *subscript(PyObject *node, PyObject *index) {
     return PyObject_CallMethodOneArg(node, known.getitem, index);
 }
 
-static PyMappingMethods mapping = {.mp_subscript = subscript};
+static int set_item(PyObject *Py_UNUSED(node), PyObject *Py_UNUSED(index), PyObject *Py_UNUSED(value)) {
+    PyErr_SetString(PyExc_TypeError, "Node: an item cannot be set or deleted, as the graph may need what it was; "
+                                     "np.where(mask, new, x), np.concatenate and np.delete give another array");
+    return -1;
+}
+
+static PyMappingMethods mapping = {.mp_subscript = subscript, .mp_ass_subscript = set_item};
 
 static PyMethodDef methods[] = {
     {"__array_ufunc__", (PyCFunction)(void (*)(void))nnc_array_ufunc, METH_VARARGS | METH_KEYWORDS, NULL},

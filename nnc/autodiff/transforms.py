@@ -49,10 +49,7 @@ def value_and_grad(f, argnums=0):
 
     def value_and_gradient(*args, **kwargs):
         y, variables = _call("grad", f, args, kwargs, argnums)
-        if not isinstance(y, Node):  # a constant
-            y = Node(y)
-        if y.ndim:
-            raise ValueError(f"grad: f returns {y.shape}, but must return a scalar, such as J.mean()")
+        y = _scalar("grad", y)
         if _is_outer(y, variables):
             found = pullback(y, y.dtype.type(1), leaves(variables), create_graph=True)
             return y, _of_argnums(over(lambda x: _node_of(found, x), variables), argnums)
@@ -188,9 +185,7 @@ def hvp(f, argnums=0):
     def product(*args, **kwargs):
         *args, v = args
         y, variables = _call("hvp", f, args, kwargs, argnums)
-        y = y if isinstance(y, Node) else Node(y)
-        if y.ndim:
-            raise ValueError(f"hvp: f returns {y.shape}, but must return a scalar, such as J.mean()")
+        y = _scalar("hvp", y)
         xs = leaves(variables)
         vs = _vectors("hvp: v", v if isinstance(argnums, tuple) else (v,), variables, xs)
         is_outer = _is_outer(y, variables) or any(isinstance(u, Node) for u in vs)
@@ -290,8 +285,27 @@ def _call(caller, f, args, kwargs, argnums):
     for i in wanted:
         if not -len(args) <= i < len(args):
             raise TypeError(f"{caller}: argnums is {argnums}, but f is called with {len(args)} positional arguments")
-        args[i] = over(argument, args[i])
+        args[i] = over(lambda x, i=i: _argument(caller, i, x), args[i])
     return f(*args, **kwargs), tuple([args[i] for i in wanted])
+
+
+def _argument(caller, i, x):
+    if x is None or isinstance(x, str) or (callable(x) and not isinstance(x, (Node, np.ndarray))):
+        raise TypeError(f"{caller}: argument {i} of f has {x!r} in it, but is differentiated, and so must be real "
+                        "numbers; what is no parameter can be another argument")  # fmt: skip
+    return argument(x)
+
+
+def _scalar(caller, y):
+    """f's result as a Node, if it is a scalar."""
+    if y is None or isinstance(y, (str, dict, list, tuple)):
+        forgotten = "; is its return missing?" if y is None else ", such as J.mean()"
+        raise TypeError(f"{caller}: f returns {'None' if y is None else f'a {type(y).__name__}'}, but must return a "
+                        f"scalar{forgotten}")  # fmt: skip
+    y = y if isinstance(y, Node) else Node(y)  # a constant
+    if y.ndim:
+        raise ValueError(f"{caller}: f returns {y.shape}, but must return a scalar, such as J.mean()")
+    return y
 
 
 def _is_outer(y, variables):

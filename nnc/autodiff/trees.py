@@ -26,11 +26,24 @@ def leaves(tree):
 
 
 def leaves_like(tree, other):
-    """The arrays of `tree`, which is to be of the structure of `other`; a TypeError if it is not."""
+    """The arrays of `tree`, in the order of `other`, of whose structure it is to be; a TypeError if it is not.
+
+    >>> leaves_like({"b": 3.0, "W": [1.0, 2.0]}, {"W": ["first", "second"], "b": "third"})
+    [1.0, 2.0, 3.0]
+    """
     first, second = over(lambda x: None, tree), over(lambda x: None, other)
     if first != second:
         raise TypeError(f"the structure is {_shown(first)}, but must be {_shown(second)}")
-    return leaves(tree)
+    return leaves(_ordered(tree, other))
+
+
+def _ordered(tree, other):
+    """The same with the keys of every dict in the order of `other`, since equal dicts may have them in any."""
+    if isinstance(other, dict):
+        return {key: _ordered(tree[key], branch) for key, branch in other.items()}
+    if isinstance(other, (list, tuple)):
+        return [_ordered(*pair) for pair in zip(tree, other, strict=True)]
+    return tree
 
 
 def _shown(structure):
