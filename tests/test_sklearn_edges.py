@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="needs scikit-learn")
+pd = pytest.importorskip("pandas", reason="needs pandas")
 
-import pandas as pd  # noqa: E402
 import sklearn.neural_network as theirs  # noqa: E402
 from scipy import sparse  # noqa: E402
 from sklearn.base import clone  # noqa: E402
