@@ -95,14 +95,14 @@ typedef struct FN(gradient) {
 
 /* Examples i0 .. i0 + w: rows of P first, then the labels, whose P - 1 is formed before it is multiplied: P dL - dL
  * would lose the digits of a P near 1. */
-static void FN(gradient_block)(FN(gradient) *job, ptrdiff_t i0, ptrdiff_t w) {
-    PUBLIC(matrix) dZ = job->dZ, P = job->P;
-    const ptrdiff_t n = P.rows, *y = job->y.data + i0 * job->y.stride;
+static void FN(gradient_block)(FN(gradient) *task, ptrdiff_t i0, ptrdiff_t w) {
+    PUBLIC(matrix) dZ = task->dZ, P = task->P;
+    const ptrdiff_t n = P.rows, *y = task->y.data + i0 * task->y.stride;
     REAL dL[BLOCK], label[BLOCK];
     dZ.data += i0 * dZ.cs, P.data += i0 * P.cs;
     for (ptrdiff_t i = 0; i < w; i++) {
-        const ptrdiff_t K = y[i * job->y.stride];
-        dL[i] = *FN(at)(job->dL, 0, i0 + i);
+        const ptrdiff_t K = y[i * task->y.stride];
+        dL[i] = *FN(at)(task->dL, 0, i0 + i);
         label[i] = K >= 0 && K < n ? *FN(at)(P, K, i) : 0; /* dZ may be P */
     }
     if (dZ.cs == 1 && P.cs == 1)
@@ -112,21 +112,21 @@ static void FN(gradient_block)(FN(gradient) *job, ptrdiff_t i0, ptrdiff_t w) {
             for (ptrdiff_t i = 0; i < w; i++)
                 *FN(at)(dZ, k, i) = *FN(at)(P, k, i) * dL[i];
     for (ptrdiff_t i = 0; i < w; i++) {
-        const ptrdiff_t K = y[i * job->y.stride];
+        const ptrdiff_t K = y[i * task->y.stride];
         if (K >= 0 && K < n) {
             *FN(at)(dZ, K, i) = (label[i] - 1) * dL[i];
             continue;
         }
-        job->bad_label = 1;
+        task->bad_label = 1;
         for (ptrdiff_t k = 0; k < n; k++) *FN(at)(dZ, k, i) = FN(nan)();
     }
 }
 
 static void FN(gradient_task)(void *arg, int thread, int threads) {
-    FN(gradient) *job = arg;
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), r = job->P.cols, end = nnc_share(r, line, thread + 1, threads);
+    FN(gradient) *task = arg;
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), r = task->P.cols, end = nnc_share(r, line, thread + 1, threads);
     for (ptrdiff_t i = nnc_share(r, line, thread, threads); i < end; i += BLOCK)
-        FN(gradient_block)(job, i, end - i < BLOCK ? end - i : BLOCK);
+        FN(gradient_block)(task, i, end - i < BLOCK ? end - i : BLOCK);
 }
 
 /* L = - ln P_K for P = softmax(Z), so dL/dz_k = P_k - delta_kK (eq. 10.1) */
@@ -135,12 +135,12 @@ nnc_status PUBLIC(softmax_cross_entropy_backward)(PUBLIC(matrix) dZ, PUBLIC(matr
     const ptrdiff_t n = P.rows, r = P.cols;
     if (!FN(is_shape)(P, n, r) || !FN(is_shape)(dL, 1, r) || !FN(is_shape)(dZ, n, r) || y.count != r)
         return NNC_ERR_SHAPE;
-    FN(gradient) job = {.dZ = dZ, .dL = dL, .P = P, .y = y};
+    FN(gradient) task = {.dZ = dZ, .dL = dL, .P = P, .y = y};
     if (n * r < WORK_FOR_THREADS)
-        FN(gradient_task)(&job, 0, 1);
+        FN(gradient_task)(&task, 0, 1);
     else
-        nnc_parallel(FN(gradient_task), &job, nnc_get_num_threads(), n * r >= WORK_TO_WAKE);
-    return job.bad_label ? NNC_ERR_LABEL : NNC_OK;
+        nnc_parallel(FN(gradient_task), &task, nnc_get_num_threads(), n * r >= WORK_TO_WAKE);
+    return task.bad_label ? NNC_ERR_LABEL : NNC_OK;
 }
 
 nnc_status PUBLIC(softmax_cross_entropy_targets_backward)(PUBLIC(matrix) dZ, PUBLIC(matrix) dL, PUBLIC(matrix) P,

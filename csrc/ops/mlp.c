@@ -34,12 +34,12 @@ FN(source) FN(nnc_pass_source)(const PUBLIC(mlp) *net, const nnc_examples *X) {
     FN(source) source = {.data = X->data, .dtype = X->dtype, .m = X->m, .input_stride = X->input_stride};
     source.bytes = X->m * bytes[X->dtype], source.step = X->example_stride * bytes[X->dtype];
     source.mean = net->mean, source.std = net->std, source.mean_s = net->mean_s, source.std_s = net->std_s;
-    source.plain = source.tame = 1;
+    source.plain = source.by_reciprocal = 1;
     const ptrdiff_t pairs = net->mean_s || net->std_s ? X->m : 1;
     for (ptrdiff_t i = 0; i < pairs; i++) {
         const REAL mean = net->mean[i * net->mean_s], std = net->std[i * net->std_s];
         source.plain = source.plain && mean == 0 && std == 1;
-        source.tame = source.tame && std > (REAL)1e-30 && std < (REAL)1e30;
+        source.by_reciprocal = source.by_reciprocal && std > (REAL)1e-30 && std < (REAL)1e30;
     }
     return source;
 }

@@ -3,7 +3,7 @@
  * All of them begin with the same two numbers of each example, its largest score and the sum of e^{z - largest}, and
  * differ in what they make of them. Examples are taken a block at a time, as many as leave their scores in the cache
  * for the second pass; a block that does not lie in columns (or as rows) is copied into columns first. Exponentials
- * that are divided by their sums on the way to memory wait in a block of their own. */
+ * of which the quotients go to memory directly are kept in a block of their own. */
 #ifndef NNC_TEMPLATE
 #include "ops.h"
 
@@ -14,14 +14,14 @@ enum {
     LINE = 64, /* bytes of a cache line */
     WORK_FOR_THREADS = 1 << 11, /* registers of scores: what takes as long whatever fits into one */
     WORK_TO_WAKE = 1 << 14,
-    MANY_LINES = 16 /* in a row, for which it pays to begin with a piece of one */
+    MANY_LINES = 16 /* in a row, for which it pays to peel the first examples off, up to the next line */
 };
 
 typedef enum finish {
     PROBABILITY,
     LOG_PROBABILITY,
     GRADIENT,
-    NOTHING /* but the losses, which PROBABILITY can have besides */
+    NOTHING /* but the losses, which PROBABILITY may compute as well */
 } finish;
 
 #define NNC_TEMPLATE "ops/softmax.c"
@@ -51,166 +51,166 @@ static void FN(copy_columns)(PUBLIC(matrix) to, PUBLIC(matrix) from, ptrdiff_t w
 static REAL FN(not_a_number)(void) { return (REAL)__builtin_nan(""); }
 
 /* L_i = ln sum - (z_K - largest) for a label K; sum_k y_k (ln sum - (z_k - largest)) for targets (eq. 5.2) */
-static void FN(losses)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, const REAL *most, const REAL *log_sum) {
+static void FN(losses)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, const REAL *most, const REAL *log_sum) {
     for (ptrdiff_t i = 0; i < w; i++) {
-        const REAL *z = FN(at)(job->Z, 0, i0 + i);
+        const REAL *z = FN(at)(task->Z, 0, i0 + i);
         REAL L = 0;
-        if (job->y.data) {
-            const ptrdiff_t K = job->y.data[(i0 + i) * job->y.stride];
-            const int good = K >= 0 && K < job->n;
-            if (!good) job->bad_label = 1;
-            L = good ? log_sum[i] - (z[K * job->Z.rs] - most[i]) : FN(not_a_number)();
+        if (task->y.data) {
+            const ptrdiff_t K = task->y.data[(i0 + i) * task->y.stride];
+            const int good = K >= 0 && K < task->n;
+            if (!good) task->bad_label = 1;
+            L = good ? log_sum[i] - (z[K * task->Z.rs] - most[i]) : FN(not_a_number)();
         } else
-            for (ptrdiff_t k = 0; k < job->n; k++) {
-                const REAL y = *FN(at)(job->Y, k, i0 + i);
-                if (y != 0) L += y * (log_sum[i] - (z[k * job->Z.rs] - most[i]));
+            for (ptrdiff_t k = 0; k < task->n; k++) {
+                const REAL y = *FN(at)(task->Y, k, i0 + i);
+                if (y != 0) L += y * (log_sum[i] - (z[k * task->Z.rs] - most[i]));
             }
-        *FN(at)(job->L, 0, i0 + i) = L;
+        *FN(at)(task->L, 0, i0 + i) = L;
     }
 }
 
 /* dZ = P dL is there already; now - Y dL (eq. 10.1) */
-static void FN(subtract_labels)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w) {
+static void FN(subtract_labels)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w) {
     for (ptrdiff_t i = i0; i < i0 + w; i++) {
-        REAL *dZ = FN(at)(job->out, 0, i);
-        const REAL dL = *FN(at)(job->dL, 0, i);
-        if (job->y.data) {
-            const ptrdiff_t K = job->y.data[i * job->y.stride];
-            if (K >= 0 && K < job->n) {
-                dZ[K * job->out.rs] -= dL;
+        REAL *dZ = FN(at)(task->out, 0, i);
+        const REAL dL = *FN(at)(task->dL, 0, i);
+        if (task->y.data) {
+            const ptrdiff_t K = task->y.data[i * task->y.stride];
+            if (K >= 0 && K < task->n) {
+                dZ[K * task->out.rs] -= dL;
                 continue;
             }
-            job->bad_label = 1;
-            for (ptrdiff_t k = 0; k < job->n; k++)
-                dZ[k * job->out.rs] = FN(not_a_number)();
+            task->bad_label = 1;
+            for (ptrdiff_t k = 0; k < task->n; k++)
+                dZ[k * task->out.rs] = FN(not_a_number)();
         } else
-            for (ptrdiff_t k = 0; k < job->n; k++)
-                dZ[k * job->out.rs] -= *FN(at)(job->Y, k, i) * dL;
+            for (ptrdiff_t k = 0; k < task->n; k++)
+                dZ[k * task->out.rs] -= *FN(at)(task->Y, k, i) * dL;
     }
 }
 
 /* Examples i0 .. i0 + w as columns */
-static void FN(columns)(FN(softmax) *job, ptrdiff_t i0, ptrdiff_t w, REAL *scratch) {
+static void FN(columns)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, REAL *scratch) {
     const FN(kernels) *kernels = KERNELS;
-    const ptrdiff_t n = job->n;
+    const ptrdiff_t n = task->n;
     REAL most[WIDEST], sum[WIDEST], log_sum[WIDEST];
-    PUBLIC(matrix) Z = job->Z, out = job->out, E;
+    PUBLIC(matrix) Z = task->Z, out = task->out, E;
     Z.data += i0 * Z.cs;
-    if (job->finish != NOTHING) out.data += i0 * out.cs;
+    if (task->finish != NOTHING) out.data += i0 * out.cs;
     E = out;
-    if (job->Z_is_copied) {
+    if (task->Z_is_copied) {
         const PUBLIC(matrix) copy = PUBLIC(rows)(scratch, n, w);
         FN(copy_columns)(copy, Z, w);
         Z = copy;
     }
-    if (job->is_apart) E = PUBLIC(rows)(scratch + job->Z_is_copied * n * job->width, n, w);
+    if (task->is_apart) E = PUBLIC(rows)(scratch + task->Z_is_copied * n * task->width, n, w);
 
-    const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
+    const int keep = task->finish == PROBABILITY || task->finish == GRADIENT;
     kernels->columns_exp_sum(keep ? E.data : NULL, most, sum, Z.data, n, w, E.rs, Z.rs);
-    if (job->L.data || job->finish == LOG_PROBABILITY) kernels->log_forward(log_sum, sum, NULL, NULL, w, 0);
-    if (job->L.data) FN(losses)(job, i0, w, most, log_sum);
+    if (task->L.data || task->finish == LOG_PROBABILITY) kernels->log_forward(log_sum, sum, NULL, NULL, w, 0);
+    if (task->L.data) FN(losses)(task, i0, w, most, log_sum);
     if (keep) {
         for (ptrdiff_t i = 0; i < w; i++)
-            sum[i] = (job->finish == GRADIENT ? *FN(at)(job->dL, 0, i0 + i) : 1) / sum[i];
+            sum[i] = (task->finish == GRADIENT ? *FN(at)(task->dL, 0, i0 + i) : 1) / sum[i];
         const PUBLIC(matrix) to = out.cs == 1 ? out : E;
-        kernels->columns_scale(to.data, E.data, sum, n, w, to.rs, E.rs, job->nontemporal);
-    } else if (job->finish == LOG_PROBABILITY)
+        kernels->columns_scale(to.data, E.data, sum, n, w, to.rs, E.rs, task->nontemporal);
+    } else if (task->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)
                 E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - most[i]) - log_sum[i];
 
-    if (job->is_apart && !job->nontemporal) FN(copy_columns)(out, E, w);
-    if (job->finish == GRADIENT) FN(subtract_labels)(job, i0, w);
+    if (task->is_apart && !task->nontemporal) FN(copy_columns)(out, E, w);
+    if (task->finish == GRADIENT) FN(subtract_labels)(task, i0, w);
 }
 
 /* One example whose scores, and whose results, are contiguous */
-static void FN(row)(FN(softmax) *job, ptrdiff_t i) {
+static void FN(row)(FN(softmax) *task, ptrdiff_t i) {
     const FN(kernels) *kernels = KERNELS;
-    const REAL *z = FN(at)(job->Z, 0, i);
-    REAL *out = job->finish == NOTHING ? NULL : FN(at)(job->out, 0, i), most, sum, log_sum;
-    const int keep = job->finish == PROBABILITY || job->finish == GRADIENT;
-    kernels->row_exp_sum(keep ? out : NULL, &most, &sum, z, job->n);
-    if (job->L.data || job->finish == LOG_PROBABILITY) kernels->log_forward(&log_sum, &sum, NULL, NULL, 1, 0);
-    if (job->L.data) FN(losses)(job, i, 1, &most, &log_sum);
+    const REAL *z = FN(at)(task->Z, 0, i);
+    REAL *out = task->finish == NOTHING ? NULL : FN(at)(task->out, 0, i), most, sum, log_sum;
+    const int keep = task->finish == PROBABILITY || task->finish == GRADIENT;
+    kernels->row_exp_sum(keep ? out : NULL, &most, &sum, z, task->n);
+    if (task->L.data || task->finish == LOG_PROBABILITY) kernels->log_forward(&log_sum, &sum, NULL, NULL, 1, 0);
+    if (task->L.data) FN(losses)(task, i, 1, &most, &log_sum);
     if (keep)
-        kernels->row_scale(out, (job->finish == GRADIENT ? *FN(at)(job->dL, 0, i) : 1) / sum, job->n);
-    else if (job->finish == LOG_PROBABILITY)
-        for (ptrdiff_t k = 0; k < job->n; k++)
+        kernels->row_scale(out, (task->finish == GRADIENT ? *FN(at)(task->dL, 0, i) : 1) / sum, task->n);
+    else if (task->finish == LOG_PROBABILITY)
+        for (ptrdiff_t k = 0; k < task->n; k++)
             out[k] = (z[k] - most) - log_sum;
-    if (job->finish == GRADIENT) FN(subtract_labels)(job, i, 1);
+    if (task->finish == GRADIENT) FN(subtract_labels)(task, i, 1);
 }
 
-static int FN(as_rows)(const FN(softmax) *job) {
-    return job->Z.rs == 1 && job->Z.cs != 1 && (job->finish == NOTHING || job->out.rs == 1);
+static int FN(as_rows)(const FN(softmax) *task) {
+    return task->Z.rs == 1 && task->Z.cs != 1 && (task->finish == NOTHING || task->out.rs == 1);
 }
 
-/* How far behind a line of the cache all rows begin, in numbers. A load or a store across two lines takes the time of
+/* How many numbers after the start of a cache line all rows begin; 0 where they differ, or are short. A load or a store across two lines takes the time of
  * two, and two threads that write into one wait for each other. */
-static ptrdiff_t FN(behind_a_line)(const FN(softmax) *job, ptrdiff_t line) {
-    const PUBLIC(matrix) rows = job->finish == NOTHING ? job->Z : job->out;
-    if (rows.cs != 1 || rows.rs % line != 0 || job->r < MANY_LINES * line) return 0;
+static ptrdiff_t FN(offset_to_line)(const FN(softmax) *task, ptrdiff_t line) {
+    const PUBLIC(matrix) rows = task->finish == NOTHING ? task->Z : task->out;
+    if (rows.cs != 1 || rows.rs % line != 0 || task->r < MANY_LINES * line) return 0;
     return (ptrdiff_t)((uintptr_t)rows.data / sizeof(REAL)) % line;
 }
 
 static void FN(softmax_task)(void *arg, int thread, int threads) {
-    FN(softmax) *job = arg;
-    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(REAL), behind = FN(behind_a_line)(job, line);
-    const ptrdiff_t lead = thread == 0 && behind ? line - behind : 0;
-    const ptrdiff_t begin = thread == 0 ? 0 : nnc_share(behind + job->r, line, thread, threads) - behind;
-    const ptrdiff_t end = nnc_share(behind + job->r, line, thread + 1, threads) - behind;
-    if (FN(as_rows)(job)) {
+    FN(softmax) *task = arg;
+    const ptrdiff_t line = LINE / (ptrdiff_t)sizeof(REAL), offset = FN(offset_to_line)(task, line);
+    const ptrdiff_t peeled = thread == 0 && offset ? line - offset : 0;
+    const ptrdiff_t begin = thread == 0 ? 0 : nnc_share(offset + task->r, line, thread, threads) - offset;
+    const ptrdiff_t end = nnc_share(offset + task->r, line, thread + 1, threads) - offset;
+    if (FN(as_rows)(task)) {
         for (ptrdiff_t i = begin; i < end; i++)
-            FN(row)(job, i);
+            FN(row)(task, i);
         return;
     }
-    REAL *scratch = job->scratch;
-    if (scratch) scratch += thread * (job->Z_is_copied + job->is_apart) * job->n * job->width;
-    if (lead) FN(columns)(job, 0, lead, scratch);
-    for (ptrdiff_t i = begin + lead; i < end; i += job->width)
-        FN(columns)(job, i, end - i < job->width ? end - i : job->width, scratch);
+    REAL *scratch = task->scratch;
+    if (scratch) scratch += thread * (task->Z_is_copied + task->is_apart) * task->n * task->width;
+    if (peeled) FN(columns)(task, 0, peeled, scratch);
+    for (ptrdiff_t i = begin + peeled; i < end; i += task->width)
+        FN(columns)(task, i, end - i < task->width ? end - i : task->width, scratch);
 }
 
 /* How wide a block is, and where its numbers wait */
-static nnc_status FN(plan)(FN(softmax) *job, int threads) {
-    const ptrdiff_t size = (ptrdiff_t)sizeof(REAL), share = job->r / threads + LINE / size;
-    job->width = nnc_cpu_l2() / 4 / (job->n * size) / STEP * STEP;
-    if (job->width * size < NARROWEST) job->width = NARROWEST / size;
-    if (job->width > WIDEST) job->width = WIDEST;
-    if (job->width > share) job->width = share;
-    if (FN(as_rows)(job)) return NNC_OK;
-    const int has_out = job->finish != NOTHING, is_exp = has_out && job->finish != LOG_PROBABILITY;
-    job->Z_is_copied = job->Z.cs != 1;
-    job->nontemporal = is_exp && job->out.cs == 1 && 2 * job->n * job->r * size > nnc_cpu_l3();
-    job->is_apart = has_out && (job->out.cs != 1 || job->nontemporal);
-    const ptrdiff_t blocks = threads * (job->Z_is_copied + job->is_apart);
+static nnc_status FN(plan)(FN(softmax) *task, int threads) {
+    const ptrdiff_t size = (ptrdiff_t)sizeof(REAL), share = task->r / threads + LINE / size;
+    task->width = nnc_cpu_l2() / 4 / (task->n * size) / STEP * STEP;
+    if (task->width * size < NARROWEST) task->width = NARROWEST / size;
+    if (task->width > WIDEST) task->width = WIDEST;
+    if (task->width > share) task->width = share;
+    if (FN(as_rows)(task)) return NNC_OK;
+    const int has_out = task->finish != NOTHING, is_exp = has_out && task->finish != LOG_PROBABILITY;
+    task->Z_is_copied = task->Z.cs != 1;
+    task->nontemporal = is_exp && task->out.cs == 1 && 2 * task->n * task->r * size > nnc_cpu_l3();
+    task->is_apart = has_out && (task->out.cs != 1 || task->nontemporal);
+    const ptrdiff_t blocks = threads * (task->Z_is_copied + task->is_apart);
     if (blocks == 0) return NNC_OK;
-    job->scratch = nnc_scratch_alloc((size_t)(blocks * job->n * job->width * size));
-    return job->scratch ? NNC_OK : NNC_ERR_MEMORY;
+    task->scratch = nnc_scratch_alloc((size_t)(blocks * task->n * task->width * size));
+    return task->scratch ? NNC_OK : NNC_ERR_MEMORY;
 }
 
-static nnc_status FN(run_softmax)(FN(softmax) job) {
-    const ptrdiff_t n = job.n = job.Z.rows, r = job.r = job.Z.cols;
-    const int wrong = !FN(is_shape)(job.Z, n, r) ||
-                      (job.finish != NOTHING && !FN(is_shape)(job.out, n, r)) ||
-                      (job.L.data && !FN(is_shape)(job.L, 1, r)) ||
-                      (job.finish == GRADIENT && !FN(is_shape)(job.dL, 1, r)) ||
-                      (job.y.data && job.y.count != r) ||
-                      (job.Y.data && !FN(is_shape)(job.Y, n, r));
+static nnc_status FN(run_softmax)(FN(softmax) task) {
+    const ptrdiff_t n = task.n = task.Z.rows, r = task.r = task.Z.cols;
+    const int wrong = !FN(is_shape)(task.Z, n, r) ||
+                      (task.finish != NOTHING && !FN(is_shape)(task.out, n, r)) ||
+                      (task.L.data && !FN(is_shape)(task.L, 1, r)) ||
+                      (task.finish == GRADIENT && !FN(is_shape)(task.dL, 1, r)) ||
+                      (task.y.data && task.y.count != r) ||
+                      (task.Y.data && !FN(is_shape)(task.Y, n, r));
     if (wrong) return NNC_ERR_SHAPE;
-    if (r == 0 || (n == 0 && job.L.data == NULL)) return NNC_OK;
-    if (n == 0) return job.y.data ? NNC_ERR_LABEL : NNC_ERR_SHAPE;
+    if (r == 0 || (n == 0 && task.L.data == NULL)) return NNC_OK;
+    if (n == 0) return task.y.data ? NNC_ERR_LABEL : NNC_ERR_SHAPE;
     /* A stride over one row is never taken, nor one over one example, whose scores are a row if they are contiguous. */
-    if (n == 1 && r > 1 && job.Z.cs != 1) job.Z.rs = 1;
-    if (r == 1 && job.Z.rs == 1) job.Z.cs = n + 1;
+    if (n == 1 && r > 1 && task.Z.cs != 1) task.Z.rs = 1;
+    if (r == 1 && task.Z.rs == 1) task.Z.cs = n + 1;
     const ptrdiff_t work = n * r / KERNELS->lanes;
     const int threads = work < WORK_FOR_THREADS ? 1 : nnc_get_num_threads();
-    NNC_TRY(FN(plan)(&job, threads));
+    NNC_TRY(FN(plan)(&task, threads));
     if (threads == 1)
-        FN(softmax_task)(&job, 0, 1);
+        FN(softmax_task)(&task, 0, 1);
     else
-        nnc_parallel(FN(softmax_task), &job, threads, work >= WORK_TO_WAKE);
-    nnc_scratch_free(job.scratch);
-    return job.bad_label ? NNC_ERR_LABEL : NNC_OK;
+        nnc_parallel(FN(softmax_task), &task, threads, work >= WORK_TO_WAKE);
+    nnc_scratch_free(task.scratch);
+    return task.bad_label ? NNC_ERR_LABEL : NNC_OK;
 }
 
 nnc_status PUBLIC(softmax_forward)(PUBLIC(matrix) P, PUBLIC(matrix) Z) {

@@ -1,4 +1,4 @@
-/* glue.h - what the files of this room share. Nothing outside it sees Python or NumPy. */
+/* glue.h - what the files of this folder share. Nothing outside it sees Python or NumPy. */
 #ifndef NNC_PYTHON_GLUE_H
 #define NNC_PYTHON_GLUE_H
 

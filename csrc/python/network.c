@@ -39,7 +39,7 @@ static PyArrayObject *parameter(const network *net, const char *op, PyObject *co
     return array;
 }
 
-/* The names of the rows, by their place in the enum */
+/* The names of the rows, by their value in the enum */
 static const char *const activations[NNC_ACTIVATIONS] = {
 #define NNC_ACTIVATION(id, name, forward, backward) [id] = #name,
 #include "../activations.inc"
