@@ -124,7 +124,8 @@ static void FN(gradient_block)(FN(gradient) *task, ptrdiff_t i0, ptrdiff_t w) {
 
 static void FN(gradient_task)(void *arg, int thread, int threads) {
     FN(gradient) *task = arg;
-    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), r = task->P.cols, end = nnc_share(r, line, thread + 1, threads);
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(REAL), r = task->P.cols;
+    const ptrdiff_t end = nnc_share(r, line, thread + 1, threads);
     for (ptrdiff_t i = nnc_share(r, line, thread, threads); i < end; i += BLOCK)
         FN(gradient_block)(task, i, end - i < BLOCK ? end - i : BLOCK);
 }

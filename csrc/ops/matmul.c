@@ -214,13 +214,15 @@ nnc_status FN(nnc_product)(const PUBLIC(matrix) *C, const PUBLIC(matrix) *A, con
     task.width = task.kernels->tile_columns * (plain ? 1 : 2);
     const int reused = g->n >= REUSE_TO_PACK * task.kernels->tile_rows;
     const int conflicts = g->b_rs * bytes % CONFLICT_BYTES == 0 && g->k > 8;
-    const int splits_lines = ((uintptr_t)g->B | (uintptr_t)(g->b_rs * bytes)) % (uintptr_t)(task.kernels->lanes * bytes) != 0;
+    const uintptr_t register_bytes = (uintptr_t)(task.kernels->lanes * bytes);
+    const int splits_lines = ((uintptr_t)g->B | (uintptr_t)(g->b_rs * bytes)) % register_bytes != 0;
     task.far = (b_cs == 1 ? g->k * g->b_rs : g->p * b_cs) * bytes > nnc_cpu_l2();
     task.packed = b_cs != 1 || (plain && reused && (conflicts || task.far));
     /* Rows, wherever that costs little: they are next to each other, and a core that will work on C number by number
      * finds its share where it left it. */
     const ptrdiff_t strips = g->n / (threads * task.kernels->tile_rows);
-    const int each_transposes = plain && b_cs != 1 && !task.far && threads <= EACH_PACKS && strips >= REUSE_TO_TRANSPOSE;
+    const int each_transposes = plain && b_cs != 1 && !task.far && threads <= EACH_PACKS &&
+                                strips >= REUSE_TO_TRANSPOSE;
     const int wide = g->p >= 2 * threads * task.kernels->tile_columns;
     task.by_rows = threads > 1 && (plain && !task.packed ? strips > 0 : !wide || each_transposes);
     /* more rows would be cut, and rounded between, wherever B began */
@@ -253,7 +255,8 @@ static void FN(by_vector_task)(void *arg, int thread, int threads) {
     const FN(by_vector) *task = arg;
     const ptrdiff_t i0 = nnc_share(task->n, 4, thread, threads), i1 = nnc_share(task->n, 4, thread + 1, threads);
     if (i0 < i1)
-        KERNELS->gemv(task->y + i0 * task->y_s, task->A + i0 * task->a_rs, task->x, i1 - i0, task->k, task->y_s, task->a_rs);
+        KERNELS->gemv(task->y + i0 * task->y_s, task->A + i0 * task->a_rs, task->x, i1 - i0, task->k, task->y_s,
+                      task->a_rs);
 }
 
 /* y (n) = A (n, k) x (k), rows of A contiguous; a strided x is packed first */

@@ -144,8 +144,8 @@ static int FN(as_rows)(const FN(softmax) *task) {
     return task->Z.rs == 1 && task->Z.cs != 1 && (task->finish == NOTHING || task->out.rs == 1);
 }
 
-/* How many numbers after the start of a cache line all rows begin; 0 where they differ, or are short. A load or a store across two lines takes the time of
- * two, and two threads that write into one wait for each other. */
+/* How many numbers after the start of a cache line all rows begin; 0 where they differ, or are short. A load or a store
+ * across two lines takes the time of two, and two threads that write into one wait for each other. */
 static ptrdiff_t FN(offset_to_line)(const FN(softmax) *task, ptrdiff_t line) {
     const PUBLIC(matrix) rows = task->finish == NOTHING ? task->Z : task->out;
     if (rows.cs != 1 || rows.rs % line != 0 || task->r < MANY_LINES * line) return 0;
