@@ -1,9 +1,9 @@
 """Data-parallel training: what one step takes on the ranks of MPI, measured, beside a model of it for many ranks.
 
-    mpiexec -n 2 python -m bench.ranks [batch size]
+    mpiexec -n 2 python -m bench.ranks [batch size ...]
 
-T(N) = r(N) t + s + 2 log2(N) α + 2 (N - 1) / N · n / β, where the busiest of N ranks has r(N) examples of a batch;
-docs/tutorials/mpi.md explains it, and has the table that this prints on one rank.
+T(N) = r(N) F / R + s + 2 log2(N) α + 2 (N - 1) / N · n / β, where the busiest of N ranks has r(N) examples of a batch;
+docs/tutorials/mpi.md explains it, and has the tables that this prints on one rank.
 """
 
 import math
@@ -13,13 +13,11 @@ import time
 
 import numpy as np
 
-SIZES = [784, 200, 10]
-NUMBERS = sum(n * (m + 1) for m, n in zip(SIZES, SIZES[1:], strict=False))
-EXAMPLE, PASS = 4.2e-6, 50e-6  # seconds: of one example on one thread; the optimizer's pass over the weights
+SMALL, DEEP = (784, 200, 10), (784, 1000, 1000, 1000, 10)
+RATE, MEMORY = 150e9, 40e9  # of a thread: floating-point operations and bytes of the optimizer's pass a second
 RANKS = [2, 4, 8, 16, 32, 64, 128, 1024]
-BATCHES = [64, 512, 4096, 65536]
-NETWORKS = {  # name: latency in seconds, bytes a second between two ranks
-    "shared memory": (1e-6, 10e9),
+SHARED = (1e-6, 4.2e9)  # two cores of one machine: latency in seconds, bytes a second
+NETWORKS = {
     "100 Gbit/s, 2 µs": (2e-6, 12.5e9),
     "10 Gbit/s, 20 µs": (20e-6, 1.25e9),
     "1 Gbit/s, 100 µs": (100e-6, 0.125e9),
@@ -27,29 +25,42 @@ NETWORKS = {  # name: latency in seconds, bytes a second between two ranks
 
 
 def largest_share(batch, ranks):
-    """Examples of the busiest rank, about: the shuffle deals a batch out at random (the largest of so many nearly
-    normal numbers)."""
+    """Examples of the busiest rank, about: the shuffle deals them out at random, and this is the largest of so many
+    nearly normal numbers."""
     mean = batch / ranks
-    return mean + math.sqrt(2 * math.log(ranks) * mean * (1 - 1 / ranks))
+    return min(batch, mean + math.sqrt(2 * math.log(ranks) * mean * (1 - 1 / ranks)))
 
 
-def step(batch, ranks, latency, bandwidth, overlap=0.0):
-    """Seconds. `overlap` is the part of the sum that goes on during the backward pass, which is a third of the rest."""
-    compute = largest_share(batch, ranks) * EXAMPLE
+def step(sizes, batch, ranks, latency, bandwidth, overlap=False):
+    """Seconds. With `overlap` the sum of a layer's gradient goes on during the backward pass of the layers below."""
+    products = [m * n for m, n in zip(sizes, sizes[1:], strict=False)]
+    r, n = largest_share(batch, ranks), sum(products) + sum(sizes[1:])
+    flop = [4 * k for k in products[1:]]  # backward, of an example; the first layer needs no dX
+    compute = r * (2 * sum(products) + sum(flop) + 2 * products[0]) / RATE + 3 * 4 * n / MEMORY
     if ranks == 1:
-        return compute + PASS
-    exchange = 2 * math.log2(ranks) * latency + 2 * (ranks - 1) / ranks * 4 * NUMBERS / bandwidth
-    return compute + PASS + exchange - min(overlap * exchange, compute / 3)
+        return compute
+    exchange = 2 * math.log2(ranks) * latency + 2 * (ranks - 1) / ranks * 4 * n / bandwidth
+    below = r * (sum(flop[:-1]) + 2 * products[0]) / RATE  # the backward pass after the last layer's
+    return compute + exchange - overlap * min(exchange * (1 - products[0] / n), below)
 
 
-def rows():
-    """Of the model, the speed-up over one rank."""
-    yield "| batch | network | " + " | ".join(f"{ranks:,}" for ranks in RANKS) + " |"
-    yield "|---|---|" + "---|" * len(RANKS)
-    for batch in BATCHES:
+def row(sizes, batch, network, **options):
+    """The speed-up over one rank."""
+    alone = step(sizes, batch, 1, *network)
+    return " | ".join(f"{alone / step(sizes, batch, ranks, *network, **options):.1f}" for ranks in RANKS) + " |"
+
+
+def tables():
+    ruler = "|---|---|" + "---|" * len(RANKS)
+    ranks = " | ".join(f"{ranks:,}" for ranks in RANKS)
+    yield from (f"| batch | ranks: | {ranks} |", ruler)
+    for batch in (64, 512, 4096, 65536):
         for name, network in NETWORKS.items():
-            cells = [f"{step(batch, 1, *network) / step(batch, ranks, *network):.1f}" for ranks in RANKS]
-            yield f"| {batch:,} | {name} | " + " | ".join(cells) + " |"
+            yield f"| {batch:,} | {name} | {row(SMALL, batch, network)}"
+    yield from ("", f"| batch | ranks: | {ranks} |", ruler)
+    for batch in (512, 4096):
+        for name, overlap in (("one sum at the end", False), ("overlapped", True)):
+            yield f"| {batch:,} | {name} | {row(DEEP, batch, NETWORKS['10 Gbit/s, 20 µs'], overlap=overlap)}"
 
 
 def measured(comm, batch):
@@ -73,7 +84,7 @@ def measured(comm, batch):
 
     nnc.set_num_threads(1)
     rng, r = np.random.default_rng(comm.rank), 40 * batch // comm.size
-    X, y = rng.random((r, SIZES[0]), dtype=np.float32), rng.integers(0, SIZES[-1], r)
+    X, y = rng.random((r, SMALL[0]), dtype=np.float32), rng.integers(0, SMALL[-1], r)
     epochs = []
 
     def note(epoch, history):
@@ -81,7 +92,7 @@ def measured(comm, batch):
         epochs.append([seconds / steps for seconds in (history.seconds[-1], Watched.summed, Watched.waited)])
         Watched.summed = Watched.waited = 0.0
 
-    nnc.MLP(SIZES, seed=0).fit(X.T, y, epochs=20, batch_size=batch, callback=note, progress=False, comm=Watched(comm))
+    nnc.MLP(SMALL, seed=0).fit(X.T, y, epochs=20, batch_size=batch, callback=note, progress=False, comm=Watched(comm))
     return min(epochs), [statistics.median(column) for column in zip(*epochs, strict=True)]
 
 
@@ -97,7 +108,7 @@ def main():
             print(f"{comm.size} ranks, batch {batch}: a step {step:.0f} µs (median {1e6 * everyone[0][1][0]:.0f}), of "
                   f"which the sum {summed:.0f} and waiting for the slower rank {waited:.0f}", flush=True)
     if comm.rank == 0 and comm.size == 1:
-        print("\n".join(rows()))
+        print("\n".join(tables()))
 
 
 if __name__ == "__main__":

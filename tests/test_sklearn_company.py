@@ -1,10 +1,14 @@
 """nnc.sklearn among what people use: pipelines and searches, joblib, dask, threadpoolctl, data larger than wanted."""
 
+import copy
 import os
+import pathlib
+import runpy
 import subprocess
 import sys
 import textwrap
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -63,6 +67,45 @@ def test_a_search_on_a_cluster():
             assert len(client.scheduler_info()["workers"]) == 2
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
     assert set(threads.values()) == {1}  # dask gives each worker one
+
+
+@pytest.fixture(scope="module")
+def of_the_documentation(tmp_path_factory):
+    """The file with the program for the workers of a cluster."""
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "tutorials" / "mpi.md").read_text(encoding="utf-8")
+    program = text.partition("{code-block} python\n# cluster.py\n")[2].partition("```")[0]
+    path = tmp_path_factory.mktemp("cluster") / "cluster.py"
+    path.write_text(program)
+    return path
+
+
+def test_partial_fit_on_workers(of_the_documentation):
+    pytest.importorskip("distributed", reason="needs dask.distributed")
+    root = pathlib.Path(nnc.__file__).parents[1]
+    done = subprocess.run([sys.executable, of_the_documentation], env=os.environ | {"PYTHONPATH": str(root)},
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.85
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_averaged_after_a_step_are_those_of_gradients_summed(of_the_documentation, dtype):
+    pytest.importorskip("distributed", reason="needs dask.distributed")
+    program = runpy.run_path(of_the_documentation)
+    X, y = (array[:500] for array in program["load"](0, 2))
+    X = X.astype(dtype)
+    shares = [(X[:350], y[:350]), (X[350:], y[350:])]
+    shared, one = (MLPClassifier(20, solver="sgd", momentum=0, alpha=0, learning_rate_init=0.1, batch_size=500,
+                                 random_state=0) for _ in range(2))  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # batch_size is cut to the share
+        for _ in range(5):
+            shared = program["average"]([program["one_epoch"](copy.deepcopy(shared), share) for share in shares])
+            one.partial_fit(X, y, classes=range(10))
+    for mine, right in zip(shared.coefs_ + shared.intercepts_, one.coefs_ + one.intercepts_, strict=True):
+        assert mine.dtype == dtype
+        # Five steps, each a sum of 500 terms in another order, of a size of at most lr
+        np.testing.assert_allclose(mine, right, rtol=0, atol=5 * 0.1 * 500 * np.finfo(dtype).eps)
 
 
 def _threads():
