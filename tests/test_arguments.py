@@ -4,9 +4,12 @@ import inspect
 import re
 import subprocess
 import sys
+import warnings
+from itertools import chain, combinations, islice, product
 
 import numpy as np
 import pytest
+from operands import away
 
 import nnc
 from nnc import Node
@@ -128,3 +131,76 @@ def test_the_page_has_all():
         name = "every other universal function" if isinstance(function, np.ufunc) and not function.signature else (
             f"`{full_name(function)}`")  # fmt: skip
         assert not names or any(line.startswith(row) and name in line for line in lines), full_name(function)
+
+
+# ---- those that Nodes can have ---------------------------------------------------------------------------------------
+
+M = away(3, 3) + 2 * np.eye(3)
+GIVEN = {  # for each name what may be given: by a function's requirements, or as an option
+    "axis": [0, 1, -1, None, (0, 1)], "axes": [(1, 0), 0, 1, 2, ([0], [1])], "keepdims": [True], "k": [1, -1, 2],
+    "n": [2, 0, 1], "N": [3], "offset": [1, -1], "ddof": [1], "decimals": [1], "endpoint": [False], "retstep": [True],
+    "method": ["lower", "nearest", "hazen", "inverted_cdf"], "num": [5], "kth": [2, -1, (1, 2)], "kind": ["stable"],
+    "mode": ["same", "full", "valid", "edge", "reflect", "wrap", "reduced", "r", "complete"], "shift": [1, (1, 2)],
+    "reps": [2, (2, 1)], "repeats": [2, [1, 0, 2]], "indices_or_sections": [2, [1]], "indices": [[0, 1]],
+    "pad_width": [1, ((1, 0), (0, 2))], "q": [0.3, [0.1, 0.6], 30.0], "shape": [(1, 9), (3, 3, 3), (3, 3)],
+    "new_shape": [(2, 3)], "a_min": [1.0], "a_max": [1.0], "min": [1.0], "max": [1.0], "prepend": [1.0, M],
+    "append": [2.0, M], "ord": [1, 2, np.inf, "fro", "nuc", -1, 3], "full_matrices": [False], "compute_uv": [False],
+    "UPLO": ["U"], "upper": [True], "rcond": [0.2, None], "rtol": [0.2], "left": [0.5], "right": [0.7],
+    "period": [1.5], "dx": [0.5], "x": [np.arange(3.0)], "xp": [np.arange(3.0)], "weights": [M[0], M], "values": [M],
+    "returned": [True], "increasing": [True], "obj": [1, [0, 2]], "condition": [[True, False, True]],
+    "source": [0], "destination": [1], "axis1": [1, 0], "axis2": [0, 1], "start": [0, 1], "to_end": [9.0],
+    "to_begin": [8.0], "deg": [True], "nan": [0.1], "posinf": [2.0], "neginf": [-2.0], "default": [0.3],
+    "include_initial": [True], "constant_values": [3.0], "stat_length": [2], "edge_order": [2], "p": [2, 1],
+    "optimize": [True], "hermitian": [True], "axisa": [0], "axisb": [0], "axisc": [0], "ind": [1], "copy": [True], "stable": [True],
+}  # fmt: skip
+
+
+NOT_CALLED = {  # what they need is no array, a list of arrays, arrays in any number, or of a shape of its own
+    "astype", "einsum", "where", "take_along_axis", "array", "asarray", "asanyarray", "full", "atleast_1d",
+    "atleast_2d", "atleast_3d", "broadcast_arrays", "meshgrid", "select", "choose", "tensorsolve", "ldexp",
+}  # fmt: skip
+
+
+def calls(function):
+    """Arguments by position and by name, one or two of these, which may or may not make sense."""
+    parameters = inspect.signature(function).parameters.values()
+    options = [p.name for p in parameters if p.default is not p.empty and p.name in GIVEN]
+    options = [name for name in options if name not in NAMES[function]]
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind in kinds]
+    needed[:1] = [name if name in ("condition", "shape") else "an array" for name in needed[:1]]
+    for x in (M, M[0], np.stack([M, M + 1, 2 * M])):
+        for args in islice(product(*(GIVEN.get(name, [x]) for name in needed)), 12):
+            for names in chain([()], combinations(options, 1), combinations(options, 2)):
+                for values in islice(product(*(GIVEN[name] for name in names)), 12):
+                    yield args, dict(zip(names, values, strict=True))
+
+
+def values_of(results):
+    results = results if isinstance(results, (tuple, list)) else (results,)
+    return [x.value if isinstance(x, Node) else x for x in results]
+
+
+@pytest.mark.parametrize("function", NAMES, ids=full_name)
+def test_every_other_argument_does_what_it_does_in_numpy(function):
+    made = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for args, keywords in calls(function):
+            try:
+                wanted = values_of(function(*args, **keywords))
+            except (TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError):
+                continue
+            for i in (i for i, x in enumerate(args) if isinstance(x, np.ndarray)):
+                nodes = [Node(x) if k == i else x for k, x in enumerate(args)]
+                try:
+                    got = values_of(function(*nodes, **keywords))
+                except TypeError as error:
+                    assert "Node" in str(error), (args, keywords)
+                    continue
+                made += 1
+                assert len(got) == len(wanted)
+                for y, z in zip(got, wanted, strict=True):
+                    np.testing.assert_allclose(y, z, rtol=1e-12, atol=1e-13, err_msg=f"{nodes}, {keywords}")
+                    assert np.shape(y) == np.shape(z)
+    assert bool(made) != (function.__name__ in NOT_CALLED)

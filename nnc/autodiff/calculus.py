@@ -16,6 +16,8 @@ from .operations import row
 def diff(a, n=1, axis=-1, prepend=None, append=None):
     if n < 0:
         raise ValueError(f"np.diff: n is {n}, but must be at least 0")
+    if n == 0:
+        return +a
     shape = list(np.shape(a))
     shape[axis] = 1  # a number stands for one place
     ends = [x if x is None or np.ndim(x) else np.broadcast_to(x, shape) for x in (prepend, append)]

@@ -234,12 +234,12 @@ row("diagflat", np.diagflat, r"\mathrm{diag}({0})",
 
 @stands_for(np.tril)
 def tril(m, k=0):
-    return np.where(np.tri(*m.shape[-2:], k, dtype=bool), m, 0)
+    return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, 0)
 
 
 @stands_for(np.triu)
 def triu(m, k=0):
-    return np.where(np.tri(*m.shape[-2:], k - 1, dtype=bool), 0, m)
+    return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), 0, m)
 
 
 @stands_for(np.select)
