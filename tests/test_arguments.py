@@ -151,7 +151,8 @@ GIVEN = {  # for each name what may be given: by a function's requirements, or a
     "source": [0], "destination": [1], "axis1": [1, 0], "axis2": [0, 1], "start": [0, 1], "to_end": [9.0],
     "to_begin": [8.0], "deg": [True], "nan": [0.1], "posinf": [2.0], "neginf": [-2.0], "default": [0.3],
     "include_initial": [True], "constant_values": [3.0], "stat_length": [2], "edge_order": [2], "p": [2, 1],
-    "optimize": [True], "hermitian": [True], "axisa": [0], "axisb": [0], "axisc": [0], "ind": [1], "copy": [True], "stable": [True],
+    "optimize": [True], "hermitian": [True], "axisa": [0], "axisb": [0], "axisc": [0], "ind": [1],
+    "copy": [True], "stable": [True],
 }  # fmt: skip
 
 
