@@ -894,4 +894,238 @@ svm_loss(W, X, y, 0.1)
              "missing 1/m", "dW = np.dot(X.T, binary) / num_train + 2 * reg * W"),
         ],
     ),
+    "layers_and_functions": (
+        """
+import numpy as np
+def squares(y_true, y_pred):
+    return np.mean(np.power(y_true - y_pred, 2))
+def squares_prime(y_true, y_pred):
+    return 2 * (y_pred - y_true) / np.size(y_true)
+def tanh(x):
+    return np.tanh(x)
+def tanh_prime(x):
+    return 1 - np.tanh(x) ** 2
+class Full:
+    def __init__(self, n_in, n_out, seed):
+        r = np.random.default_rng(seed)
+        self.weights = r.random((n_in, n_out)) - 0.5
+        self.bias = r.random((1, n_out)) - 0.5
+    def forward(self, given):
+        self.input = given
+        self.output = np.dot(self.input, self.weights) + self.bias
+        return self.output
+    def backward(self, error_here, rate):
+        back = np.dot(error_here, self.weights.T)
+        back_w = np.dot(self.input.T, error_here)
+        self.weights -= rate * back_w
+        self.bias -= rate * error_here
+        return back
+class Applied:
+    def __init__(self, function, slope):
+        self.function = function
+        self.slope = slope
+    def forward(self, given):
+        self.input = given
+        self.output = self.function(self.input)
+        return self.output
+    def backward(self, error_here, rate):
+        return self.slope(self.input) * error_here
+stack = [Full(2, 3, 0), Applied(tanh, tanh_prime), Full(3, 1, 1), Applied(tanh, tanh_prime)]
+points = np.array([[[0., 0.]], [[0., 1.]], [[1., 0.]], [[1., 1.]]])
+wanted = np.array([[[0.]], [[1.]], [[1.]], [[0.]]])
+for i in range(2):
+    err = 0
+    for j in range(len(points)):
+        output = points[j]
+        for part in stack:
+            output = part.forward(output)
+        err += squares(wanted[j], output)
+        error = squares_prime(wanted[j], output)
+        for part in reversed(stack):
+            error = part.backward(error, 0.1)
+    err /= len(points)
+""",
+        [
+            ("return 1 - np.tanh(x) ** 2", "return 1 - np.tanh(x)",
+             "a square is missing", "return 1 - np.tanh(x) ** 2"),
+        ],
+    ),
+    "jacobian": (
+        """
+import numpy as np
+def softmax(z):
+    e = np.exp(z - np.max(z))
+    return e / np.sum(e)
+def softmax_grad(s):
+    return np.diagflat(s) - np.outer(s, s)
+rng = np.random.default_rng(0)
+x = rng.normal(size=5)
+W = rng.normal(size=(4, 5))
+b = rng.normal(size=4)
+t = np.array([0., 0., 1., 0.])
+z = W @ x + b
+p = softmax(z)
+loss = -np.sum(t * np.log(p))
+dp = -t / p
+dz = softmax_grad(p) @ dp
+dW = np.outer(dz, x)
+db = dz
+dx = W.T @ dz
+""",
+        [
+            ("return np.diagflat(s) - np.outer(s, s)", "return np.diagflat(s * (1 - s))",
+             "only the diagonal of the softmax's Jacobian", "return np.diagflat(s) - np.outer(s, s)"),
+            ("dp = -t / p", "dp = -t",
+             "a factor is missing", "dp = -t / p"),
+        ],
+    ),
+    "autoencoder_with_noise": (
+        """
+import numpy as np
+rng = np.random.default_rng(0)
+n, d, k = 6, 4, 2
+x = rng.normal(size=(n, d))
+Wm, Ws, Wd = rng.normal(size=(d, k)) * 0.4, rng.normal(size=(d, k)) * 0.4, rng.normal(size=(k, d)) * 0.4
+eps = rng.normal(size=(n, k))
+mu = x @ Wm
+logvar = x @ Ws
+std = np.exp(0.5 * logvar)
+z = mu + std * eps
+xr = z @ Wd
+recon = 0.5 * np.sum((xr - x) ** 2) / n
+kl = -0.5 * np.sum(1 + logvar - mu ** 2 - np.exp(logvar)) / n
+loss = recon + kl
+dxr = (xr - x) / n
+dWd = z.T @ dxr
+dz = dxr @ Wd.T
+dmu = dz + mu / n
+dlogvar = dz * eps * std * 0.5 - 0.5 * (1 - np.exp(logvar)) / n
+dWm = x.T @ dmu
+dWs = x.T @ dlogvar
+""",
+        [
+            ("dmu = dz + mu / n", "dmu = dz",
+             "a term is missing", "dmu = dz + mu / n"),
+        ],
+    ),
+    "embedding": (
+        """
+import numpy as np
+rng = np.random.default_rng(0)
+V, D, C = 8, 3, 2
+tokens = np.array([1, 4, 4, 6])
+label = 1
+E = rng.normal(size=(V, D))
+W = rng.normal(size=(C, D))
+b = np.zeros(C)
+h = E[tokens].mean(axis=0)
+s = W @ h + b
+p = np.exp(s) / np.exp(s).sum()
+loss = -np.log(p[label])
+ds = p.copy()
+ds[label] -= 1
+dW = np.outer(ds, h)
+db = ds
+dh = W.T @ ds
+dE = np.zeros_like(E)
+np.add.at(dE, tokens, dh / len(tokens))
+""",
+        [
+            ("np.add.at(dE, tokens, dh / len(tokens))", "dE[tokens] = dh / len(tokens)",
+             "overwritten where it is meant to add up", "np.add.at(dE, tokens, dh / len(tokens))"),
+        ],
+    ),
+    "numbers": (
+        """
+import math
+import random
+random.seed(3)
+inputs = [0.5, -1.2, 0.8]
+weights = [random.uniform(-1, 1) for _ in range(3)]
+bias = 0.1
+target = 1.0
+z = sum(w * x for w, x in zip(weights, inputs)) + bias
+a = 1 / (1 + math.exp(-z))
+loss = 0.5 * (a - target) ** 2
+dloss_da = a - target
+da_dz = a * (1 - a)
+dz = dloss_da * da_dz
+grad_w = [dz * x for x in inputs]
+grad_b = dz
+""",
+        [
+            ("grad_b = dz", "grad_b = dloss_da",
+             "activation derivative missing", "grad_b = d"),
+        ],
+    ),
+    "tanh_twice": (
+        """
+import numpy as np
+X = np.array([[0., 0.], [0., 1.], [1., 0.], [1., 1.]])
+T = np.array([[0.], [1.], [1.], [0.]])
+rs = np.random.RandomState(7)
+W = rs.uniform(-1, 1, (2, 3))
+V = rs.uniform(-1, 1, (3, 1))
+b = rs.uniform(-1, 1, 3)
+c = rs.uniform(-1, 1, 1)
+eta = 0.5
+for epoch in range(10):
+    H = np.tanh(X.dot(W) + b)
+    O = np.tanh(H.dot(V) + c)
+    E = 0.5 * np.sum((T - O) ** 2)
+    delta_o = (O - T) * (1 - O * O)
+    delta_h = delta_o.dot(V.T) * (1 - H * H)
+    V -= eta * H.T.dot(delta_o)
+    c -= eta * delta_o.sum(axis=0)
+    W -= eta * X.T.dot(delta_h)
+    b -= eta * delta_h.sum(axis=0)
+""",
+        [
+            ("delta_h = delta_o.dot(V.T) * (1 - H * H)", "delta_h = delta_o.dot(V.T) * H * (1 - H)",
+             "activation derivative wrong", "delta_h = delta_o.dot(V.T) * (1 - H ** 2)"),
+        ],
+    ),
+    "recurrent_object": (
+        """
+import numpy as np
+class RNN:
+    def __init__(self, d, h, o):
+        r = np.random.default_rng(0)
+        self.U = r.normal(size=(h, d)) * 0.5
+        self.W = r.normal(size=(h, h)) * 0.5
+        self.V = r.normal(size=(o, h)) * 0.5
+    def forward(self, xs):
+        s = np.zeros(self.W.shape[0])
+        self.states, self.outs = [s], []
+        for x in xs:
+            s = np.tanh(self.U @ x + self.W @ s)
+            self.states.append(s)
+            self.outs.append(self.V @ s)
+        return self.outs
+    def loss(self, ys):
+        return sum(0.5 * np.sum((o - y) ** 2) for o, y in zip(self.outs, ys))
+    def bptt(self, xs, ys):
+        dU, dW, dV = np.zeros_like(self.U), np.zeros_like(self.W), np.zeros_like(self.V)
+        ds_next = np.zeros(self.W.shape[0])
+        for t in range(len(xs) - 1, -1, -1):
+            do = self.outs[t] - ys[t]
+            dV += np.outer(do, self.states[t + 1])
+            ds = self.V.T @ do + ds_next
+            dz = ds * (1 - self.states[t + 1] ** 2)
+            dU += np.outer(dz, xs[t])
+            dW += np.outer(dz, self.states[t])
+            ds_next = self.W.T @ dz
+        return dU, dW, dV
+r = np.random.default_rng(1)
+xs, ys = [r.normal(size=3) for _ in range(4)], [r.normal(size=2) for _ in range(4)]
+rnn = RNN(3, 4, 2)
+rnn.forward(xs)
+L = rnn.loss(ys)
+dU, dW, dV = rnn.bptt(xs, ys)
+""",
+        [
+            ("ds = self.V.T @ do + ds_next", "ds = self.V.T @ do",
+             "a term is missing", "ds = self.V.T @ do + ds_next"),
+        ],
+    ),
 }  # fmt: skip

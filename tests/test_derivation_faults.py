@@ -143,3 +143,13 @@ def test_the_fault_of_a_page_is_named_and_no_other_line_is(name, piece, instead,
     assert line.number == number or not instead.strip(), report  # what is not there cannot be pointed at
     assert line.reason == reason, report
     assert line.right.startswith(right), report
+
+
+def test_saturated_units_are_judged_by_the_graph():
+    """exp(-30 z) moves over hundreds of orders of magnitude: by finite differences nothing of it is known."""
+    page = SIGMOID.replace("np.maximum(Z1, 0)", "1 / (1 + np.exp(-Z1))").replace("(Z1 > 0)", "A1 * (1 - A1)")
+    page = page.replace("X, Y = rng", "X, Y = 30 * rng")
+    right, wrong = nnc.check_derivation(page), nnc.check_derivation(page.replace(" * A1 * (1 - A1)", ""))
+    assert right.ok, right
+    assert "graph" in right.remarks[0], right
+    assert [line.reason for line in wrong.lines if line.ok is False] == ["activation derivative missing"], wrong

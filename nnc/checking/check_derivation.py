@@ -115,6 +115,7 @@ def _judged(program, trace, J, names, patches=()):
     wrap = {name.partition("#")[0] for name in names.values()}
     for e in trace.events:
         wrap |= {s.name for s in claims.stems(e.base, e.key)}
+    wrap |= claims.same_names(wrap)
     before = {e.base for e in trace.events[: J.index] if _is_scalar(e.value)} - {J.base}
     wrap |= {e.base for e in trace.events[J.index + 1 :] if e.base in before and _is_scalar(e.value)}  # it is updated
     return Judge(program, trace, J, names, patches, wrap=wrap).judge()
@@ -169,8 +170,12 @@ def _find_cost(program, trace, cost, names):
             )
     else:
         found = []
-        for name in claims.COSTS:
+        for name, most_axes in [
+            *((name, 32) for name in claims.COSTS),
+            *((name, axes) for axes in (0, 32) for name in claims.PERHAPS_COSTS),
+        ]:
             found = [e for e in scalars if claims.label(e.base, e.key)[0] == name and _is_float(e.value)]
+            found = [e for e in found if np.ndim(e.value) <= most_axes]
             found = [e for e in found if e.how != "appended"]  # a list of the costs so far
             if found:
                 break

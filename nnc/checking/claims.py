@@ -7,25 +7,8 @@ in the forward pass, and whether the shapes fit, is seen by who asks.
 import re
 from dataclasses import dataclass
 
-COSTS = (
-    "J",
-    "cost",
-    "loss",
-    "L",
-    "E",
-    "C",
-    "total_loss",
-    "total_cost",
-    "error",
-    "mse",
-    "sse",
-    "objective",
-    "j",
-    "l",
-    "e",
-    "c",
-    "err",
-)
+COSTS = ("J", "cost", "loss", "L", "total_loss", "total_cost", "mse", "sse", "objective")
+PERHAPS_COSTS = ("E", "C", "error", "j", "l", "e", "c", "err")  # or the vector of errors
 _COST = r"(?:J|L|E|C|cost|loss|error|err|mse|total_loss)"
 _GRAD = r"(?:grads?|gradients?|nabla|deriv|derivative|partial|der|del)"
 _CONTAINER = re.compile(rf"(?:self\.)?_?(?:{_GRAD}|gs?|derivs|derivatives|d|nablas)$", re.I)
@@ -135,6 +118,11 @@ def nearness(stem, known_as):
         if number and number[0] == stem.name.strip("_"):
             return 4 if plain[0] in "zZ" else 5
     return None
+
+
+def same_names(names):
+    """The names that mean the same as some of these: bias for b."""
+    return {name for same in _SAME if not same.isdisjoint(names) for name in same}
 
 
 def is_weak(base, key=None):

@@ -135,13 +135,13 @@ class DerivationReport:
         self.remarks.insert(0, f"the derivatives of {judge.J.name} are from {how}")
         self.remarks += judge.remarks
         for sid, checks in judge.waiting.items():
-            numbers = [rows[c.sid].number for c in checks if c.sid in rows and rows[c.sid].ok is None]
+            left = {c.sid for c in checks if c.sid in rows and rows[c.sid].ok is None}
             for c in checks:
                 if c.sid in rows and rows[c.sid].ok is None:
                     rows[c.sid].sentence = f"not judged: {program.line(sid)} raises"
-            if numbers:
-                lines = ", ".join(map(str, sorted(set(numbers))))
-                self.remarks.append(f"not judged, as {program.line(sid)} raises: line {lines}")
+            if left:
+                lines = ", ".join(program.line(other) for other in sorted(left))
+                self.remarks.append(f"not judged, as {program.line(sid)} raises: {lines}")
         if truth.sampled:
             self.remarks.append("of large arrays a sample of the entries was looked at")
         if truth.kinks:

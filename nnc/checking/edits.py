@@ -185,7 +185,13 @@ def _names(node, groups, arrays, activations, names_of):
             continue
         others = sorted(arrays, key=lambda t: (arrays[t].shape != arrays[text].shape, _apart(t, text)))[:24]
         for other in others:
-            if other == text or other.endswith(_DIGITS) and "[" not in text and len(others) > 12:
+            if (
+                other == text
+                or not np.any(arrays[other])
+                or other.endswith(_DIGITS)
+                and "[" not in text
+                and len(others) > 12
+            ):
                 continue
             reason, sentence = _why(text, other, arrays, activations, names_of, arguments.issuperset(places))
             to = expression(other)
@@ -285,11 +291,22 @@ def _of_another_function(node, here, activations, names_of):
     for n in here:
         if not isinstance(n, ast.BinOp | ast.Compare | ast.Call):
             continue
-        names = {m.id for m in ast.walk(n) if isinstance(m, ast.Name)} - {"np", "numpy"}
         read = {ast.unparse(m) for m in ast.walk(n) if isinstance(m, ast.Name | ast.Attribute | ast.Subscript)}
         for act in activations:
             own = {*names_of(act.a), *names_of(act.z)}
-            if own & read and names <= {text.partition(".")[0].partition("[")[0] for text in own}:
+            roots = {text.partition(".")[0].partition("[")[0] for text in own}
+            parts = [f for f in _factors(n) if _names_in(f) <= roots]
+            rest = [f for f in _factors(n) if f not in parts]
+            if any(_names_in(f) for f in parts) and rest:
+                for text in act.texts(names_of)[:1]:
+                    gone = " * ".join(ast.unparse(f) for f in parts)
+                    yield Edit(
+                        replaced(node, {n: product(functools.reduce(product, rest), expression(text))}),
+                        "activation derivative wrong",
+                        f"{gone} is not the derivative of the {act.kind}, which is {text}",
+                        1.95,
+                    )
+            if own & read and _names_in(n) <= roots:
                 for text in act.texts(names_of)[:1]:
                     yield Edit(
                         replaced(node, {n: expression(text)}),
@@ -321,6 +338,10 @@ def _complements(node, here, groups, arrays):
 
 def _is_one(n):
     return isinstance(n, ast.Constant) and n.value == 1
+
+
+def _names_in(n):
+    return {m.id for m in ast.walk(n) if isinstance(m, ast.Name)} - {"np", "numpy"}
 
 
 def _scaled_by_a_name(node, value, numbers, whole):
@@ -628,7 +649,21 @@ def _factors(n):
 
 
 def _accumulated(node, counters):
-    """``dW = …`` for ``dW += …`` in a loop, and the other way round."""
+    """``dW = …`` for ``dW += …`` in a loop, and the other way round; ``np.add.at`` where an index comes twice."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    adds = isinstance(node, ast.Assign) or isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add)
+    if adds and isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+        f = expression("np.add.at")
+        base = ast.Name(target.value.id, ast.Load())
+        if not any(isinstance(n, ast.Slice) for n in ast.walk(target.slice)):
+            new = ast.Expr(ast.Call(f, [base, target.slice, node.value], []))
+            new.sid = node.sid
+            yield Edit(
+                ast.fix_missing_locations(ast.copy_location(new, node)),
+                "overwritten where it is meant to add up",
+                "an index that comes several times is written to once: np.add.at adds up",
+                1.6,
+            )
     if counters is None:
         return
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
@@ -650,7 +685,7 @@ def _operands(node, here, arrays):
             text = ast.unparse(operand)
             for other, value in arrays.items():
                 for name in (other, f"{other}.T") if value.ndim == 2 else (other,):
-                    if name != text and not (text in arrays and name in arrays):
+                    if np.any(value) and name != text and not (text in arrays and name in arrays):
                         yield Edit(
                             replaced(node, {operand: expression(name)}),
                             f"{text} where {name} is meant",
@@ -800,6 +835,9 @@ def _left_out(node, here, value, arrays, after):
                 yield Edit(replaced(node, {n: new}), "a term is missing", f"{other} is to be added", cost)
         new = product(value, expression(other))
         yield Edit(replaced(node, {value: new}), "a factor is missing", f"{other} is to be multiplied by", 2.2)
+        if np.all(arrays[other]):
+            new = ast.BinOp(value, ast.Div(), expression(other))
+            yield Edit(replaced(node, {value: new}), "a factor is missing", f"it is to be divided by {other}", 2.3)
 
 
 def combined(node, a, b):

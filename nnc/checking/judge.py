@@ -65,7 +65,9 @@ class Judge:
         self.factors = self._factors()
         self._influence, self._names, self._scopes, self.remarks = {}, {}, {}, []
         self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
-        self.until = time.process_time() + MOST_SECONDS_IN_ALL
+        now = time.process_time()
+        program.until = program.until or now + MOST_SECONDS_IN_ALL
+        self.until = max(program.until, now + MOST_SECONDS / 2)
         self.rescaled = set()  # the statements of which a factor was taken back
         self._diagnosed = {}  # id of a check -> how often it was looked into
         self.is_scaled = False  # whether all factors have been judged
@@ -517,6 +519,8 @@ class Judge:
         if laid is None:
             return False, None, target
         step = laid - target.value
+        if not np.isfinite(step).all():
+            return False, None, target
         if not np.any(step):
             return None, None, target
         known = np.ones(step.shape, bool) if target.known is None else target.known
@@ -956,7 +960,7 @@ class Judge:
             return False
         ok, k, target = self.status(check, run)
         if ok is False and k is not None and k > 0:
-            if self._step_of_the_other_sign(check, run):
+            if self._step_of_the_other_sign(check, run) or self._derivative_of_the_other_sign(run):
                 return True
             node = self.program.statements[check.sid].node
             for edit in edits._operators(node, edits.sites(node)):
@@ -994,6 +998,22 @@ class Judge:
                     )
                     self.patches[step.sid] = edit.tree
                     return True
+        return False
+
+    def _derivative_of_the_other_sign(self, run):
+        """Blame the line that is called a derivative and is the negative of one, where all updates climb with it."""
+        from .scales import _intermediates, blame_factor
+
+        updates = {c: self.status(c, run)[1] for c in self.checks if c.kind == "update"}
+        if not all(k is not None and k > 0 for k in updates.values()):
+            return False
+        for sid, name, factor, target, _ in _intermediates(self, run):
+            e = next(e for e in self.events if e.sid == sid)
+            is_one = claims.is_strict(e.base, e.key) or e.how == "returned" and claims.PRIME.search(e.base)
+            if is_one and factor < 0 and all(c.id in self.influenced(sid) for c in updates):
+                blame_factor(self, sid, name, -1.0, f"dJ/d{target.name}" if target.name else "the derivative")
+                self.overrides |= {x.id: -self.value(run, x.id) for x in self.events if x.sid == sid and x.is_array}
+                return True
         return False
 
     def _of_another_cost(self, check, e, run):
@@ -1191,8 +1211,10 @@ class Judge:
 
     def _helpers(self):
         """The names of the reader's own functions that look like an activation's derivative."""
-        nodes = [s.node for s in self.program.statements if isinstance(s.node, ast.FunctionDef)]
-        return [n.name for n in nodes if len(n.args.args) == 1 and claims.PRIME.search(n.name)]
+        return [n.name for n in self._functions() if len(n.args.args) == 1 and claims.PRIME.search(n.name)]
+
+    def _functions(self):
+        return [s.node for s in self.program.statements if isinstance(s.node, ast.FunctionDef)]
 
     def _special_edits(self, node, sid, check, run, scope, names_of):
         value = edits.value_of(node)
@@ -1208,23 +1230,33 @@ class Judge:
                         g = self.trace.by_id[c.id].name
                         if target in c.targets and g in scope and c.id != check.id:
                             ax = -1 if target.value.ndim == 1 else axis
+                            is_in_a_function = any(n.name in ast.unparse(node) for n in self._functions())
                             text = f"{P[0]} * ({g} - np.sum({g} * {P[0]}, axis={ax}, keepdims=True))"
                             yield edits.Edit(
                                 edits.replaced(node, {value: edits.expression(text)}),
                                 "only the diagonal of the softmax's Jacobian",
                                 f"each {P[0]} depends on all scores of its example, not on its own alone",
-                                0.5,
+                                1.5 if is_in_a_function else 0.5,
                             )
+                    if isinstance(node, ast.Return) and target.value.ndim == 1:
+                        text = f"np.diagflat({P[0]}) - np.outer({P[0]}, {P[0]})"
+                        yield edits.Edit(
+                            edits.replaced(node, {value: edits.expression(text)}),
+                            "only the diagonal of the softmax's Jacobian",
+                            f"each {P[0]} depends on all scores, not on its own alone",
+                            0.5,
+                        )
         got = self.value(run, check.id)
         if got is not None and sid == check.sid:
             yield from self._regularised(node, value, got, check, scope)
+            yield from self._lacking(node, value, got, check, scope)
 
     def _regularised(self, node, value, got, check, scope):
         """A term of the gradient that is a multiple of a parameter: that of a penalty."""
         target = check.targets[0]
         laid = None if got is None else self.laid_out(got, target)
-        if laid is None or not target.is_leaf or check.kind == "update":
-            return
+        if laid is None or laid.size < 2 or not target.is_leaf or check.kind == "update":
+            return  # any number is a multiple of another
         for text, of in ((t, f) for t in self.names_of(check.sid)(target) for f in ("{}", "np.sign({})")):
             W = target.value if of == "{}" else np.sign(target.value)
             rest = target.gradient - laid
@@ -1248,6 +1280,25 @@ class Judge:
                     + (" beside what is here" if in_it else ""),
                     1.9 + in_it,
                 )
+
+    def _lacking(self, node, value, got, check, scope):
+        """A term of an intermediate gradient that is a multiple of an array which is there."""
+        target = check.targets[0]
+        laid = self.laid_out(got, target)
+        if laid is None or laid.size < 2 or target.is_leaf or check.kind == "update" or isinstance(node, ast.AugAssign):
+            return
+        rest = target.gradient - laid
+        for text, (x, _) in scope.items():
+            if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.shape != laid.shape or not np.any(x):
+                continue
+            c = float(np.sum(x * rest) / np.sum(x * x))
+            if abs(c) > 1e-9 and self.same(laid + c * x, target.gradient, target.known) and self.factors.nice(c, True):
+                number = self._number_text(c, scope)
+                term = edits.expression(f"{number} * {text}".removeprefix("1 * "))
+                if number.startswith("1 / "):
+                    term = edits.expression(f"{text}{number[1:]}")
+                new = edits.replaced(node, {value: ast.BinOp(value, ast.Add(), term)})
+                yield edits.Edit(new, "a term is missing", f"{ast.unparse(term)} is to be added", 1.97)
 
     def _number_text(self, k, scope):
         """A number as a product of the reader's own ones."""
@@ -1527,7 +1578,7 @@ def _elementwise(z, a):
     with np.errstate(all="ignore"):
         if np.allclose(a, np.maximum(z, 0), rtol=1e-9, atol=1e-12) and not np.allclose(a, z, rtol=1e-9):
             return "relu", 0.0
-        if np.all((a > 0) & (a < 1)) and np.allclose(a, 1 / (1 + np.exp(-z)), rtol=1e-9, atol=1e-13):
+        if np.all((a >= 0) & (a <= 1)) and np.allclose(a, 1 / (1 + np.exp(-z)), rtol=1e-9, atol=1e-13):
             return "sigmoid", 0.0
         if np.allclose(a, np.tanh(z), rtol=1e-9, atol=1e-13) and not np.allclose(a, z, rtol=1e-6):
             return "tanh", 0.0

@@ -465,6 +465,7 @@ class Program:
     def __init__(self, what, args=(), kwargs=None, namespace=None):
         self.statements, self.sources = [], []
         self.args, self.kwargs, self.functions = args, kwargs or {}, []
+        self.until = None  # the processor time at which the searches for right lines end
         self.raising = set()  # the statements that raised an exception in the first run
         self.moved = {}  # {id of an event: what is assigned instead, in every run}
         if isinstance(what, str):
