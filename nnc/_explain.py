@@ -372,7 +372,8 @@ def ufunc_of_nodes(ufunc, method):
     if method != "__call__":
         return TypeError(f"{full_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing "
                          "... do")  # fmt: skip
-    return TypeError(f"{full_name(ufunc)}: a result with a Node in it is a new Node and cannot be written into an "
+    name = full_name(ufunc).removesuffix("_columns")  # the engine's own name of nnc.softmax along axis 0
+    return TypeError(f"{name}: a result with a Node in it is a new Node and cannot be written into an "
                      "array (out=, +=, -= ...): a value that the graph needs might be lost")  # fmt: skip
 
 

@@ -452,6 +452,23 @@ def test_reads_that_miss_an_operand_are_found_out(name, monkeypatch):
         written_into(name)
 
 
+@pytest.mark.parametrize("f", [np.max, np.min, np.ptp])
+def test_where_a_number_is_nan_so_is_the_gradient(f):
+    """Which is the greatest cannot be said; a gradient of 0 would hide it. JAX has it so, too."""
+    A = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 2.0]])
+    for dtype in (np.float32, np.float64):
+        x = A.astype(dtype)
+        assert np.isnan(nnc.grad(f)(x)).all()
+        for keepdims in (False, True):
+            g = nnc.grad(lambda x, keepdims=keepdims: np.sum(f(x, axis=1, keepdims=keepdims)))(x)
+            assert np.isnan(g[0]).all() and sorted(np.abs(g[1])) in ([0, 0, 1], [0, 1, 1]) and g.dtype == dtype
+            J = nnc.jacobian(lambda x, keepdims=keepdims: f(x, axis=1, keepdims=keepdims))(x).reshape(2, 2, 3)
+            np.testing.assert_array_equal(J[[0, 1], [0, 1]], g)
+        h = nnc.hvp(lambda x: np.sum(f(x, axis=0) ** 2))(x, np.ones_like(x))
+        assert np.isnan(h[:, 1]).all() and np.isfinite(h[:, [0, 2]]).all() and h.dtype == dtype
+    assert np.isnan(nnc.grad(f)(np.nan))
+
+
 # ---- the table ------------------------------------------------------------------------------------------------------
 
 

@@ -81,19 +81,28 @@ def sum_back_of_nodes(g, C, A, axis=None, keepdims=False):
 
 
 def share_among(g, C, A, axis=None, keepdims=False):
-    """g goes to the greatest (least) numbers of A, in equal parts where there are several."""
+    """g goes to the greatest (least) numbers of A, equally where there are several; NaN to all if one is NaN."""
     top = A == kept(C, A.ndim, axis, keepdims)
     if not g.ndim:
         out = np.zeros(A.shape, g.dtype)
-        out[top] = g / (np.count_nonzero(top) or 1)
+        number = np.count_nonzero(top)
+        out[top if number else ...] = g / (number or np.nan)
         return out
-    number = np.maximum(np.add.reduce(top, axis, A.dtype, None, True), 1)
+    top, number = among_nan(top, np.add.reduce(top, axis, A.dtype, None, True))
     return chosen(kept(g, A.ndim, axis, keepdims) / number, top)
+
+
+def among_nan(top, number):
+    """Which numbers get a share, and among how many: where none is the greatest one is NaN, and so is every share."""
+    if not number.all():
+        number = np.where(number == 0, number.dtype.type(np.nan), number)
+        top = top | np.isnan(number)
+    return top, number
 
 
 def share_among_of_nodes(g, C, A, axis=None, keepdims=False):
     top = value_of(A) == kept(value_of(C), A.ndim, axis, keepdims)
-    number = np.maximum(np.sum(top, axis, dtype=A.dtype, keepdims=True), 1)
+    top, number = among_nan(top, np.sum(top, axis, dtype=A.dtype, keepdims=True))
     return chosen(sum_back_of_nodes(g, C, A, axis, keepdims) / number, top)
 
 
