@@ -146,6 +146,24 @@ def test_pytorch_takes_the_same_steps(optimizer):
         np.testing.assert_allclose(b[:, 0], layer.bias.detach().numpy(), rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch_size", [64, 150])
+@pytest.mark.parametrize("optimizer", ["momentum", "nesterov", "adam, other settings"])
+def test_the_gradient_of_a_large_layer_panel_by_panel(optimizer, batch_size):
+    """Rows of W take their step as soon as their gradient is there; after the last chunk of a larger batch."""
+    rng = np.random.default_rng(3)
+    X, y = rng.random((784, 300)), rng.integers(0, 10, 300)
+    net = nnc.MLP([784, 200, 10], "tanh", "xavier", np.float32, seed=1)
+    W, b = [a.astype(float) for a in net.weights], [a.astype(float) for a in net.biases]
+    mine, step = (f() for f in OPTIMIZERS[optimizer])
+    net.fit(X, y, 1, batch_size, shuffle=False, optimizer=mine, progress=False)
+    for some in (slice(i, i + batch_size) for i in range(0, 300, batch_size)):
+        _, grads = gradient(W, b, "cross_entropy", X[:, some], y[some], np.ones(len(y[some])))
+        for i, (p, g) in enumerate(zip([*W, *b], grads, strict=True)):
+            step(i, p, g)
+    for a, p in zip(arrays(net), [*W, *b], strict=True):  # numbers below 1 that steps of about 1e-3 have changed
+        np.testing.assert_allclose(a, p, rtol=0, atol=5e-7)
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, 96, 200])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])

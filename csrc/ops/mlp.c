@@ -101,13 +101,14 @@ void FN(nnc_pass_transpose)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_
     p->k->transpose(rows + units.begin, p->A[l] + units.begin * p->ld, r, units.end - units.begin, rows_ld, p->ld);
 }
 
-/* D += dZ A^T for these units and inputs of D, which is W itself or its gradient (eqs. 11.5, 11.6) */
+/* D += dZ A^T for these units and inputs (eqs. 11.5, 11.6); D is the first of these units' rows of W itself or of its
+ * gradient. `same_input`: as in this thread's last product. */
 static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) input, ptrdiff_t r, nnc_range units,
-                             nnc_range inputs, int accumulate, nnc_prefetch ahead) {
+                             nnc_range inputs, int accumulate, int same_input, nnc_prefetch ahead) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin, count = inputs.end - inputs.begin;
     const REAL *dZ = p->dZ[l] + units.begin * p->ld;
     FN(gemm_args) g = {.n = n, .k = r, .p = count, .A = dZ, .B = input.rows + inputs.begin};
-    g.C = D + units.begin * m + inputs.begin, g.accumulate = accumulate, g.ahead = ahead;
+    g.C = D + inputs.begin, g.accumulate = accumulate, g.same_B = same_input, g.ahead = ahead;
     g.a_rs = p->ld, g.a_cs = 1, g.b_rs = input.rows_ld, g.c_rs = m;
     if (4 * m <= p->k->lanes)
         p->k->gemm_few(g.C, dZ, input.panel + inputs.begin * p->ld, n, r, count, m, p->ld, p->ld, accumulate);
@@ -126,14 +127,16 @@ static void FN(on_block)(FN(elementwise) *kernel, REAL *out, const REAL *y, REAL
     }
 }
 
-/* The optimizer's step for these rows and columns of layer l's W */
-static void FN(take_step)(const FN(pass) *p, ptrdiff_t l, nnc_range rows, nnc_range columns, const FN(step) *numbers) {
+/* The optimizer's step for these rows and columns of layer l's W; D is the gradient's first row */
+static void FN(take_step)(const FN(pass) *p, ptrdiff_t l, const REAL *D, nnc_range rows, nnc_range columns,
+                          const FN(step) *numbers) {
     const ptrdiff_t m = p->net->sizes[l], width = columns.end - columns.begin;
     const ptrdiff_t at_once = width == m ? rows.end - rows.begin : 1; /* whole rows are contiguous */
     REAL *state0 = p->states[0] ? p->states[0][l] : NULL, *state1 = p->states[1] ? p->states[1][l] : NULL;
     for (ptrdiff_t i = rows.begin; i < rows.end; i += at_once) {
         const ptrdiff_t at = i * m + columns.begin;
-        p->optimizer(p->net->W[l] + at, p->D[l] + at, state0 ? state0 + at : NULL, state1 ? state1 + at : NULL, numbers,
+        const REAL *grad = D + (at - rows.begin * m);
+        p->optimizer(p->net->W[l] + at, grad, state0 ? state0 + at : NULL, state1 ? state1 + at : NULL, numbers,
                      at_once * width);
     }
 }
@@ -149,37 +152,38 @@ static void FN(take_bias_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, 
 
 void FN(nnc_pass_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, const FN(step) *numbers) {
     if (units.begin >= units.end) return;
-    FN(take_step)(p, l, units, nnc_all_of(p->net->sizes[l]), numbers);
+    const ptrdiff_t m = p->net->sizes[l];
+    FN(take_step)(p, l, p->D[l] + units.begin * m, units, nnc_all_of(m), numbers);
     FN(take_bias_step)(p, l, units, *numbers);
 }
 
 /* These units and inputs of W take their step (eqs. 6.3, 6.4), where the gradient is gathered a few rows at a time, so
- * that they are still in a cache when W follows: as many as the product is at its best with. */
+ * that they are still in a cache when W follows. If nobody needs them later they are gathered where those before were,
+ * so that the gradient takes no more of the cache than they do. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
                          nnc_range inputs, const FN(batch_step) *step, nnc_prefetch ahead) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
     if (units.begin >= units.end || inputs.begin >= inputs.end) return;
     if (p->gathering == INTO_PARAMETERS) {
-        FN(add_gradient)(p, l, p->net->W[l], input, r, units, inputs, 1, ahead);
+        FN(add_gradient)(p, l, p->net->W[l] + units.begin * m, input, r, units, inputs, 1, 0, ahead);
         return;
     }
-    REAL *D = p->D[l];
     const int velocity = p->gathering == INTO_VELOCITY;
-    const int small = p->k->gemm_for(p->net->sizes[l + 1], r, m) == p->k->gemm;
-    const ptrdiff_t few = p->k->rows_to_pack ? p->k->rows_to_pack : p->k->tile_rows;
-    const ptrdiff_t rows = small ? few : n; /* another kernel has more to prepare */
+    const int needed = velocity || !p->optimizer || !(step->first && step->last);
+    const ptrdiff_t rows = p->k->gemm_rows(p->net->sizes[l + 1], r, m);
     for (ptrdiff_t i = 0; i < n; i += rows) {
         const ptrdiff_t end = i + rows < n ? i + rows : n;
         const nnc_range here = {units.begin + i, units.begin + end};
-        if (step->first && velocity) FN(on_block)(p->k->scale, D, NULL, step->numbers.beta1, m, here, inputs);
+        if (step->first && velocity) FN(on_block)(p->k->scale, p->D[l], NULL, step->numbers.beta1, m, here, inputs);
         const ptrdiff_t from = i * ahead.count / n, to = end * ahead.count / n;
         const nnc_prefetch part = {ahead.pieces + from, to - from, ahead.bytes};
-        FN(add_gradient)(p, l, D, input, r, here, inputs, !step->first || velocity, part);
+        REAL *D = p->D[l] + (needed ? here.begin : units.begin) * m;
+        FN(add_gradient)(p, l, D, input, r, here, inputs, !step->first || velocity, i > 0, part);
         if (!step->last) continue;
         if (velocity)
-            FN(on_block)(p->k->sgd, p->net->W[l], D, step->numbers.lr, m, here, inputs);
+            FN(on_block)(p->k->sgd, p->net->W[l], p->D[l], step->numbers.lr, m, here, inputs);
         else if (p->optimizer)
-            FN(take_step)(p, l, here, inputs, &step->numbers);
+            FN(take_step)(p, l, D, here, inputs, &step->numbers);
     }
 }
 
