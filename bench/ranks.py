@@ -16,8 +16,7 @@ import numpy as np
 SMALL, DEEP = (784, 200, 10), (784, 1000, 1000, 1000, 10)
 RATE, MEMORY = 150e9, 40e9  # of a thread: floating-point operations and bytes of the optimizer's pass a second
 RANKS = [2, 4, 8, 16, 32, 64, 128, 1024]
-SHARED = (1e-6, 4.2e9)  # two cores of one machine: latency in seconds, bytes a second
-NETWORKS = {
+NETWORKS = {  # latency in seconds, bytes a second
     "100 Gbit/s, 2 µs": (2e-6, 12.5e9),
     "10 Gbit/s, 20 µs": (20e-6, 1.25e9),
     "1 Gbit/s, 100 µs": (100e-6, 0.125e9),

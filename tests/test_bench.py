@@ -1,12 +1,13 @@
 """The benchmarks measure what they say: sums of a report, pictures, a real peer beside nnc. No figure is judged."""
 
 import os
+import pathlib
 
 import numpy as np
 import pytest
 
 import bench.__main__ as program
-from bench import core_to_core, epoch, estimators, matmul, overhead, peak, pictures, predict, report, worker
+from bench import core_to_core, epoch, estimators, matmul, overhead, peak, pictures, predict, ranks, report, worker
 from bench.peers import Process, installed
 
 # 2e9 operations in a millisecond: 2000 GFLOP/s a thread; with loads 1600
@@ -63,6 +64,20 @@ def test_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "FOLDER", tmp_path)
     found = results(epoch, "60,000 images", [[0.1, 0.2]], [[0.3, 0.3]], [[0.4, 0.4]])
     assert pictures.epoch([found]).endswith("/epoch.png)") and (tmp_path / "epoch.png").stat().st_size > 1000
+
+
+def test_the_model_of_ranks_is_the_one_of_the_documentation():
+    page = (pathlib.Path(program.__file__).parents[1] / "docs" / "tutorials" / "mpi.md").read_text(encoding="utf-8")
+    lines = list(ranks.tables())
+    assert len(lines) == 2 + 12 + 1 + 2 + 4 and set(lines) <= set(page.splitlines())
+    n = 784 * 200 + 200 + 200 * 10 + 10
+    flop = 4 * (784 * 200 + 200 * 10) + 2 * 200 * 10
+    alone, r = 512 * flop / ranks.RATE + 12 * n / ranks.MEMORY, 256 + np.sqrt(256 * np.log(2))
+    assert ranks.step(ranks.SMALL, 512, 1, 1, 1) == pytest.approx(alone)
+    both = r * flop / ranks.RATE + 12 * n / ranks.MEMORY + 2 * 1e-3 + 4 * n / 1e9
+    assert ranks.step(ranks.SMALL, 512, 2, 1e-3, 1e9) == pytest.approx(both)
+    hidden = both - ranks.step(ranks.SMALL, 512, 2, 1e-3, 1e9, overlap=True)  # the second layer's 1.4 %
+    assert hidden == pytest.approx((2e-3 + 4 * n / 1e9) * (1 - 784 * 200 / n))
 
 
 def test_a_measurement_is_of_one_run():
