@@ -491,3 +491,127 @@ def test_a_deep_graph_is_refused_and_does_not_hang():
         y = y * 1.0
     with pytest.raises(ValueError, match=r"derive: there are 20,001 nodes between J and wrt, more than the 200"):
         derive(y, wrt=x)
+
+
+# ---- the same as NumPy code ------------------------------------------------------------------------------------------
+
+
+def code_gives_the_gradient(J, wrt, leaves):
+    """The code, run where only NumPy and the parameters are, against differences of its own forward pass."""
+    code = nnc.derive(J, wrt=wrt).code()
+    values = {leaf.name: leaf.value for leaf in leaves}
+
+    def run(value):
+        space = {"np": np, **values, wrt.name: value}
+        exec(code, space)
+        return space
+
+    space, x = run(wrt.value), wrt.value
+    assert np.isclose(space["J"], J.value, rtol=1e-12), code
+    mine, rng = space[f"d{wrt.name}"], np.random.default_rng(1)
+    assert np.shape(mine) == x.shape, code
+    for _ in range(3):
+        d, h = rng.normal(size=x.shape), 1e-5
+        slope = (run(x + h * d)["J"] - run(x - h * d)["J"]) / (2 * h)
+        assert np.isclose(np.sum(mine * d), slope, rtol=1e-6, atol=1e-9), code
+    return code
+
+
+def network(activation, seed=4):
+    rng = np.random.default_rng(seed)
+    shapes = {"X": (3, 4), "W1": (5, 3), "b1": (5, 1), "W2": (2, 5), "b2": (2, 1)}
+    leaves = [nnc.Node(rng.normal(size=shape), name=name) for name, shape in shapes.items()]
+    X, W1, b1, W2, b2 = leaves
+    Z1 = nnc.linear(W1, X, b1)
+    Z1.name = "Z1"
+    A1 = activation(Z1)
+    A1.name = "A1"
+    return W2 @ A1 + b2, leaves
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        nnc.relu,
+        nnc.sigmoid,
+        nnc.leaky_relu,
+        np.tanh,
+        np.exp,
+        np.sin,
+        lambda Z: np.maximum(Z, 0),
+        lambda Z: Z / (1 + Z**2),
+    ],
+)
+def test_the_code_of_an_activation_gives_the_gradients(activation):
+    Z2, leaves = network(activation)
+    J = np.mean(nnc.softmax_cross_entropy(Z2, np.array([0, 1, 1, 0])))
+    for leaf in leaves:
+        code_gives_the_gradient(J, leaf, leaves)
+
+
+def of_targets(Z):
+    return np.mean(nnc.cross_entropy(nnc.softmax(Z), np.array([[0.2, 1, 0, 0.5], [0.8, 0, 1, 0.5]])))
+
+
+def written_out(Z):
+    P = np.exp(Z) / np.sum(np.exp(Z), axis=0, keepdims=True)
+    return -np.mean(np.log(P[np.array([0, 1, 1, 0]), np.arange(4)]))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        of_targets,
+        lambda Z: np.mean(nnc.cross_entropy(nnc.softmax(Z), np.array([0, 1, 1, 0]))),
+        lambda Z: np.sum(nnc.squared_error(Z, np.ones((2, 4)))) / 4,
+        lambda Z: np.mean(nnc.binary_cross_entropy(Z, np.array([[0.0, 1, 1, 0], [1, 1, 0, 0]]))),
+        lambda Z: np.mean(np.square(Z - 1)) + np.sum(np.concatenate([Z, Z], axis=0)),
+        lambda Z: np.sum(np.where(np.arange(4) > 1, Z, 2 * Z).reshape(-1)),
+    ],
+)
+def test_the_code_of_a_loss_gives_the_gradients(loss):
+    Z2, leaves = network(np.tanh)
+    for leaf in leaves[1:3]:
+        code_gives_the_gradient(loss(Z2), leaf, leaves)
+
+
+def test_the_code_reads_as_one_would_write_it():
+    Z2, leaves = network(np.tanh)
+    code = code_gives_the_gradient(np.mean(nnc.softmax_cross_entropy(Z2, np.array([0, 1, 1, 0]))), leaves[1], leaves)
+    assert "Z1 = W1 @ X + b1" in code
+    assert "dZ1 = dA1 * (1 - A1 ** 2)" in code
+    assert code.splitlines()[-1] == "dW1 = dZ1 @ X.T"
+
+
+def test_what_has_no_formula_in_numpy_is_refused_by_its_name():
+    x = nnc.Node(np.array([3.0, 1.0, 2.0]), name="x")
+
+    def double(x):
+        return 2 * x
+
+    double = nnc.custom(double, lambda g, out, x: 2 * g)
+    with pytest.raises(TypeError, match="double"):
+        nnc.derive(np.sum(double(x)), wrt=x).code()
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() & RULES.keys()))
+def test_the_code_of_a_row_is_right_or_refused(name):
+    for operands, params in map(split, EXAMPLES[name]):
+        for f in functions_of(name)[:1]:
+            for i in set(range(len(operands))) - set(CONSTANT.get(name, [])):
+                if skipped(name, f, operands, params) or not np.asarray(operands[i]).dtype.kind == "f":
+                    continue
+                x = nnc.Node(np.array(operands[i], np.float64), name="x")
+                out = f(*operands[:i], x, *operands[i + 1 :], **params)
+                derivation = nnc.derive(np.sum(out * np.cos(np.arange(out.size).reshape(out.shape))), wrt=x)
+                try:
+                    code = derivation.code()
+                except TypeError as error:
+                    assert str(error).startswith("code: ")
+                    continue
+                if "of data" in code:
+                    continue  # long arrays are the reader's to fill in
+                space = {"np": np, "x": x.value}
+                exec(code, space)
+                assert np.shape(space["dx"]) == x.shape, code
+                assert np.allclose(space["dx"], derivation.value, rtol=1e-6, atol=1e-9), code

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..autodiff.as_numpy import derivatives
 from .claims import DERIVATIVE
 from .rewrite import copied
 
@@ -37,34 +38,12 @@ class Activation:
     slope: float = 0.0
 
     def derivative(self):
-        z, a = self.z.value, self.a.value
-        return {
-            "sigmoid": lambda: a * (1 - a),
-            "tanh": lambda: 1 - a**2,
-            "relu": lambda: (z > 0) * 1.0,
-            "leaky ReLU": lambda: np.where(z > 0, 1.0, self.slope),
-            "softplus": lambda: 1 / (1 + np.exp(-z)),
-            "ELU": lambda: np.where(z > 0, 1.0, self.slope * np.exp(np.minimum(z, 0))),
-            "swish": lambda: (1 + z - a) / (1 + np.exp(-z)),
-        }[self.kind]()
+        formula = derivatives(self.kind, ["a"], ["z"], self.slope)[0]
+        return eval(formula, {"np": np, "a": self.a.value, "z": self.z.value}) * 1.0
 
     def texts(self, names_of):
         """The derivative as the reader would write it, with the names that can be seen."""
-        a, z = names_of(self.a), names_of(self.z)
-        if self.kind == "sigmoid":
-            return [f"({n} * (1 - {n}))" for n in a] or [f"(np.exp(-{n}) / (1 + np.exp(-{n})) ** 2)" for n in z]
-        if self.kind == "tanh":
-            return [f"(1 - {n} ** 2)" for n in a] or [f"(1 - np.tanh({n}) ** 2)" for n in z]
-        if self.kind == "relu":
-            return [f"({n} > 0)" for n in z or a]
-        if self.kind == "leaky ReLU":
-            return [f"np.where({n} > 0, 1, {self.slope:g})" for n in z or a]
-        if self.kind == "ELU":
-            scale = "" if self.slope == 1 else f"{self.slope:g} * "
-            return [f"np.where({n} > 0, 1, {scale}np.exp({n}))" for n in z]
-        if self.kind == "swish":
-            return [f"((1 + {n} - {m}) / (1 + np.exp(-{n})))" for n in z for m in a]
-        return [f"(1 / (1 + np.exp(-{n})))" for n in z]
+        return derivatives(self.kind, names_of(self.a), names_of(self.z), self.slope)
 
 
 def value_of(node):

@@ -15,10 +15,13 @@ r"""The chain rule from J back to a parameter, written as the notes write it, an
 True
 """
 
+import ast
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
+from ..autodiff.as_numpy import Writer
 from ..autodiff.node import Node, ancestors
 from .names import Names, with_shape
 from .notation import latex_text, number_latex, number_text
@@ -86,8 +89,9 @@ class Derivation:
         LaTeX that says what the names u stand for, which were given to nodes without a name.
     """
 
-    def __init__(self, lines, where):
+    def __init__(self, lines, where, between=(), uses=()):
         self.lines, self.where = lines, where
+        self._between, self._uses = between, uses
         self.value = lines[-1].value
         self.residual = max((line.residual for line in lines), key=lambda r: (r != r, r))
 
@@ -118,6 +122,58 @@ class Derivation:
             return "\n".join(lines)
         rows = [line.replace(" = ", " &= ", 1).replace(r"\qquad", "&&", 1) for line in lines]
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    def code(self):
+        """The forward pass and the lines of the derivation as NumPy code, which runs where the parameters are.
+
+        The right sides come of the table of operations. A node is called by its name; one without gets u1, u2 …, and
+        its gradient is ``d`` and the name. Data without a name are called C1, C2 …, and written out if they are short.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        TypeError
+            An operation has no formula in NumPy, or none of its gradient.
+
+        Examples
+        --------
+        >>> import nnc
+        >>> W, b, X = (nnc.Node(np.ones(s), name=n) for s, n in (((2, 3), "W"), ((2, 1), "b"), ((3, 4), "X")))
+        >>> A = np.tanh(W @ X + b)
+        >>> A.name = "A"
+        >>> print(nnc.derive(np.mean(A * A), wrt=W).code())
+        u1 = W @ X
+        u2 = u1 + b
+        A = np.tanh(u2)
+        u3 = A * A
+        J = np.mean(u3)
+        dJ = 1.0
+        du3 = np.broadcast_to(dJ / 8, shape=(2, 4))
+        dA = du3 * A + du3 * A
+        du2 = dA * (1 - A ** 2)
+        du1 = du2
+        dW = du1 @ X.T
+        """
+        J = self._between[0]
+        names = _identifiers(J)
+        writer, lines = Writer(names), []
+
+        def write(name, tree):
+            lines.extend(writer.lines)
+            writer.lines.clear()
+            lines.append(f"{name} = {ast.unparse(tree)}")
+
+        for node in ancestors(J)[::-1]:
+            if node.inputs:
+                write(names[id(node)], writer.expression(node, is_new=True))
+        write(f"d{names[id(J)]}", ast.Constant(1.0))
+        for node in self._between[1:]:
+            terms = [writer.gradient(user, place, f"d{names[id(user)]}") for user, place in self._uses[node]]
+            write(f"d{names[id(node)]}", reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), terms))
+        return "\n".join(lines)
 
     def _repr_latex_(self):
         return "\n".join(f"$$ {line} $$" for line in self.latex().splitlines())
@@ -224,7 +280,23 @@ def derive(J, wrt):
         if len(terms) > 1:
             add(node, None, " + ".join(terms), (node.shape,) * (len(terms) + 1), gradients[node])
     where = [f"{names.latex(node)} = {names.forward(node)}" for node in names.unexplained if node in gradients]
-    return Derivation(lines, where)
+    return Derivation(lines, where, between, uses)
+
+
+def _identifiers(J):
+    """{id of each Node in the graph: a name for NumPy code}, no two of them alike."""
+    found, taken, others = {}, set(), 0
+    for node in ancestors(J)[::-1]:
+        name = node.name if node.name and node.name.isidentifier() and node.name not in taken else ""
+        if not name and node is J:
+            name = "J" if "J" not in taken else "J_"
+        if not name and node.inputs:
+            others += 1
+            name = f"u{others}"
+        if name:
+            found[id(node)] = name
+            taken.add(name)
+    return found
 
 
 def _between(J, wrt):
