@@ -3,13 +3,6 @@
 #define NNC_KERNELS_H
 #include "../typed.h"
 
-/* Memory that will be read soon after a product: the tiles prefetch it line by line while they compute. `count` pieces
- * of `bytes` bytes, of which as many are prefetched as B has rows; count 0 for nothing. */
-typedef struct nnc_prefetch {
-    const char *const *pieces;
-    ptrdiff_t count, bytes;
-} nnc_prefetch;
-
 /* Rows of B that a packed panel has at most: one tile wide it takes a quarter of a usual L2. */
 enum {
     NNC_PANEL_ROWS = 1024

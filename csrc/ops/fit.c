@@ -1,8 +1,8 @@
 /* fit.c - training: epochs of shuffled batches, each a step of mlp.c, on as many threads as the work is worth.
  *
  * A batch goes through in chunks of at most CHUNK examples, so that its panels stay in the cache whatever its size, and
- * so that a wish to stop is heard soon. While the products of one chunk run, the examples of the next come from main
- * memory into the cache; they are read at the end of the step, into a buffer that nobody uses any more. */
+ * so that a request to stop is noticed soon. The examples of the next chunk are read at the end of the step, into a
+ * buffer that no thread uses any more. */
 #ifndef NNC_TEMPLATE
 #include "loss.h"
 #include "mlp.h"
@@ -77,7 +77,6 @@ struct PUBLIC(fit) {
     ptrdiff_t chunk;
     double flop; /* of a step, about: 2 for each number of W and each example, in each of three products */
     REAL *rows[2], *panel[2]; /* X of a chunk, in two buffers (reading) */
-    const char **next[2];     /* where each example of the next chunk begins */
     /* Of each hidden layer, A example by example: (chunk, units). A thread's units are in one, those of the next in the
      * other, so that no line belongs to both. */
     REAL **A_rows[2];
@@ -201,7 +200,7 @@ static void FN(square_rows)(PUBLIC(fit) *fit, int thread, int threads) {
 
 /* Which examples of a chunk a thread reads, and into which buffer. Two threads have a buffer each, and both read all
  * examples: to write where the other one has just been reading takes longer. Three share the reading, and this chunk
- * and the next take the buffers in turn. */
+ * and the next alternate between the buffers. */
 typedef struct FN(reading) {
     int buffer;
     ptrdiff_t begin, end;
@@ -210,18 +209,6 @@ typedef struct FN(reading) {
 static FN(reading) FN(reading_after)(int buffer, FN(chunk) c, int thread, int threads) {
     if (threads <= EACH_READS) return (FN(reading)){thread, 0, c.r};
     return (FN(reading)){!buffer, SHARE(c.r, thread), SHARE(c.r, thread + 1)};
-}
-
-/* These examples, to be asked for ahead of time; nothing if all there are fit into the cache anyway, or if these would
- * fill more than half of it, and push out what the products need or be pushed out by it. */
-static nnc_prefetch FN(prefetch_plan)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
-    const FN(source) *X = &fit->pass.X;
-    const char **next = fit->next[mine.buffer];
-    const ptrdiff_t l2 = nnc_cpu_l2(), bytes = (mine.end - mine.begin) * X->bytes;
-    if (X->input_stride != 1 || fit->X.r * X->bytes < l2 || bytes > l2 / 2) return (nnc_prefetch){0};
-    for (ptrdiff_t i = mine.begin; i < mine.end; i++)
-        next[i] = X->data + (ptrdiff_t)fit->own[c.begin + i] * X->step;
-    return (nnc_prefetch){next + mine.begin, mine.end - mine.begin, X->bytes};
 }
 
 static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
@@ -289,7 +276,7 @@ static int FN(forward_and_backward)(PUBLIC(fit) *fit, FN(chunk) c, FN(input) X, 
         const FN(input) A = {fit->A_rows[thread % 2][l - 1], p->A[l - 1], fit->A_rows_ld[l - 1]};
         FN(nnc_pass_backward)(p, l, c.r, MINE(l));
         FN(nnc_pass_transpose)(p, l - 1, fit->A_rows[thread % 2][l - 1], A.rows_ld, c.r, MINE(l));
-        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), batch_step, (nnc_prefetch){0});
+        FN(nnc_pass_update)(p, l, A, c.r, ALL(l + 1), MINE(l), batch_step);
         FN(nnc_pass_update_bias)(p, l, c.r, MINE(l + 1), batch_step);
     }
     return 1;
@@ -308,9 +295,8 @@ static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int threa
     if (c.r == 0 && thread == 0) memset(fit->options.sum, 0, (size_t)fit->parameters * sizeof(REAL));
     const FN(chunk) next = FN(chunk_after)(fit, &c);
     const FN(reading) reading = FN(reading_after)(*buffer, next, thread, threads);
-    const nnc_prefetch ahead = FN(prefetch_plan)(fit, next, reading);
     if (c.r > 0) {
-        FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), &batch_step, ahead);
+        FN(nnc_pass_update)(p, 0, X, c.r, MINE(1), ALL(0), &batch_step);
         FN(nnc_pass_update_bias)(p, 0, c.r, MINE(1), &batch_step);
     }
     FN(read_chunk)(fit, next, reading);
@@ -407,8 +393,6 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
         fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
         fit->panel[i] = FN(place)(base, &used, m * ld, sizeof(REAL));
     }
-    for (int i = 0; i < 2; i++)
-        fit->next[i] = FN(place)(base, &used, ld, sizeof *fit->next[i]);
     REAL **each[] = {&fit->most, &fit->sum, &fit->L, &fit->dL};
     for (int i = 0; i < 4; i++)
         *each[i] = FN(place)(base, &used, ld, sizeof(REAL));

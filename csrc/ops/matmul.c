@@ -81,8 +81,8 @@ static FN(gemm_args) FN(part)(const FN(product) *task, ptrdiff_t k0, ptrdiff_t k
 }
 
 /* The same from the panel, which has these rows and columns of B */
-static void FN(multiply)(const FN(product) *task, FN(gemm_args) g, const REAL *panel, nnc_prefetch ahead) {
-    g.B = panel, g.b_rs = task->width, g.ahead = ahead;
+static void FN(multiply)(const FN(product) *task, FN(gemm_args) g, const REAL *panel) {
+    g.B = panel, g.b_rs = task->width;
     if (g.n > 0) task->gemm(&g);
 }
 
@@ -103,39 +103,23 @@ static void FN(product_together)(FN(product) *task, ptrdiff_t i0, ptrdiff_t i1, 
         /* in the pieces that the columns take it in, for the same roundings however many threads there are */
         for (ptrdiff_t k = 0; k < task->g.k; k += NNC_PANEL_ROWS) {
             const ptrdiff_t rows = task->g.k - k < NNC_PANEL_ROWS ? task->g.k - k : NNC_PANEL_ROWS;
-            FN(multiply)(task, FN(part)(task, k, rows, i0, i1, j0, columns), panel + k * task->width,
-                         (nnc_prefetch){0});
+            FN(multiply)(task, FN(part)(task, k, rows, i0, i1, j0, columns), panel + k * task->width);
         }
     }
 }
 
-/* While columns are multiplied, the next ones may come into the cache: pieces of rows or of columns, as they lie. */
-static nnc_prefetch FN(prefetch_plan)(const FN(product) *task, const char **pieces, ptrdiff_t k0, ptrdiff_t rows,
-                                      ptrdiff_t j0, ptrdiff_t columns) {
-    const REAL *B = task->g.B + k0 * task->g.b_rs + j0 * task->b_cs;
-    const int by_rows = task->b_cs == 1;
-    const ptrdiff_t count = by_rows ? rows : columns, stride = by_rows ? task->g.b_rs : task->b_cs;
-    if (!by_rows && task->g.b_rs != 1) return (nnc_prefetch){0};
-    for (ptrdiff_t i = 0; i < count; i++) pieces[i] = (const char *)(B + i * stride);
-    return (nnc_prefetch){pieces, count, (by_rows ? columns : rows) * (ptrdiff_t)sizeof(REAL)};
-}
-
-/* These rows and columns of C, as far as rows k0 .. k0 + k of B go, which are in the panel or, `first`, come into it.
- * `after` is where the next columns end. */
+/* These rows and columns of C, as far as rows k0 .. k0 + k of B go, which are in the panel or, `first`, come into
+ * it. */
 static void FN(multiply_group)(const FN(product) *task, REAL *panel, ptrdiff_t k0, ptrdiff_t k, nnc_range rows,
-                               nnc_range columns, ptrdiff_t after, int first) {
+                               nnc_range columns, int first) {
     const ptrdiff_t j = columns.begin, width = columns.end - j;
-    const char *pieces[NNC_PANEL_ROWS];
-    nnc_prefetch ahead = {0};
     ptrdiff_t done = 0;
     if (first && task->b_cs == 1) {
         const FN(gemm_args) whole = FN(part)(task, k0, k, rows.begin, rows.end, j, width);
         done = task->kernels->gemm_pack(&whole, panel);
     } else if (first)
         FN(pack)(task, panel, k0, k, j, width);
-    if (first && task->far && after > columns.end)
-        ahead = FN(prefetch_plan)(task, pieces, k0, k, columns.end, after - columns.end);
-    FN(multiply)(task, FN(part)(task, k0, k, rows.begin + done, rows.end, j, width), panel, ahead);
+    FN(multiply)(task, FN(part)(task, k0, k, rows.begin + done, rows.end, j, width), panel);
 }
 
 /* Rows i0 .. i1 and columns j0 .. j1 of C, with panels that nobody else uses: a slab of them at a time, which meets one
@@ -151,8 +135,7 @@ static void FN(product_alone)(const FN(product) *task, REAL *panels, ptrdiff_t i
                     const nnc_range columns = {j0 + FN(group_start)(task, p, group),
                                                j0 + FN(group_start)(task, p, group + 1)};
                     FN(multiply_group)(task, panels + (group - slab) * task->panel_size, k0,
-                                       k - k0 < NNC_PANEL_ROWS ? k - k0 : NNC_PANEL_ROWS, rows, columns,
-                                       j0 + FN(group_start)(task, p, group + 2), i == i0);
+                                       k - k0 < NNC_PANEL_ROWS ? k - k0 : NNC_PANEL_ROWS, rows, columns, i == i0);
                 }
 }
 

@@ -104,11 +104,11 @@ void FN(nnc_pass_transpose)(const FN(pass) *p, ptrdiff_t l, REAL *rows, ptrdiff_
 /* D += dZ A^T for these units and inputs (eqs. 11.5, 11.6); D is the first of these units' rows of W itself or of its
  * gradient. `same_input`: as in this thread's last product. */
 static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) input, ptrdiff_t r, nnc_range units,
-                             nnc_range inputs, int accumulate, int same_input, nnc_prefetch ahead) {
+                             nnc_range inputs, int accumulate, int same_input) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin, count = inputs.end - inputs.begin;
     const REAL *dZ = p->dZ[l] + units.begin * p->ld;
     FN(gemm_args) g = {.n = n, .k = r, .p = count, .A = dZ, .B = input.rows + inputs.begin};
-    g.C = D + inputs.begin, g.accumulate = accumulate, g.same_B = same_input, g.ahead = ahead;
+    g.C = D + inputs.begin, g.accumulate = accumulate, g.same_B = same_input;
     g.a_rs = p->ld, g.a_cs = 1, g.b_rs = input.rows_ld, g.c_rs = m;
     if (4 * m <= p->k->lanes)
         p->k->gemm_few(g.C, dZ, input.panel + inputs.begin * p->ld, n, r, count, m, p->ld, p->ld, accumulate);
@@ -161,11 +161,11 @@ void FN(nnc_pass_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, const FN
  * that they are still in a cache when W follows. If nobody needs them later they are gathered where those before were,
  * so that the gradient takes no more of the cache than they do. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
-                         nnc_range inputs, const FN(batch_step) *step, nnc_prefetch ahead) {
+                         nnc_range inputs, const FN(batch_step) *step) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
     if (units.begin >= units.end || inputs.begin >= inputs.end) return;
     if (p->gathering == INTO_PARAMETERS) {
-        FN(add_gradient)(p, l, p->net->W[l] + units.begin * m, input, r, units, inputs, 1, 0, ahead);
+        FN(add_gradient)(p, l, p->net->W[l] + units.begin * m, input, r, units, inputs, 1, 0);
         return;
     }
     const int velocity = p->gathering == INTO_VELOCITY;
@@ -175,10 +175,8 @@ void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdif
         const ptrdiff_t end = i + rows < n ? i + rows : n;
         const nnc_range here = {units.begin + i, units.begin + end};
         if (step->first && velocity) FN(on_block)(p->k->scale, p->D[l], NULL, step->numbers.beta1, m, here, inputs);
-        const ptrdiff_t from = i * ahead.count / n, to = end * ahead.count / n;
-        const nnc_prefetch part = {ahead.pieces + from, to - from, ahead.bytes};
         REAL *D = p->D[l] + (needed ? here.begin : units.begin) * m;
-        FN(add_gradient)(p, l, D, input, r, here, inputs, !step->first || velocity, i > 0, part);
+        FN(add_gradient)(p, l, D, input, r, here, inputs, !step->first || velocity, i > 0);
         if (!step->last) continue;
         if (velocity)
             FN(on_block)(p->k->sgd, p->net->W[l], p->D[l], step->numbers.lr, m, here, inputs);
