@@ -1,4 +1,4 @@
-"""What a reader of the sources relies on: rooms, file sizes, one version, and no word but about the project."""
+"""What a reader of the sources relies on: layers, margins, one version, and no word but about the project."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import nnc
 
 ROOT = Path(__file__).parent.parent
 
-# A room may include files of its own and of these; nnc.h and the .inc it consists of are known to all.
+# A folder may include files of its own and of these; nnc.h and the .inc files it consists of are known to all.
 BELOW = {
     "python": {"ops"},
     "ops": {"runtime", "isa", "kernels", "simd"},
@@ -187,9 +187,9 @@ def test_a_file_can_be_read(path):
 
 def test_no_word_about_the_machine_it_was_made_on():
     text = CODE | {".md", ".toml", ".ipynb", ".yml", ".in", ".txt", ""}
-    rooms = ("csrc", "nnc", "tests", "bench", "notebooks", ".ci", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
+    folders = ("csrc", "nnc", "tests", "bench", "notebooks", ".ci", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
              "Makefile", "pyproject.toml", "setup.py", "MANIFEST.in")
-    there = [room for room in rooms if (ROOT / room).exists()]
+    there = [folder for folder in folders if (ROOT / folder).exists()]
     wrong = [f"{path.relative_to(ROOT)}: {line.strip()[:100]}" for path in files(*there, suffixes=text)
              for line in path.read_text(encoding="utf-8").splitlines() if ELSEWHERE.search(line)]
     assert not wrong, "\n".join(wrong)

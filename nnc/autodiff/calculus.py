@@ -144,7 +144,7 @@ def nancumprod(a, axis=None):
 
 
 def convolve_back(i):
-    """The gradient of one of the two: g, and 0 where the mode has left something out, with the other turned around."""
+    """The gradient of one of the two: g, and 0 where the mode has left something out, with the other reversed."""
 
     def vjp(g, C, *operands, mode="full"):
         mine, other = operands[i], np.ravel(operands[1 - i])
