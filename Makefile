@@ -89,7 +89,7 @@ tsan: $(VENV)/has-test
 # table of lines and one of branches. A line of a template counts once, whichever dtype and instruction set reached it.
 # Not counted are the branches inside CPython's macros for references, and those of assertions.
 COVERAGE := $(CURDIR)/build/coverage
-COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -DNNC_NOINLINE -DNDEBUG -Wno-maybe-uninitialized
+COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -DNNC_NOINLINE -DNDEBUG -Wno-error
 HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
 coverage: $(VENV)/has-coverage
 	rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
