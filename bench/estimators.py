@@ -26,7 +26,7 @@ CASES = {
     "6,000 images, L-BFGS": (10, "MLPClassifier", {"solver": "lbfgs"}),
     "table, 1,000 × 20": (50, "MLPClassifier", {}),
     "regression, 20,640 × 8": (5, "MLPRegressor", {}),
-    "sparse, 2,200 × 100,000, 0.1 % filled": (1, "MLPClassifier", {}),
+    "sparse, 11,000 × 100,000, 0.1 % filled": (1, "MLPClassifier", {}),
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def data(case, dtype, folder, quick):
         return X, (X @ rng.normal(size=8) + np.sin(3 * X[:, 0])).astype(dtype)
     from scipy import sparse
 
-    r, m, each = (400 if quick else 2200), 100000, 100
+    r, m, each = (400 if quick else 11000), 100000, 100
     columns, numbers = rng.integers(0, m, (r, each)).ravel(), rng.random(r * each, dtype)
     X = sparse.csr_matrix((numbers, columns, np.arange(0, r * each + 1, each)), shape=(r, m))
     X.sum_duplicates()
