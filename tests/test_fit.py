@@ -260,7 +260,7 @@ def test_same_seed_same_weights_for_any_number_of_threads():
     try:
         for count in (1, 2, 3, 8):
             nnc.set_num_threads(count)
-            trained.append(nnc.MLP([50, 60, 10], seed=5))
+            trained.append(nnc.MLP([50, 200, 10], seed=5))  # enough work for threads
             trained[-1].fit(X, y, epochs=3, momentum=0.5, progress=False)
     finally:
         nnc.set_num_threads(threads)
