@@ -153,3 +153,10 @@ def test_saturated_units_are_judged_by_the_graph():
     assert right.ok, right
     assert "graph" in right.remarks[0], right
     assert [line.reason for line in wrong.lines if line.ok is False] == ["activation derivative missing"], wrong
+
+
+def test_a_line_that_is_right_is_not_where_the_other_sign_comes_from():
+    page = SIGMOID.replace("np.maximum(Z1, 0)", "1 / (1 + np.exp(-Z1))").replace("(Z1 > 0)", "A1 * (A1 - 1)")
+    page = page.replace("db2 = np.sum(dZ2, axis=0, keepdims=True)", "").replace("dW2 = A1.T @ dZ2", "")
+    wrong = [line for line in nnc.check_derivation(page).lines if line.ok is False]
+    assert [(line.name, line.reason) for line in wrong] == [("dZ1", "sign")]

@@ -113,6 +113,8 @@ def _a_line_in_between(judge, run):
             off = after.pop()
             if before and not _near(factor / before[-1][2], off):
                 continue
+            if not before and (_near(factor, 1) or factor * off < 0):
+                continue  # it is what its name says, or has the other sign: that is not where it comes from
         else:  # in a loop over the layers it enters once more with each of them
             off = factor / before[-1][2] if before else factor
             if _near(off, 1) or len(ids) < 2 or not _mends(judge, sid, ids, off, gradients):
