@@ -84,6 +84,11 @@ NNC_API const char *nnc_available_isa(int i);
 NNC_API nnc_status nnc_set_num_threads(int n);
 NNC_API int nnc_get_num_threads(void);
 NNC_API int nnc_max_threads(void);
+/* Nanoseconds that a message takes from one core to another, measured. How many threads a step of training takes, at
+ * most nnc_get_num_threads(), follows from it; the results do not. nnc_set_core_to_core says what it is instead, to try
+ * what comes of it; 0: measured again. */
+NNC_API int64_t nnc_core_to_core(void);
+NNC_API void nnc_set_core_to_core(int64_t nanoseconds);
 /* The cores that the CPU quotas of Linux's control groups leave, rounded up; 0 where there is no quota. `root` is put
  * in front of all paths that are read: "", or the root of another tree. */
 NNC_API int nnc_quota_cores(const char *root);

@@ -6,11 +6,17 @@ import signal
 import hypothesis
 import pytest
 
+import nnc._engine
+
 # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C; some of them send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("nnc", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("nnc")
+
+
+# Training takes all threads that a test asks for, however far apart the cores of a busy machine seem to be.
+nnc._engine.set_core_to_core(1)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 
 import bench.__main__ as program
-from bench import core_to_core, epoch, estimators, matmul, overhead, peak, pictures, predict, ranks, report, worker
+from bench import (
+    core_to_core,
+    epoch,
+    estimators,
+    matmul,
+    overhead,
+    peak,
+    pictures,
+    predict,
+    ranks,
+    report,
+    threads,
+    worker,
+)  # fmt: skip
 from bench.peers import Process, installed
 
 # 2e9 operations in a millisecond: 2000 GFLOP/s a thread; with loads 1600
@@ -120,6 +133,17 @@ def test_the_way_from_core_to_core():
     far = report.Results(overhead, "float32", 2, {"nnc": {"add": [[1, 1]]}}, core_to_core.note(180e-9, 190e-9))
     assert far.heading() == ("float32, 2 threads: the median 0% above the best; "
                              "from core to core 180 ns before and 190 ns after: far")
+
+
+def test_the_model_of_threads():
+    """A step of 784-200-10 has 4 n m operations an example, 6 n m as the model counts them, and three meetings."""
+    alone, meetings, lines = threads.work((784, 200, 10), 64)
+    assert alone == 6 * 158800 * 64 / 256 + 4 * (158800 + 210) * 2 / 64 and (meetings, lines) == (3, 210 * 64 * 4 / 64)
+    assert threads.best((784, 200, 10), 64, 2, 60)[0] == 2 and threads.best((64, 64, 10), 1, 8, 60) == (1, 1.0)
+    assert threads.best((784, 200, 10), 64, 128, 1e6) == (1, 1.0)
+    page = (report.HERE.parent / "csrc" / "README.md").read_text()
+    shown = [row for row in threads.rows() if row in page]
+    assert len(shown) == 10  # the page shows some of them, as they are
 
 
 @pytest.mark.parametrize("peer", predict.RUNS)

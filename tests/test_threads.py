@@ -125,6 +125,45 @@ def test_the_same_weights_for_any_number_of_threads(dtype, activation, momentum)
         assert trained(dtype, activation, momentum) == alone, f"{count} threads give other weights"
 
 
+@pytest.mark.parametrize("batch", [1, 4, 8, 16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small_batches(dtype, batch):
+    """The same weights for any number of threads, whether the time from core to core makes them worth it (0: as it is)
+    or not; and 4 and 8 threads come to an end on two cores."""
+    X = np.random.default_rng(1).random((96, 784), dtype)
+    y, seen = np.arange(96) % 10, set()
+    try:
+        for nanoseconds in (1, 0, 10**9):
+            _engine.set_core_to_core(nanoseconds)
+            for count in (1, 2, 3, 4, 8):
+                nnc.set_num_threads(count)
+                net = nnc.MLP([784, 200, 10], dtype=dtype, seed=3)
+                net.fit(X.T, y, epochs=1, batch_size=batch, seed=4, progress=False)
+                seen.add(b"".join(a.tobytes() for a in (*net.weights, *net.biases)))
+    finally:
+        _engine.set_core_to_core(1)
+    assert len(seen) == 1
+
+
+def test_threads_that_are_not_worth_it_are_not_started():
+    """Where cores are far apart, a step of this size is one thread's work; where they are near, two threads'."""
+    code = """if True:
+        import numpy as np, os, nnc
+        from nnc import _engine
+        nnc.set_num_threads(2)
+        X, y, net = np.zeros((784, 64), np.float32), np.arange(64) % 10, nnc.MLP([784, 200, 10], seed=0)
+        for nanoseconds in (10**6, 50):
+            before = len(os.listdir("/proc/self/task"))
+            _engine.set_core_to_core(nanoseconds)
+            net.fit(X, y, epochs=2, batch_size=8, progress=False)
+            print(len(os.listdir("/proc/self/task")) - before)
+        """
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("needs /proc to count threads")
+    done = run(code)
+    assert done.stdout.split() == ["0", "1"], done.stderr
+
+
 # ---- what happens on a thread is seen by its caller ------------------------------------------------------------------
 
 

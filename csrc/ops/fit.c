@@ -16,6 +16,8 @@ enum {
     LINE = 64,
     EACH_READS = 2, /* so many threads, at most, read all examples, each for itself (reading) */
     FLOP_FOR_THREADS = 1 << 21, /* a chunk; 20-100-2 with its 1.7 million takes 1.2 times as long on two threads */
+    FLOP_A_LANE = 16,        /* in a nanosecond: more than any processor does, so that the gain is not overrated */
+    BYTES_A_NANOSECOND = 64, /* the same of L2 */
     STEPS_A_LOOK = 32, /* at the clock, which takes as long as a good part of a small network's step */
     POLL_NS = 20000000
 };
@@ -333,8 +335,21 @@ static void FN(epoch_task)(void *arg, int thread, int threads) {
     }
 }
 
+/* What a chunk's step takes, about: multiply-adds, and W there and back with all that the optimizer has of it. Threads
+ * read each other's A of a hidden layer and dZ of the layer above, and meet after each. */
+static nnc_work FN(work_of)(const PUBLIC(fit) *fit) {
+    const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes;
+    const double bytes = sizeof(REAL), arrays = 2 + 2 * nnc_optimizer_states(fit->options.optimizer);
+    nnc_work work = {.meetings = (double)(2 * layers - 1)};
+    work.nanoseconds = fit->flop / (FLOP_A_LANE * (double)fit->pass.k->lanes);
+    work.nanoseconds += (double)fit->parameters * bytes * arrays / BYTES_A_NANOSECOND;
+    for (ptrdiff_t l = 1; l < layers; l++)
+        work.bytes += (double)(sizes[l] + sizes[l + 1]) * (double)fit->chunk * bytes;
+    return work;
+}
+
 nnc_status PUBLIC(fit_epoch)(PUBLIC(fit) *fit, nnc_epoch *result) {
-    const int threads = fit->flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
+    const int threads = fit->flop < FLOP_FOR_THREADS ? 1 : nnc_threads_worth(FN(work_of)(fit));
     fit->loss = 0, fit->penalty = 0, fit->stop = 0, fit->taken = 0;
     nnc_barrier_init(&fit->barrier);
     fit->subnormals = nnc_flush_subnormals();

@@ -6,6 +6,7 @@
 #include "../runtime/barrier.h"
 #include "../runtime/pool.h"
 #include "../runtime/scratch.h"
+#include "../runtime/worth.h"
 
 /* The kernels of a template's dtype: of a file that includes itself by each_dtype.inc, its second half. */
 #define KERNELS (nnc_kernels()->NNC_DTYPE)

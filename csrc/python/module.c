@@ -43,6 +43,17 @@ static PyObject *set_num_threads(PyObject *Py_UNUSED(module), PyObject *arg) {
     Py_RETURN_NONE;
 }
 
+static PyObject *core_to_core(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
+    return PyLong_FromLongLong(nnc_core_to_core());
+}
+
+static PyObject *set_core_to_core(PyObject *Py_UNUSED(module), PyObject *arg) {
+    const long long nanoseconds = PyLong_AsLongLong(arg);
+    if (nanoseconds == -1 && PyErr_Occurred()) return NULL;
+    nnc_set_core_to_core(nanoseconds);
+    Py_RETURN_NONE;
+}
+
 static PyObject *quota_cores(PyObject *Py_UNUSED(module), PyObject *root) {
     PyObject *path = NULL;
     if (!PyUnicode_FSConverter(root, &path)) return NULL;
@@ -132,6 +143,9 @@ static PyMethodDef methods[] = {
      "step_rows(name, param, state0, state1, which, grad, squares, (lr, decay, beta1, beta2, correction1, correction2, "
      "eps, eps_after)): a step of a matrix whose gradient has these rows and zeros; sums of its squares before it."},
     {"cpu_info", cpu_info, METH_NOARGS, "cpu_info(): a dict of isa, available isas, threads, max_threads."},
+    {"core_to_core", core_to_core, METH_NOARGS,
+     "core_to_core(): nanoseconds of a message between two cores, from which the threads of a training step follow."},
+    {"set_core_to_core", set_core_to_core, METH_O, "set_core_to_core(n): what they are instead; 0: measured again."},
     {"quota_cores", quota_cores, METH_O,
      "quota_cores(root): the cores that the CPU quotas of control groups leave, 0 for no quota; '' is the root of this "
      "machine, another one that of a tree to try it on."},

@@ -202,6 +202,7 @@ int main(int count, char **arguments) {
     signal(SIGALRM, on_fault);
 #endif
     open_arenas();
+    nnc_set_core_to_core(1); /* as many threads as are asked for, however busy the machine is */
     for (int i = 1; i < count; i++) {
         light |= strcmp(arguments[i], "--light") == 0;
         fork_too &= strcmp(arguments[i], "--no-fork") != 0;
