@@ -63,7 +63,7 @@ class Judge:
         self.graphical = self.truth.how == "graph"
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()
-        self._influence, self._names, self._scopes, self.remarks = {}, {}, {}, []
+        self._influence, self._names, self._scopes, self._of_parameters, self.remarks = {}, {}, {}, None, []
         self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
         now = time.process_time()
         program.until = program.until or now + MOST_SECONDS_IN_ALL
@@ -296,10 +296,10 @@ class Judge:
         e = self.trace.by_id.get(target.index)
         return (e.base, e.key) if e else ("", None)
 
-    def _depends(self):
-        """The ids of all values that come of the forward pass's floats."""
+    def _depends(self, data=True):
+        """The ids of all values that come of the forward pass's floats, or of its parameters alone."""
         rng = np.random.default_rng(5)
-        leaves = [t for t in self.truth.targets if t.is_leaf and t.is_named]
+        leaves = [t for t in self.truth.targets if t.is_leaf and t.is_named and (data or not self._is_data(t))]
         moved = {t.index: t.value * (1 + 0.1 * rng.random(t.shape)) + 0.01 * rng.random(t.shape) for t in leaves}
         run = self.program.run(self.patches, overrides=moved, turns=self.trace.turns)
         changed = set()
@@ -308,6 +308,11 @@ class Judge:
             if other is None or not _equal(e.value, other.value):
                 changed.add(e.id)
         return changed
+
+    def _comes_of_parameters(self, target):
+        if self._of_parameters is None:
+            self._of_parameters = self._depends(data=False)
+        return not target.is_leaf and target.index in self._of_parameters
 
     def _is_partial(self, e):
         """Whether the next thing that happens to the same variable is that it is changed in place."""
@@ -620,7 +625,7 @@ class Judge:
                 if target.shape == np.shape(value) or target.gradient.size == np.size(value) > 1:
                     k = self.ratio(value, target)
                     if k is not None and np.any(target.gradient):
-                        is_data = target.is_leaf and self._is_data(target)
+                        is_data = self._is_data(target) and not self._comes_of_parameters(target)
                         rank = (len(k.over) + len(k.under) + is_data / 2, not target.is_named, k.value < 0)
                         if best is None or rank < best[0]:
                             best = rank, target, k
