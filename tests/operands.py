@@ -3,6 +3,12 @@
 import numpy as np
 
 rng = np.random.default_rng(7)
+FIRST = rng.bit_generator.state
+
+
+def begin():
+    """Before a module's first operand: its examples do not depend on which other modules were imported before."""
+    rng.bit_generator.state = FIRST
 
 
 def away(*shape):

@@ -9,7 +9,7 @@ from itertools import chain, combinations, islice, product
 
 import numpy as np
 import pytest
-from operands import away
+from operands import away, begin
 
 import nnc
 from nnc import Node
@@ -135,6 +135,7 @@ def test_the_page_has_all():
 
 # ---- those that Nodes can have ---------------------------------------------------------------------------------------
 
+begin()
 M = away(3, 3) + 2 * np.eye(3)
 GIVEN = {  # for each name what may be given: by a function's requirements, or as an option
     "axis": [0, 1, -1, None, (0, 1)], "axes": [(1, 0), 0, 1, 2, ([0], [1])], "keepdims": [True], "k": [1, -1, 2],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from engine_rows import APART, KINDS
 from further_rows import FURTHER_CONSTANTS, further_rows
-from operands import away, inside, rng
+from operands import away, begin, inside, rng
 
 import nnc
 from nnc.autodiff.node import Node, pullback
@@ -18,6 +18,7 @@ from nnc.autodiff.operations import FUNCTIONS, RULES, UFUNCS, Rule, row, write
 
 LABELS = np.array([2, 0, 2, 1, 0])
 TARGETS = np.full((3, 5), 0.2) + 0.4 * np.eye(3)[:, LABELS]
+begin()
 PAIRS = [
     (away(3, 4), away(3, 4) + 0.013),
     (away(3, 1), away(4)),
