@@ -160,3 +160,24 @@ def test_a_line_that_is_right_is_not_where_the_other_sign_comes_from():
     page = page.replace("db2 = np.sum(dZ2, axis=0, keepdims=True)", "").replace("dW2 = A1.T @ dZ2", "")
     wrong = [line for line in nnc.check_derivation(page).lines if line.ok is False]
     assert [(line.name, line.reason) for line in wrong] == [("dZ1", "sign")]
+
+
+def test_a_sign_is_that_of_the_output_not_of_the_datum_that_it_is_subtracted_from():
+    page = """
+import numpy as np
+rng = np.random.default_rng(0)
+X, T = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+V = rng.normal(size=(2, 3))
+gV, E = np.zeros_like(V), 0
+for n in range(len(X)):
+    x, t = X[n], T[n]
+    y = V @ x
+    E += 0.5 * np.sum((y - t) ** 2)
+    delta_k = y - t
+    gV += np.outer(delta_k, x)
+V -= 0.1 * gV
+"""
+    assert nnc.check_derivation(page).ok
+    wrong = [line for line in nnc.check_derivation(page.replace("delta_k = y - t", "delta_k = t - y")).lines
+             if line.ok is False]  # fmt: skip
+    assert [(line.name, line.reason, line.right) for line in wrong] == [("delta_k", "sign", "delta_k = y - t")]
