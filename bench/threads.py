@@ -1,7 +1,7 @@
 """How many threads a step of training is worth, by the model in csrc/runtime/worth.c, for more cores than there are
 here: `python -m bench.threads`. Two figures of a real machine are beside it, if it has two cores.
 
-T(t) = work / t + meetings (t + 40) L + lines (t - 1) / t L / 8, L the time of a message from core to core.
+T(t) = work / t + barriers (t + 40) L + lines (t - 1) / t L / 8, L the time of a message from core to core.
 """
 
 import time
@@ -20,7 +20,7 @@ FLOP, BYTES = 16 * 16, 64  # a nanosecond, of one core with AVX-512
 
 
 def work(sizes, batch):
-    """Nanoseconds of one thread, meetings, and lines of the cache that all threads read, of a chunk in float32."""
+    """Nanoseconds of one thread, barriers, and lines of the cache that all threads read, of a chunk in float32."""
     r = min(batch, CHUNK)
     products = sum(n * m for m, n in pairwise(sizes))
     lines = sum(n + k for n, k in pairwise(sizes[1:])) * r * 4 / 64
@@ -28,10 +28,10 @@ def work(sizes, batch):
 
 
 def seconds(sizes, batch, threads, latency):
-    alone, meetings, lines = work(sizes, batch)
+    alone, barriers, lines = work(sizes, batch)
     if threads == 1:
         return alone
-    return alone / threads + latency * (meetings * (threads + 40) + lines * (threads - 1) / threads / 8)
+    return alone / threads + latency * (barriers * (threads + 40) + lines * (threads - 1) / threads / 8)
 
 
 def best(sizes, batch, cores, latency):
@@ -42,13 +42,13 @@ def best(sizes, batch, cores, latency):
 
 
 def rows():
-    yield "| net, batch | KB exchanged, meetings | " + " | ".join(LATENCY) + " |"
+    yield "| net, batch | KB exchanged, barriers | " + " | ".join(LATENCY) + " |"
     yield "| --- | ---: |" + " ---: |" * len(LATENCY)
     for name, sizes in NETS.items():
         for batch in BATCHES:
-            _, meetings, lines = work(sizes, batch)
+            _, barriers, lines = work(sizes, batch)
             cells = ["{} ({:.1f}×)".format(*best(sizes, batch, *machine)) for machine in LATENCY.values()]
-            yield f"| {name}, {batch} | {lines / 16:.1f}, {meetings} | " + " | ".join(cells) + " |"
+            yield f"| {name}, {batch} | {lines / 16:.1f}, {barriers} | " + " | ".join(cells) + " |"
 
 
 def measured(sizes, batch):

@@ -16,9 +16,9 @@ enum {
     LINE = 64,
     EACH_READS = 2, /* so many threads, at most, read all examples, each for itself (reading) */
     FLOP_FOR_THREADS = 1 << 21, /* a chunk; 20-100-2 with its 1.7 million takes 1.2 times as long on two threads */
-    FLOP_A_LANE = 16,        /* in a nanosecond: more than any processor does, so that the gain is not overrated */
-    BYTES_A_NANOSECOND = 64, /* the same of L2 */
-    STEPS_A_LOOK = 32, /* at the clock, which takes as long as a good part of a small network's step */
+    FLOP_PER_LANE_NS = 16,   /* more than any processor does, so that the gain is not overrated */
+    BYTES_PER_NS = 64, /* of the L2, likewise */
+    STEPS_PER_CLOCK = 32, /* how often the clock is read, which takes as long as a good part of a small net's step */
     POLL_NS = 20000000
 };
 
@@ -88,9 +88,9 @@ struct PUBLIC(fit) {
     ptrdiff_t units;           /* as many rows */
     double loss, penalty;
     int64_t steps, taken; /* by the state: before this epoch, in it */
-    int unlooked; /* steps since the last look at the clock */
-    int64_t polled;
-    int stop; /* written by thread 0 before a meeting, read by all after it */
+    int steps_since_clock; /* since the clock was last read */
+    int64_t polled_at;
+    int stop; /* written by thread 0 before a barrier, read by all after it */
     ptrdiff_t parameters;
     nnc_barrier barrier;
     unsigned subnormals; /* what the caller does about them */
@@ -100,7 +100,7 @@ struct PUBLIC(fit) {
 typedef struct FN(chunk) {
     ptrdiff_t begin, r, batch_r;
     int first, last; /* of this process's chunks of the batch; one that has none of its examples has an empty chunk */
-    double over_weight; /* 1 / the sum of the batch's weights, 1 / batch_r without weights; 0 where all are 0 */
+    double inverse_weight; /* 1 / the sum of the batch's weights, 1 / batch_r without weights; 0 where all are 0 */
     ptrdiff_t batch;    /* its number in the epoch */
 } FN(chunk);
 
@@ -117,14 +117,14 @@ static FN(chunk) FN(chunk_after)(const PUBLIC(fit) *fit, const FN(chunk) *before
     if (batch_r == 0) c.r = 0;
     c.last = c.begin + c.r == own_end;
     if (!fit->weights)
-        c.over_weight = batch_r > 0 ? 1 / (double)batch_r : 0;
+        c.inverse_weight = batch_r > 0 ? 1 / (double)batch_r : 0;
     else if (!first)
-        c.over_weight = before->over_weight;
+        c.inverse_weight = before->inverse_weight;
     else {
         double sum = 0;
         for (ptrdiff_t i = batch * B; i < batch * B + batch_r; i++)
             sum += (double)fit->weights[fit->order[i]];
-        c.over_weight = sum > 0 ? 1 / sum : 0;
+        c.inverse_weight = sum > 0 ? 1 / sum : 0;
     }
     return c;
 }
@@ -132,13 +132,13 @@ static FN(chunk) FN(chunk_after)(const PUBLIC(fit) *fit, const FN(chunk) *before
 /* Columns j0 .. j1 of the last layer: Z becomes dZ, with the mean over the batch in it, and L the losses. */
 static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, ptrdiff_t j1) {
     const ptrdiff_t last = fit->net.layers - 1;
-    const double lr = fit->pass.gathering == INTO_PARAMETERS ? -fit->options.lr : 1;
-    const REAL alike = (REAL)(lr / (double)c.batch_r);
+    const double lr = fit->pass.accumulation == INTO_PARAMETERS ? -fit->options.lr : 1;
+    const REAL same_for_all = (REAL)(lr / (double)c.batch_r);
     const uint32_t *index = fit->own + c.begin;
     const REAL *weights = fit->weights ? fit->weights + fit->options.first : NULL;
     REAL *L = fit->L;
     for (ptrdiff_t j = j0; j < j1; j++)
-        fit->dL[j] = weights ? (REAL)(lr * c.over_weight * (double)weights[index[j]]) : alike;
+        fit->dL[j] = weights ? (REAL)(lr * c.inverse_weight * (double)weights[index[j]]) : same_for_all;
     const FN(loss_chunk) columns = {
         .Z = fit->pass.A[last],
         .dZ = fit->pass.dZ[last],
@@ -163,7 +163,7 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
 static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
     const nnc_fit_options *o = &fit->options;
     const int64_t t = fit->steps + c.batch + 1;
-    const double decay = o->weight_decay * (o->decay_is_shared ? c.over_weight : 1);
+    const double decay = o->weight_decay * (o->decay_is_shared ? c.inverse_weight : 1);
     const int alone = !o->reduce; /* else the step comes after the sum over all processes */
     FN(batch_step) step = {c.first, c.last && alone, {.lr = (REAL)o->lr, .decay = (REAL)decay}};
     step.numbers.beta1 = (REAL)o->beta1;
@@ -176,15 +176,15 @@ static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
 }
 
 /* Thread 0 adds up the chunk's losses and, once a batch, the weights' squares. */
-static void FN(add_up)(PUBLIC(fit) *fit, FN(chunk) c) {
+static void FN(accumulate_loss)(PUBLIC(fit) *fit, FN(chunk) c) {
     REAL loss;
     fit->pass.k->row_sums(&loss, fit->L, 1, c.r, 1, c.r, 0);
-    fit->loss += (double)loss * (fit->weights ? c.over_weight * (double)c.batch_r : 1);
+    fit->loss += (double)loss * (fit->weights ? c.inverse_weight * (double)c.batch_r : 1);
     if (!fit->squares || !c.first) return;
     double squares = 0;
     for (ptrdiff_t i = 0; i < fit->units; i++)
         squares += (double)fit->squares[i];
-    const double decay = fit->options.weight_decay * (fit->options.decay_is_shared ? c.over_weight : 1);
+    const double decay = fit->options.weight_decay * (fit->options.decay_is_shared ? c.inverse_weight : 1);
     fit->penalty += 0.5 * decay * squares * (double)c.batch_r;
 }
 
@@ -218,20 +218,20 @@ static void FN(read_chunk)(PUBLIC(fit) *fit, FN(chunk) c, FN(reading) mine) {
                       mine.end);
 }
 
-/* Thread 0 asks now and then whether to go on. */
-static void FN(ask)(PUBLIC(fit) *fit) {
-    if (fit->flop < FLOP_FOR_THREADS && ++fit->unlooked < STEPS_A_LOOK) return;
-    fit->unlooked = 0;
+/* Thread 0 calls `poll` now and then. */
+static void FN(poll)(PUBLIC(fit) *fit) {
+    if (fit->flop < FLOP_FOR_THREADS && ++fit->steps_since_clock < STEPS_PER_CLOCK) return;
+    fit->steps_since_clock = 0;
     const int64_t now = nnc_nanoseconds();
-    if (now - fit->polled < POLL_NS) return;
-    fit->polled = now;
+    if (now - fit->polled_at < POLL_NS) return;
+    fit->polled_at = now;
     nnc_restore_subnormals(fit->subnormals); /* this is the caller's own code */
     fit->stop = fit->options.poll(fit->options.poll_arg) != 0;
     nnc_flush_subnormals();
 }
 
 /* The gradient of the whole batch, from all processes; whether one of them wishes to stop. Thread 0 alone does it. */
-static void FN(sum_up)(PUBLIC(fit) *fit) {
+static void FN(all_reduce)(PUBLIC(fit) *fit) {
     REAL *stop = (REAL *)fit->options.sum + fit->parameters;
     *stop = fit->stop != 0;
     nnc_restore_subnormals(fit->subnormals); /* this is the caller's own code */
@@ -240,9 +240,9 @@ static void FN(sum_up)(PUBLIC(fit) *fit) {
     fit->taken += !fit->stop;
 }
 
-/* After a batch's last chunk: the sum, and a step for these threads' units; 0 if the training stops. */
-static int FN(step_together)(PUBLIC(fit) *fit, FN(batch_step) step, int thread, int threads) {
-    if (thread == 0) FN(sum_up)(fit);
+/* After a batch's last chunk: the all-reduce, and a step for this thread's units; 0 if the training stops. */
+static int FN(reduce_and_step)(PUBLIC(fit) *fit, FN(batch_step) step, int thread, int threads) {
+    if (thread == 0) FN(all_reduce)(fit);
     nnc_barrier_wait(&fit->barrier, threads);
     for (ptrdiff_t l = 0; l < fit->net.layers && !fit->stop; l++)
         FN(nnc_pass_step)(&fit->pass, l, nnc_share_of(fit->net.sizes[l + 1], 1, thread, threads), &step.numbers);
@@ -270,7 +270,7 @@ static int FN(forward_and_backward)(PUBLIC(fit) *fit, FN(chunk) c, FN(input) X, 
     nnc_barrier_wait(&fit->barrier, threads);
     if (fit->stop && !fit->options.reduce) return 0;
     if (thread == 0) {
-        FN(add_up)(fit, c);
+        FN(accumulate_loss)(fit, c);
         fit->taken += batch_step->last;
     }
     for (ptrdiff_t l = last; l > 0; l--) {
@@ -285,7 +285,7 @@ static int FN(forward_and_backward)(PUBLIC(fit) *fit, FN(chunk) c, FN(input) X, 
 }
 
 /* The chunk *at, whose examples are in *buffer, and on to the next; 0 if thread 0 wished to stop. Only after the loss,
- * between two meetings, do all threads see the same of that wish. */
+ * between two barriers, do all threads see the same of that wish. */
 static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const FN(chunk) c = *at;
@@ -304,11 +304,11 @@ static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int threa
     FN(read_chunk)(fit, next, reading);
     *at = next, *buffer = reading.buffer;
     nnc_barrier_wait(&fit->barrier, threads);
-    return !(c.last && fit->options.reduce) || FN(step_together)(fit, batch_step, thread, threads);
+    return !(c.last && fit->options.reduce) || FN(reduce_and_step)(fit, batch_step, thread, threads);
 }
 
-/* Of the order of all examples, what this process has, batch by batch. */
-static void FN(keep_own)(PUBLIC(fit) *fit) {
+/* This process's examples, in the order of all of them, batch by batch. */
+static void FN(select_own)(PUBLIC(fit) *fit) {
     const ptrdiff_t B = fit->options.batch_size, first = fit->options.first;
     ptrdiff_t count = 0;
     for (ptrdiff_t i = 0; i < fit->total; i++) {
@@ -322,7 +322,7 @@ static void FN(keep_own)(PUBLIC(fit) *fit) {
 static void FN(epoch_task)(void *arg, int thread, int threads) {
     PUBLIC(fit) *fit = arg;
     if (thread == 0 && fit->options.shuffle) shuffle(fit->order, fit->total, &fit->random);
-    if (thread == 0 && fit->own_begin) FN(keep_own)(fit);
+    if (thread == 0 && fit->own_begin) FN(select_own)(fit);
     nnc_barrier_wait(&fit->barrier, threads);
     FN(chunk) c = FN(chunk_after)(fit, NULL);
     const FN(reading) mine = FN(reading_after)(1, c, thread, threads);
@@ -330,19 +330,19 @@ static void FN(epoch_task)(void *arg, int thread, int threads) {
     FN(read_chunk)(fit, c, mine);
     nnc_barrier_wait(&fit->barrier, threads);
     while (c.batch < fit->batches) {
-        if (thread == 0 && fit->options.poll && !fit->stop) FN(ask)(fit);
+        if (thread == 0 && fit->options.poll && !fit->stop) FN(poll)(fit);
         if (!FN(run_chunk)(fit, &c, &buffer, thread, threads)) return;
     }
 }
 
-/* What a chunk's step takes, about: multiply-adds, and W there and back with all that the optimizer has of it. Threads
- * read each other's A of a hidden layer and dZ of the layer above, and meet after each. */
+/* About what a chunk's step takes: multiply-adds, and W and the optimizer's state read and written. Threads
+ * read each other's A of a hidden layer and dZ of the layer above, with a barrier after each. */
 static nnc_work FN(work_of)(const PUBLIC(fit) *fit) {
     const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes;
     const double bytes = sizeof(REAL), arrays = 2 + 2 * nnc_optimizer_states(fit->options.optimizer);
-    nnc_work work = {.meetings = (double)(2 * layers - 1)};
-    work.nanoseconds = fit->flop / (FLOP_A_LANE * (double)fit->pass.k->lanes);
-    work.nanoseconds += (double)fit->parameters * bytes * arrays / BYTES_A_NANOSECOND;
+    nnc_work work = {.barriers = (double)(2 * layers - 1)};
+    work.nanoseconds = fit->flop / (FLOP_PER_LANE_NS * (double)fit->pass.k->lanes);
+    work.nanoseconds += (double)fit->parameters * bytes * arrays / BYTES_PER_NS;
     for (ptrdiff_t l = 1; l < layers; l++)
         work.bytes += (double)(sizes[l] + sizes[l + 1]) * (double)fit->chunk * bytes;
     return work;
@@ -376,8 +376,8 @@ nnc_status PUBLIC(fit_set_order)(PUBLIC(fit) *fit, const ptrdiff_t *order) {
 
 int64_t PUBLIC(fit_steps)(const PUBLIC(fit) *fit) { return fit->steps; }
 
-/* All memory of a fit is laid out twice by one function: with base NULL to learn its size, then for good. */
-static void *FN(place)(char *base, size_t *used, ptrdiff_t count, size_t size) {
+/* A fit's memory is one arena, laid out twice by one function: with base NULL to learn its size, then for good. */
+static void *FN(arena_alloc)(char *base, size_t *used, ptrdiff_t count, size_t size) {
     void *at = base ? base + *used : NULL;
     *used += ((size_t)count * size + LINE - 1) / LINE * LINE;
     return at;
@@ -389,47 +389,47 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
     FN(pass) *p = &fit->pass;
     size_t used = 0;
     p->ld = ld, p->rows_ld = (m + unit - 1) / unit * unit;
-    REAL **table = FN(place)(base, &used, 10 * layers, sizeof *table);
-    fit->A_rows_ld = FN(place)(base, &used, layers, sizeof *fit->A_rows_ld);
+    REAL **table = FN(arena_alloc)(base, &used, 10 * layers, sizeof *table);
+    fit->A_rows_ld = FN(arena_alloc)(base, &used, layers, sizeof *fit->A_rows_ld);
     if (base) p->A = table, p->dZ = table + layers, p->D = table + 2 * layers, p->db = table + 3 * layers,
               fit->A_rows[0] = table + 4 * layers, fit->A_rows[1] = table + 5 * layers;
     const int states = nnc_optimizer_states(fit->options.optimizer);
     for (int i = 0; base && i < states; i++)
         p->states[i] = table + (6 + i) * layers, p->states_b[i] = table + (8 + i) * layers;
-    fit->order = FN(place)(base, &used, fit->total, sizeof *fit->order);
-    fit->own = fit->options.reduce ? FN(place)(base, &used, r, sizeof *fit->own) : fit->order;
+    fit->order = FN(arena_alloc)(base, &used, fit->total, sizeof *fit->order);
+    fit->own = fit->options.reduce ? FN(arena_alloc)(base, &used, r, sizeof *fit->own) : fit->order;
     fit->own_begin =
-        fit->options.reduce ? FN(place)(base, &used, fit->batches + 2, sizeof *fit->own_begin) : NULL;
-    fit->y = truth->labels ? FN(place)(base, &used, r, sizeof *fit->y) : NULL;
-    fit->Y = truth->labels ? NULL : FN(place)(base, &used, r * n, sizeof(REAL));
-    fit->weights = truth->weights ? FN(place)(base, &used, fit->total, sizeof(REAL)) : NULL;
-    fit->squares = fit->options.penalty ? FN(place)(base, &used, fit->units, sizeof(REAL)) : NULL;
+        fit->options.reduce ? FN(arena_alloc)(base, &used, fit->batches + 2, sizeof *fit->own_begin) : NULL;
+    fit->y = truth->labels ? FN(arena_alloc)(base, &used, r, sizeof *fit->y) : NULL;
+    fit->Y = truth->labels ? NULL : FN(arena_alloc)(base, &used, r * n, sizeof(REAL));
+    fit->weights = truth->weights ? FN(arena_alloc)(base, &used, fit->total, sizeof(REAL)) : NULL;
+    fit->squares = fit->options.penalty ? FN(arena_alloc)(base, &used, fit->units, sizeof(REAL)) : NULL;
     for (int i = 0; i < 2; i++) {
-        fit->rows[i] = FN(place)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
-        fit->panel[i] = FN(place)(base, &used, m * ld, sizeof(REAL));
+        fit->rows[i] = FN(arena_alloc)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
+        fit->panel[i] = FN(arena_alloc)(base, &used, m * ld, sizeof(REAL));
     }
     REAL **each[] = {&fit->most, &fit->sum, &fit->L, &fit->dL};
     for (int i = 0; i < 4; i++)
-        *each[i] = FN(place)(base, &used, ld, sizeof(REAL));
+        *each[i] = FN(arena_alloc)(base, &used, ld, sizeof(REAL));
     ptrdiff_t before = 0, before_b = fit->parameters - fit->units; /* in the sum over processes */
     for (ptrdiff_t l = 0; l < layers; l++) {
         const ptrdiff_t units = fit->net.sizes[l + 1], width = (units + unit - 1) / unit * unit;
-        REAL *A = FN(place)(base, &used, units * ld, sizeof(REAL));
-        REAL *dZ = FN(place)(base, &used, units * ld, sizeof(REAL));
+        REAL *A = FN(arena_alloc)(base, &used, units * ld, sizeof(REAL));
+        REAL *dZ = FN(arena_alloc)(base, &used, units * ld, sizeof(REAL));
         for (int i = 0; i < 2 && l < layers - 1; i++) {
-            REAL *A_rows = FN(place)(base, &used, fit->chunk * width, sizeof(REAL));
+            REAL *A_rows = FN(arena_alloc)(base, &used, fit->chunk * width, sizeof(REAL));
             if (base) fit->A_rows[i][l] = A_rows, fit->A_rows_ld[l] = width;
         }
         const ptrdiff_t count = units * fit->net.sizes[l];
         for (int i = 0; i < states; i++) {
-            REAL *W = state ? state->W[i][l] : FN(place)(base, &used, count, sizeof(REAL));
-            REAL *b = state ? state->b[i][l] : FN(place)(base, &used, units, sizeof(REAL));
+            REAL *W = state ? state->W[i][l] : FN(arena_alloc)(base, &used, count, sizeof(REAL));
+            REAL *b = state ? state->b[i][l] : FN(arena_alloc)(base, &used, units, sizeof(REAL));
             if (base) p->states[i][l] = W, p->states_b[i][l] = b;
         }
-        const int in_state = p->gathering == INTO_VELOCITY || fit->options.optimizer == NNC_GRADIENT;
-        const int apart = p->gathering == APART && !in_state && !fit->options.reduce;
-        REAL *D = apart ? FN(place)(base, &used, count, sizeof(REAL)) : NULL;
-        REAL *db = apart ? FN(place)(base, &used, units, sizeof(REAL)) : NULL;
+        const int in_state = p->accumulation == INTO_VELOCITY || fit->options.optimizer == NNC_GRADIENT;
+        const int apart = p->accumulation == INTO_GRADIENT && !in_state && !fit->options.reduce;
+        REAL *D = apart ? FN(arena_alloc)(base, &used, count, sizeof(REAL)) : NULL;
+        REAL *db = apart ? FN(arena_alloc)(base, &used, units, sizeof(REAL)) : NULL;
         if (base) p->A[l] = A, p->dZ[l] = dZ, p->D[l] = D, p->db[l] = db;
         if (base && in_state) p->D[l] = p->states[0][l], p->db[l] = p->states_b[0][l];
         if (base && fit->options.reduce)
@@ -458,13 +458,13 @@ static nnc_status FN(copy_truth)(PUBLIC(fit) *fit, const PUBLIC(truth) *truth) {
     return NNC_OK;
 }
 
-/* Where the gradient is gathered: in the velocity only if that may be left in the middle of a batch. */
-static nnc_gathering FN(gathering_of)(const PUBLIC(fit) *fit, const PUBLIC(state) *state) {
+/* Where the gradient is accumulated: in the velocity only if that may be left in the middle of a batch. */
+static nnc_accumulation FN(accumulation_of)(const PUBLIC(fit) *fit, const PUBLIC(state) *state) {
     const nnc_fit_options *o = &fit->options;
     const int in_one = o->batch_size <= fit->chunk;
-    if (o->weight_decay != 0 || o->reduce) return APART;
+    if (o->weight_decay != 0 || o->reduce) return INTO_GRADIENT;
     if (o->optimizer == NNC_SGD && in_one) return INTO_PARAMETERS;
-    return o->optimizer == NNC_MOMENTUM && (in_one || !state) ? INTO_VELOCITY : APART;
+    return o->optimizer == NNC_MOMENTUM && (in_one || !state) ? INTO_VELOCITY : INTO_GRADIENT;
 }
 
 static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *X, const PUBLIC(truth) *truth,
@@ -498,10 +498,10 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
         fit->parameters += (net->sizes[l] + 1) * net->sizes[l + 1];
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
     }
-    fit->polled = nnc_nanoseconds();
+    fit->polled_at = nnc_nanoseconds();
     fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .few = KERNELS->lanes / 4};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
-    fit->pass.gathering = FN(gathering_of)(fit, state);
+    fit->pass.accumulation = FN(accumulation_of)(fit, state);
     fit->pass.optimizer = options->optimizer == NNC_GRADIENT ? NULL : KERNELS->optimizers[options->optimizer];
 
     const size_t bytes = FN(lay_out)(fit, NULL, truth, state);

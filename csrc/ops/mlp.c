@@ -7,9 +7,9 @@
  *
  * Threads own units, of each layer the same ones in every step: a thread computes its units' rows of Z and dZ, and it
  * updates the first layer's W for its units and every other W for those inputs of the layer that are its units of the
- * layer below. So on the way down it reads no number of W but those that it changes itself, and the threads meet only
- * where one needs all units of a layer: after a hidden layer on the way up, before one on the way down. Between them,
- * at the top, they own examples, where there are enough. Every number is computed by one thread in one order, so the
+ * layer below. So in the backward pass it reads no number of W but those that it changes itself, and a barrier is only
+ * where a thread needs all units of a layer: after a hidden layer's forward, before its backward. In the last layer
+ * threads own examples, where there are enough. Every number is computed by one thread in one order, so the
  * weights do not depend on how many there are. */
 #ifndef NNC_TEMPLATE
 #include "mlp.h"
@@ -157,18 +157,18 @@ void FN(nnc_pass_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, const FN
     FN(take_bias_step)(p, l, units, *numbers);
 }
 
-/* These units and inputs of W take their step (eqs. 6.3, 6.4), where the gradient is gathered a few rows at a time, so
- * that they are still in a cache when W follows. If nobody needs them later they are gathered where those before were,
- * so that the gradient takes no more of the cache than they do. */
+/* The step of these units and inputs of W (eqs. 6.3, 6.4). The gradient is computed a few rows at a time, so that they
+ * are still in a cache when the optimizer reads them. If nobody needs them later, all are computed into the same few
+ * rows, so that the gradient takes no more of the cache than these do. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
                          nnc_range inputs, const FN(batch_step) *step) {
     const ptrdiff_t m = p->net->sizes[l], n = units.end - units.begin;
     if (units.begin >= units.end || inputs.begin >= inputs.end) return;
-    if (p->gathering == INTO_PARAMETERS) {
+    if (p->accumulation == INTO_PARAMETERS) {
         FN(add_gradient)(p, l, p->net->W[l] + units.begin * m, input, r, units, inputs, 1, 0);
         return;
     }
-    const int velocity = p->gathering == INTO_VELOCITY;
+    const int velocity = p->accumulation == INTO_VELOCITY;
     const int needed = velocity || !p->optimizer || !(step->first && step->last);
     const ptrdiff_t rows = p->k->gemm_rows(p->net->sizes[l + 1], r, m);
     for (ptrdiff_t i = 0; i < n; i += rows) {
@@ -190,7 +190,7 @@ void FN(nnc_pass_update_bias)(const FN(pass) *p, ptrdiff_t l, ptrdiff_t r, nnc_r
                               const FN(batch_step) *step) {
     const ptrdiff_t n = units.end - units.begin, i0 = units.begin;
     const REAL *dZ = p->dZ[l] + i0 * p->ld;
-    const int into_b = p->gathering == INTO_PARAMETERS, velocity = p->gathering == INTO_VELOCITY;
+    const int into_b = p->accumulation == INTO_PARAMETERS, velocity = p->accumulation == INTO_VELOCITY;
     REAL *b = p->net->b[l] + i0, *db = into_b ? b : p->db[l] + i0;
     if (n <= 0) return;
     if (velocity && step->first) p->k->scale(db, db, NULL, &step->numbers.beta1, n, 0);

@@ -1,4 +1,4 @@
-/* barrier.h - where the threads of a task meet, as often as they like. */
+/* barrier.h - a barrier for the threads of a task, to be used again and again. */
 #ifndef NNC_RUNTIME_BARRIER_H
 #define NNC_RUNTIME_BARRIER_H
 
@@ -7,8 +7,8 @@
 /* What any of the `threads` threads wrote before, all of them see after. One that waits for long, because the cores are
  * busy, goes to sleep. A barrier of 1 thread does nothing. */
 typedef struct nnc_barrier {
-    nnc_event phase;    /* counts the meetings */
-    atomic_int arrived; /* at the meeting to come */
+    nnc_event phase;    /* counts the barriers passed */
+    atomic_int arrived; /* at the current barrier */
 } nnc_barrier;
 
 /* Needs no counterpart: a barrier holds nothing but its own memory. */

@@ -1,8 +1,8 @@
-/* worth.c - how many threads a piece of work is worth: a model of what they gain and of what it costs them to meet.
+/* worth.c - how many threads a piece of work is worth: a model of what they gain and of what synchronising costs.
  *
  * With t threads, and L the time of a message from core to core,
  *
- *     T(t) = work / t + meetings (t + WAIT) L + lines (t - 1) / t L / IN_FLIGHT
+ *     T(t) = work / t + barriers (t + WAIT) L + lines (t - 1) / t L / IN_FLIGHT
  *
  * A barrier is a line that each of the t threads takes from another in turn, after all have waited for the slowest. The
  * lines that others have written come several at a time. csrc/README.md has the table for many cores. */
@@ -86,7 +86,7 @@ int nnc_threads_worth(nnc_work work) {
     double least = CLEARLY * work.nanoseconds;
     int best = 1;
     for (int t = 2; t <= most; t++) {
-        const double time = work.nanoseconds / t + L * (work.meetings * (t + WAIT) + lines * (t - 1) / t / IN_FLIGHT);
+        const double time = work.nanoseconds / t + L * (work.barriers * (t + WAIT) + lines * (t - 1) / t / IN_FLIGHT);
         if (time < least) least = time, best = t;
     }
     return best;

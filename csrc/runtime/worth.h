@@ -5,7 +5,7 @@
 /* Work of one thread alone, and what several of them need to do it together */
 typedef struct nnc_work {
     double nanoseconds; /* of one thread, which several divide among them */
-    double meetings;    /* at a barrier */
+    double barriers;    /* how many */
     double bytes;       /* that all threads read and one of them has just written */
 } nnc_work;
 
