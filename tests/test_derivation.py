@@ -50,6 +50,26 @@ def test_a_right_page_is_right():
     assert judged == ["dZ2", "dW2", "db2", "dA1", "dZ1", "dW1", "db1"]
 
 
+@pytest.mark.parametrize(("line", "ok"), [("db = dZ", False), ("db = dZ.sum(axis=1, keepdims=True)", True)])
+def test_the_gradient_of_a_sum_is_constant_and_judged_all_the_same(line, ok):
+    code = f"Z = W @ X + b\nJ = Z.sum()\ndZ = np.ones(Z.shape)\ndW = dZ @ X.T\n{line}"
+    W, b, X = np.arange(6.0).reshape(2, 3), np.zeros((2, 1)), np.arange(12.0).reshape(3, 4)
+    report = nnc.check_derivation(code, namespace={"W": W, "b": b, "X": X})
+    judged = {e.name: e.ok for e in report.lines if e.ok is not None}
+    assert judged == {"dZ": True, "dW": True, "db": ok}, report
+    assert ok or report.first_wrong.right == "db = np.sum(dZ, axis=1, keepdims=True)"
+
+
+def test_a_page_of_plain_numbers_has_a_cost_as_well():
+    code = "t = w * x\nz = t + b\nq = z ** 2\ndz = z\ndt = dz\ndw = dt * x"
+    numbers = {"w": -2.0, "x": 5.0, "b": 3.0}
+    report = nnc.check_derivation(code, namespace=numbers)
+    assert wrong(report) == {"dz = z": ("scale", "dz = 2 * z")}, report
+    report = nnc.check_derivation(code.replace("dz = z", "dz = 2 * z"), namespace=numbers)
+    assert report.ok and "all 3 lines are right" in str(report)
+    assert "the line is right" in str(nnc.check_derivation("q = w ** 2\ndw = 2 * w", namespace=numbers))
+
+
 @pytest.mark.parametrize(
     ("line", "instead", "reason", "right"),
     [

@@ -202,11 +202,12 @@ def _is_float(value):
 
 
 def _last_scalar(program, trace, scalars):
-    """The last scalar that depends on arrays of floats."""
-    arrays = {
-        e.id: e.value * 1.1 + 0.01 for e in trace.events if e.is_array and np.ndim(e.value) and e.source == e.index
-    }
-    first = dict(list(arrays.items())[:50])
+    """The last scalar that depends on arrays of floats or, where there is none, on the numbers that were given."""
+    own = [e for e in trace.events if e.source == e.index]
+    arrays = {e.id: e.value * 1.1 + 0.01 for e in own if e.is_array and np.ndim(e.value)}
+    given = [e for e in own if (e.how == "bound" or e.sid < 0) and _is_scalar(e.value)]
+    numbers = {e.id: e.value * 1.1 + 0.01 for e in given}
+    first = dict(list((arrays or numbers).items())[:50])
     run = program.run(overrides=first)
     moved = [
         e

@@ -192,10 +192,12 @@ class DerivationReport:
             text = "nothing was judged: no line was taken for the gradient or the update of a parameter"
             text += f", though {judged} of them hold the values of a derivative" if judged else ""
             return f'{text}; names={{"g": "W"}} says that g is the derivative by W'
-        text = f"{wrong} of {judged} lines wrong" if wrong else f"all {judged} lines are right"
+        lines, are = ("line", "is") if judged == 1 else (f"{judged} lines", "are")
+        text = f"{wrong} of {judged} lines wrong" if wrong else f"{'the' if judged == 1 else 'all'} {lines} {are} right"
         if self.unjudged:
             left = ", ".join(f"{line.name} (line {self._number(line)})" for line in self.unjudged)
-            text = f"{text if wrong else f'the {judged} lines that were judged are right'}; not judged: {left}"
+            were = "was" if judged == 1 else "were"
+            text = f"{text if wrong else f'the {lines} that {were} judged {are} right'}; not judged: {left}"
         return text
 
     def _repr_html_(self):
