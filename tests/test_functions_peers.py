@@ -1,4 +1,4 @@
-"""The further functions of Nodes beside JAX and autograd: the same calls, with their NumPy in the place of NumPy."""
+"""The further functions of Nodes beside JAX and autograd: the same calls, with their NumPy instead of NumPy."""
 
 from types import FunctionType
 
@@ -52,7 +52,7 @@ def autograd():
 
 
 def translated(x, library):
-    """A call with the library's functions in the place of NumPy's, also of those that it has closed over."""
+    """A call with the library's functions instead of NumPy's, also of those that it has closed over."""
     if isinstance(x, FunctionType) and x.__module__ in ("test_functions", "test_function_shapes", __name__):
         cells = tuple(type(cell)(translated(cell.cell_contents, library)) for cell in x.__closure__ or ())
         return FunctionType(x.__code__, {**x.__globals__, "np": library}, x.__name__, x.__defaults__, cells)

@@ -1,4 +1,4 @@
-"""The graph on large arrays: the engine's kernels in the place of NumPy's, and no memory that is not needed."""
+"""The graph on large arrays: the engine's kernels instead of NumPy's, and no memory that is not needed."""
 
 import weakref
 from dataclasses import replace

@@ -160,7 +160,7 @@ def test_all_open_with_the_same_cell():
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_it_runs_and_the_exercise_can_be_solved(number):
-    """All cells; then the exercise once more, with the line from the solution in the place of the wrong one."""
+    """All cells; then the exercise once more, with the line from the solution instead of the wrong one."""
     notebook = read(ENGLISH[number])
     exercise, solution = code(notebook)[-1], notebook.cells[-1].source
     assert exercise.source.count("✎") == solution.count("✎") == 1

@@ -282,7 +282,7 @@ def test_a_wrong_custom_gradient_is_found():
 
 
 def test_custom_of_labels():
-    """A constant, None in the place of its gradient."""
+    """A constant, None instead of its gradient."""
     hinge = nnc.custom(lambda z, y: np.maximum(0, 1 - y * z), lambda g, L, z, y: (g * -y * (L.astype(bool)), None))
     y = np.array([1, -1, 1, -1])
     assert nnc.gradcheck(lambda z: hinge(z, y).sum(), X).ok

@@ -15,14 +15,14 @@ nnc_status PUBLIC(argmax)(ptrdiff_t *rows, PUBLIC(matrix) P) {
     int has_nan = 0;
     for (ptrdiff_t begin = 0; begin < P.cols; begin += WIDEST) {
         const ptrdiff_t width = P.cols - begin < WIDEST ? P.cols - begin : WIDEST;
-        REAL most[WIDEST];
+        REAL max[WIDEST];
         for (ptrdiff_t j = 0; j < width; j++)
-            most[j] = *FN(at)(P, 0, begin + j), rows[begin + j] = 0, has_nan |= most[j] != most[j];
+            max[j] = *FN(at)(P, 0, begin + j), rows[begin + j] = 0, has_nan |= max[j] != max[j];
         for (ptrdiff_t k = 1; k < P.rows; k++)
             for (ptrdiff_t j = 0; j < width; j++) {
                 const REAL x = *FN(at)(P, k, begin + j);
-                const int is_more = x > most[j];
-                most[j] = is_more ? x : most[j];
+                const int is_more = x > max[j];
+                max[j] = is_more ? x : max[j];
                 rows[begin + j] = is_more ? k : rows[begin + j];
                 has_nan |= x != x;
             }

@@ -20,7 +20,7 @@ enum {
 typedef struct FN(map) {
     FN(elementwise) *kernel;
     PUBLIC(matrix) M[FN(OPERANDS)]; /* out, x, y, z, of one shape; those that the kernel does not take have no data */
-    REAL s;                         /* what a kernel of one number gets in the place of z */
+    REAL s;                         /* what a kernel of one number gets instead of z */
 } FN(map);
 
 /* n numbers of x from the i-th on, contiguous: as they are or copied to a block. Of one number for all (stride 0) the

@@ -83,7 +83,7 @@ struct PUBLIC(fit) {
      * other, so that no line belongs to both. */
     REAL **A_rows[2];
     ptrdiff_t *A_rows_ld;
-    REAL *most, *sum, *L, *dL; /* of each example of the chunk */
+    REAL *max, *sum, *L, *dL; /* of each example of the chunk */
     REAL *squares;             /* of each row of each W, its sum of squares; or NULL */
     ptrdiff_t units;           /* as many rows */
     double loss, penalty;
@@ -144,7 +144,7 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
         .dZ = fit->pass.dZ[last],
         .L = L,
         .dL = fit->dL,
-        .most = fit->most,
+        .max = fit->max,
         .sum = fit->sum,
         .labels = fit->y,
         .targets = fit->Y,
@@ -168,7 +168,7 @@ static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
     FN(batch_step) step = {c.first, c.last && alone, {.lr = (REAL)o->lr, .decay = (REAL)decay}};
     step.numbers.beta1 = (REAL)o->beta1;
     step.numbers.beta2 = (REAL)o->beta2, step.numbers.eps = (REAL)o->eps, step.numbers.eps_after = o->eps_after;
-    step.numbers.rest1 = (REAL)(1 - o->beta1), step.numbers.rest2 = (REAL)(1 - o->beta2);
+    step.numbers.one_minus_beta1 = (REAL)(1 - o->beta1), step.numbers.one_minus_beta2 = (REAL)(1 - o->beta2);
     const int corrects = o->optimizer < NNC_OPTIMIZERS && corrected[o->optimizer];
     step.numbers.correction1 = corrects ? (REAL)(1 - power(o->beta1, t)) : 1;
     step.numbers.correction2 = corrects ? (REAL)(1 - power(o->beta2, t)) : 1;
@@ -408,7 +408,7 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
         fit->rows[i] = FN(arena_alloc)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
         fit->panel[i] = FN(arena_alloc)(base, &used, m * ld, sizeof(REAL));
     }
-    REAL **each[] = {&fit->most, &fit->sum, &fit->L, &fit->dL};
+    REAL **each[] = {&fit->max, &fit->sum, &fit->L, &fit->dL};
     for (int i = 0; i < 4; i++)
         *each[i] = FN(arena_alloc)(base, &used, ld, sizeof(REAL));
     ptrdiff_t before = 0, before_b = fit->parameters - fit->units; /* in the sum over processes */

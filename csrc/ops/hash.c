@@ -37,7 +37,7 @@ uint64_t nnc_hash_end(const nnc_hash_state *state) {
 typedef struct pieces {
     const char *data;
     ptrdiff_t bytes;
-    _Atomic uint64_t sum; /* of what the pieces' hashes make with their places, in any order */
+    _Atomic uint64_t sum; /* of each piece's hash mixed with its index, in any order */
 } pieces;
 
 static void hash_pieces(void *arg, int thread, int threads) {

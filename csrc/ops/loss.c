@@ -27,8 +27,8 @@ int nnc_optimizer_states(nnc_optimizer optimizer) {
 static void FN(cross_entropy_columns)(const FN(kernels) *k, const FN(loss_chunk) *c, ptrdiff_t j0, ptrdiff_t j1) {
     const REAL *Z = c->Z, *dL = c->dL;
     const ptrdiff_t n = c->n, ld = c->ld;
-    REAL *dZ = c->dZ, *most = c->most, *sum = c->sum, *L = c->L;
-    k->columns_exp_sum(dZ + j0, most + j0, sum + j0, Z + j0, n, j1 - j0, ld, ld);
+    REAL *dZ = c->dZ, *max = c->max, *sum = c->sum, *L = c->L;
+    k->columns_exp_sum(dZ + j0, max + j0, sum + j0, Z + j0, n, j1 - j0, ld, ld);
     k->log_forward(L + j0, sum + j0, NULL, NULL, j1 - j0, 0);
     for (ptrdiff_t j = j0; j < j1; j++)
         sum[j] = dL[j] / sum[j];
@@ -38,14 +38,14 @@ static void FN(cross_entropy_columns)(const FN(kernels) *k, const FN(loss_chunk)
         const REAL log_sum = L[j];
         if (c->labels) {
             const ptrdiff_t K = c->labels[which];
-            L[j] = log_sum - (Z[K * ld + j] - most[j]);
+            L[j] = log_sum - (Z[K * ld + j] - max[j]);
             dZ[K * ld + j] -= dL[j];
         } else {
             const REAL *target = c->targets + which * n;
             L[j] = 0;
             for (ptrdiff_t i = 0; i < n; i++)
                 if (target[i] != 0) {
-                    L[j] += target[i] * (log_sum - (Z[i * ld + j] - most[j]));
+                    L[j] += target[i] * (log_sum - (Z[i * ld + j] - max[j]));
                     dZ[i * ld + j] -= target[i] * dL[j];
                 }
         }
@@ -55,7 +55,7 @@ static void FN(cross_entropy_columns)(const FN(kernels) *k, const FN(loss_chunk)
 /* The same of a loss whose outputs know nothing of each other, a row of Z after the other */
 static void FN(elementwise_columns)(const FN(kernels) *k, const FN(loss) *loss, const FN(loss_chunk) *c, ptrdiff_t j0,
                                     ptrdiff_t j1) {
-    REAL *Y = c->most, *terms = c->sum, *L = c->L;
+    REAL *Y = c->max, *terms = c->sum, *L = c->L;
     for (ptrdiff_t i = 0; i < c->n; i++) {
         const REAL *Z = c->Z + i * c->ld;
         REAL *dZ = c->dZ + i * c->ld;

@@ -51,7 +51,7 @@ static void FN(copy_columns)(PUBLIC(matrix) to, PUBLIC(matrix) from, ptrdiff_t w
 static REAL FN(not_a_number)(void) { return (REAL)__builtin_nan(""); }
 
 /* L_i = ln sum - (z_K - largest) for a label K; sum_k y_k (ln sum - (z_k - largest)) for targets (eq. 5.2) */
-static void FN(losses)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, const REAL *most, const REAL *log_sum) {
+static void FN(losses)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, const REAL *max, const REAL *log_sum) {
     for (ptrdiff_t i = 0; i < w; i++) {
         const REAL *z = FN(at)(task->Z, 0, i0 + i);
         REAL L = 0;
@@ -59,11 +59,11 @@ static void FN(losses)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, const REAL 
             const ptrdiff_t K = task->y.data[(i0 + i) * task->y.stride];
             const int good = K >= 0 && K < task->n;
             if (!good) task->bad_label = 1;
-            L = good ? log_sum[i] - (z[K * task->Z.rs] - most[i]) : FN(not_a_number)();
+            L = good ? log_sum[i] - (z[K * task->Z.rs] - max[i]) : FN(not_a_number)();
         } else
             for (ptrdiff_t k = 0; k < task->n; k++) {
                 const REAL y = *FN(at)(task->Y, k, i0 + i);
-                if (y != 0) L += y * (log_sum[i] - (z[k * task->Z.rs] - most[i]));
+                if (y != 0) L += y * (log_sum[i] - (z[k * task->Z.rs] - max[i]));
             }
         *FN(at)(task->L, 0, i0 + i) = L;
     }
@@ -93,7 +93,7 @@ static void FN(subtract_labels)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w) {
 static void FN(columns)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, REAL *scratch) {
     const FN(kernels) *kernels = KERNELS;
     const ptrdiff_t n = task->n;
-    REAL most[WIDEST], sum[WIDEST], log_sum[WIDEST];
+    REAL max[WIDEST], sum[WIDEST], log_sum[WIDEST];
     PUBLIC(matrix) Z = task->Z, out = task->out, E;
     Z.data += i0 * Z.cs;
     if (task->finish != NOTHING) out.data += i0 * out.cs;
@@ -106,9 +106,9 @@ static void FN(columns)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, REAL *scra
     if (task->is_apart) E = PUBLIC(rows)(scratch + task->Z_is_copied * n * task->width, n, w);
 
     const int keep = task->finish == PROBABILITY || task->finish == GRADIENT;
-    kernels->columns_exp_sum(keep ? E.data : NULL, most, sum, Z.data, n, w, E.rs, Z.rs);
+    kernels->columns_exp_sum(keep ? E.data : NULL, max, sum, Z.data, n, w, E.rs, Z.rs);
     if (task->L.data || task->finish == LOG_PROBABILITY) kernels->log_forward(log_sum, sum, NULL, NULL, w, 0);
-    if (task->L.data) FN(losses)(task, i0, w, most, log_sum);
+    if (task->L.data) FN(losses)(task, i0, w, max, log_sum);
     if (keep) {
         for (ptrdiff_t i = 0; i < w; i++)
             sum[i] = (task->finish == GRADIENT ? *FN(at)(task->dL, 0, i0 + i) : 1) / sum[i];
@@ -117,7 +117,7 @@ static void FN(columns)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, REAL *scra
     } else if (task->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < n; k++)
             for (ptrdiff_t i = 0; i < w; i++)
-                E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - most[i]) - log_sum[i];
+                E.data[k * E.rs + i] = (Z.data[k * Z.rs + i] - max[i]) - log_sum[i];
 
     if (task->is_apart && !task->nontemporal) FN(copy_columns)(out, E, w);
     if (task->finish == GRADIENT) FN(subtract_labels)(task, i0, w);
@@ -127,16 +127,16 @@ static void FN(columns)(FN(softmax) *task, ptrdiff_t i0, ptrdiff_t w, REAL *scra
 static void FN(row)(FN(softmax) *task, ptrdiff_t i) {
     const FN(kernels) *kernels = KERNELS;
     const REAL *z = FN(at)(task->Z, 0, i);
-    REAL *out = task->finish == NOTHING ? NULL : FN(at)(task->out, 0, i), most, sum, log_sum;
+    REAL *out = task->finish == NOTHING ? NULL : FN(at)(task->out, 0, i), max, sum, log_sum;
     const int keep = task->finish == PROBABILITY || task->finish == GRADIENT;
-    kernels->row_exp_sum(keep ? out : NULL, &most, &sum, z, task->n);
+    kernels->row_exp_sum(keep ? out : NULL, &max, &sum, z, task->n);
     if (task->L.data || task->finish == LOG_PROBABILITY) kernels->log_forward(&log_sum, &sum, NULL, NULL, 1, 0);
-    if (task->L.data) FN(losses)(task, i, 1, &most, &log_sum);
+    if (task->L.data) FN(losses)(task, i, 1, &max, &log_sum);
     if (keep)
         kernels->row_scale(out, (task->finish == GRADIENT ? *FN(at)(task->dL, 0, i) : 1) / sum, task->n);
     else if (task->finish == LOG_PROBABILITY)
         for (ptrdiff_t k = 0; k < task->n; k++)
-            out[k] = (z[k] - most) - log_sum;
+            out[k] = (z[k] - max) - log_sum;
     if (task->finish == GRADIENT) FN(subtract_labels)(task, i, 1);
 }
 

@@ -90,7 +90,7 @@ nnc_status PUBLIC(step_rows)(REAL *param, REAL *state0, REAL *state1, double *sq
     s.state0 = states > 0 ? state0 : NULL, s.state1 = states > 1 ? state1 : NULL;
     s.numbers.lr = (REAL)step->lr, s.numbers.decay = (REAL)step->decay;
     s.numbers.beta1 = (REAL)step->beta1, s.numbers.beta2 = (REAL)step->beta2;
-    s.numbers.rest1 = (REAL)(1 - step->beta1), s.numbers.rest2 = (REAL)(1 - step->beta2);
+    s.numbers.one_minus_beta1 = (REAL)(1 - step->beta1), s.numbers.one_minus_beta2 = (REAL)(1 - step->beta2);
     s.numbers.correction1 = (REAL)step->correction1, s.numbers.correction2 = (REAL)step->correction2;
     s.numbers.eps = (REAL)step->eps, s.numbers.eps_after = step->eps_after;
     const unsigned before = nnc_flush_subnormals();

@@ -20,7 +20,7 @@ static long long traversals; /* so far; each has a number, which it leaves at th
 
 /* Append the node, unless this traversal has been there. Nothing of Python runs meanwhile, so no other comes between,
  * and the last node keeps all others alive. */
-static int note(node_list *list, node_object *node, long long traversal) {
+static int append(node_list *list, node_object *node, long long traversal) {
     if (node->traversal == traversal) return 0;
     if (list->count == list->capacity) {
         const Py_ssize_t capacity = 2 * list->capacity + 32;
@@ -34,11 +34,11 @@ static int note(node_list *list, node_object *node, long long traversal) {
     return 0;
 }
 
-static int note_inputs(node_list *list, const node_object *node, long long traversal) {
+static int append_inputs(node_list *list, const node_object *node, long long traversal) {
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(node->inputs); i++) {
         PyObject *x = PyTuple_GET_ITEM(node->inputs, i);
-        if (nnc_is_node(x)) result = note(list, (node_object *)x, traversal);
+        if (nnc_is_node(x)) result = append(list, (node_object *)x, traversal);
     }
     return result;
 }
@@ -52,9 +52,9 @@ PyObject *nnc_ancestors(PyObject *Py_UNUSED(module), PyObject *last) {
     node_list list = {NULL, 0, 0};
     if (!nnc_is_node(last)) return PyErr_Format(PyExc_TypeError, "ancestors: %R is no Node", last);
     const long long traversal = ++traversals;
-    int result = note(&list, (node_object *)last, traversal);
+    int result = append(&list, (node_object *)last, traversal);
     for (Py_ssize_t i = 0; result == 0 && i < list.count; i++) /* the list grows meanwhile */
-        result = note_inputs(&list, list.nodes[i], traversal);
+        result = append_inputs(&list, list.nodes[i], traversal);
     if (result == 0) qsort(list.nodes, (size_t)list.count, sizeof(node_object *), latest_first);
     PyObject *found = result == 0 ? PyTuple_New(list.count) : NULL;
     for (Py_ssize_t i = 0; found && i < list.count; i++)
@@ -81,7 +81,7 @@ typedef struct backward {
     PyObject *add; /* add(a, b, may it write into a, into b) */
 } backward;
 
-/* Where the node stands among the nodes, or NULL. */
+/* The node's entry among the partials, or NULL. */
 static partial *partial_of(const backward *b, const node_object *node) {
     if (node->traversal == b->traversal) return &b->partials[node->index];
     if (node->traversal < b->traversal) return NULL;
@@ -131,7 +131,7 @@ static PyObject *product(PyObject *vjps, Py_ssize_t i, PyObject *const *argument
     return c;
 }
 
-/* A product may be None: nothing flows. */
+/* A product may be None: there is no gradient. */
 static int pass_back(const backward *b, const node_object *x, PyObject *c, PyObject *g) {
     if (c == Py_None) return Py_DECREF(c), 0;
     if (c && !fits(c, x->value))
@@ -190,14 +190,14 @@ static int own(partial *leaf) {
 static int visit(backward *b, Py_ssize_t i) {
     const node_object *node = (const node_object *)PyTuple_GET_ITEM(b->nodes, i);
     partial *here = b->here = &b->partials[i];
-    if (here->gradient == NULL) { /* nothing flows to it */
+    if (here->gradient == NULL) { /* it has none */
         here->gradient = PyObject_CallFunctionObjArgs(b->unbroadcast, Py_None, node->value, b->batch_axes, NULL);
         return here->gradient ? 0 : -1;
     }
     return PyTuple_GET_SIZE(node->inputs) ? visit_inputs(b, node, here->gradient) : own(here);
 }
 
-/* Number the nodes, and let the seed go from the first of them through all. */
+/* Number the nodes, and propagate the seed from the first of them. */
 static int visit_all(backward *b, PyObject *seed) {
     const Py_ssize_t count = PyTuple_GET_SIZE(b->nodes);
     b->traversal = ++traversals;

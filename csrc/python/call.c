@@ -1,4 +1,4 @@
-/* call.c - a function of NumPy called with Nodes: which of the arguments are operands, and which say how.
+/* call.c - a function of NumPy called with Nodes: which of its arguments are operands, and which are parameters.
  *
  * call() is _apply() for arguments as NumPy has them. A row of the table in nnc/autodiff/operations.py tells how many
  * operands there are, by its vjps, and names what comes after them; a "-" is an argument that Nodes cannot have. */
@@ -67,7 +67,7 @@ static PyObject *apply_to_few(rule_object *rule, PyObject *args, PyObject *keywo
     return node;
 }
 
-/* call(rule, args, keywords); a function in the place of a rule is made of other operations, and is called itself. */
+/* call(rule, args, keywords); a function instead of a rule is made of other operations, and is called itself. */
 PyObject *nnc_call(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count) {
     if (count != 3 || !PyTuple_CheckExact(arguments[1]) || !PyDict_CheckExact(arguments[2]))
         return PyErr_Format(PyExc_TypeError, "call(rule, a tuple of arguments, a dict of keywords)");

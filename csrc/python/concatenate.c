@@ -1,4 +1,4 @@
-/* concatenate.c - the backward pass of concatenate: to each of the arrays that were joined, its part of the gradient.
+/* concatenate.c - the backward pass of concatenate: each of the arrays gets its slice of the gradient.
  *
  * It is a slice, which autodiff/vjps.py could take; but to find out in Python where it begins takes longer than the
  * slice itself, for each of the arrays. */
@@ -44,13 +44,13 @@ static int axis_from_end(PyObject *keywords, PyObject *joined, long *axis) {
 
 PyObject *nnc_part(PyObject *Py_UNUSED(module), PyObject *args, PyObject *keywords) {
     enum {
-        PLACE,
+        INDEX,
         GRADIENT,
         JOINED,
         ARRAYS /* and what follows */
     };
     const Py_ssize_t count = PyTuple_GET_SIZE(args) - ARRAYS;
-    const Py_ssize_t i = count > 0 ? PyLong_AsSsize_t(PyTuple_GET_ITEM(args, PLACE)) : -1;
+    const Py_ssize_t i = count > 0 ? PyLong_AsSsize_t(PyTuple_GET_ITEM(args, INDEX)) : -1;
     if (i < 0 || i >= count) return PyErr_Format(PyExc_TypeError, "part(i, g, joined, *arrays, axis=0)");
     PyObject *g = PyTuple_GET_ITEM(args, GRADIENT);
     long from_end;

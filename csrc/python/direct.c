@@ -4,11 +4,11 @@
  * broadcast, convert and overlap. On small arrays that is what a call costs, and the answer nearly always is: not at
  * all. direct(ufunc) is called as the ufunc is, looks for just this answer (plain.c), and then runs the loop that NumPy
  * would have run, on the same pointers, sizes and steps; all else goes to the ufunc itself, or to the function given as
- * `otherwise`, and so behaves as if none of this were here. What else a ufunc can be asked for, its name, its at(),
+ * `fallback`, and so behaves as if none of this were here. What else a ufunc can be asked for, its name, its at(),
  * whether it is one, that ufunc answers.
  *
  * Nodes whose values are plain go the same way, and the result is a Node. There may be another ufunc for them, which
- * has a second result: what the backward pass would have to compute again, and finds behind the node's operands. */
+ * has a second result, which is saved for backward behind the node's operands. */
 #include "node.h"
 #include "plain.h"
 
@@ -16,15 +16,15 @@
 #include <stddef.h>
 
 enum {
-    MOST_KEYWORDS = 8 /* of a call with tables in it */
+    MAX_KEYWORDS = 8 /* of a call with tables in it */
 };
 
 typedef struct direct_object {
     PyObject_HEAD vectorcallfunc call;
     PyUFuncObject *ufunc;
     PyObject *rules;        /* a dict */
-    PyObject *otherwise;    /* a function */
-    PyUFuncObject *keeping; /* the one for Nodes, or NULL */
+    PyObject *fallback;    /* a function */
+    PyUFuncObject *saving; /* the one for Nodes, or NULL */
     PyObject *doc;          /* or NULL: the ufunc's */
 } direct_object;
 
@@ -34,29 +34,29 @@ static PyObject *value_of(PyObject *operand) {
     return nnc_is_node(operand) ? ((node_object *)operand)->value : operand;
 }
 
-/* For many numbers, to compute something again is cheaper than to write it down and read it. */
-static int keeps(const direct_object *direct, PyObject *first) {
-    return direct->keeping && PyArray_CheckExact(first) && PyArray_SIZE((PyArrayObject *)first) < NNC_MANY;
+/* For many numbers, to recompute is cheaper than to store and load. */
+static int saves(const direct_object *direct, PyObject *first) {
+    return direct->saving && PyArray_CheckExact(first) && PyArray_SIZE((PyArrayObject *)first) < NNC_MANY;
 }
 
 /* The same where some operands are Nodes, if there is a rule for it: a Node that remembers the operands. */
 static PyObject *compute_node(const direct_object *direct, PyObject *const *operands) {
     PyObject *rule = PyDict_GetItemWithError(direct->rules, (PyObject *)direct->ufunc);
     if (rule == NULL) return NULL;
-    const int is_kept = keeps(direct, value_of(operands[0]));
-    const PyUFuncObject *ufunc = is_kept ? direct->keeping : direct->ufunc;
+    const int is_saving = saves(direct, value_of(operands[0]));
+    const PyUFuncObject *ufunc = is_saving ? direct->saving : direct->ufunc;
     nnc_arguments args;
-    PyObject *inputs = PyTuple_New(ufunc->nin), *values = PyTuple_New(ufunc->nin), *kept = NULL, *node = NULL;
+    PyObject *inputs = PyTuple_New(ufunc->nin), *values = PyTuple_New(ufunc->nin), *saved = NULL, *node = NULL;
     for (int i = 0; inputs && values && i < ufunc->nin; i++) {
         PyTuple_SET_ITEM(inputs, i, Py_NewRef(operands[i]));
         PyTuple_SET_ITEM(values, i, Py_NewRef(value_of(operands[i])));
     }
     if (inputs && values && nnc_take(&args, ufunc, PySequence_Fast_ITEMS(values))) {
         args.name = ufunc_head_of((PyObject *)direct->ufunc)->name;
-        PyObject *value = nnc_compute(&args, ufunc, NULL, is_kept ? &kept : NULL);
-        if (kept && _PyTuple_Resize(&values, ufunc->nin + 1) == 0)
-            PyTuple_SET_ITEM(values, ufunc->nin, Py_NewRef(kept));
-        Py_XDECREF(kept);
+        PyObject *value = nnc_compute(&args, ufunc, NULL, is_saving ? &saved : NULL);
+        if (saved && _PyTuple_Resize(&values, ufunc->nin + 1) == 0)
+            PyTuple_SET_ITEM(values, ufunc->nin, Py_NewRef(saved));
+        Py_XDECREF(saved);
         if (value && values)
             node = nnc_new_node(rule, value, inputs, Py_NewRef(values), NULL);
         else
@@ -99,7 +99,7 @@ static int is_table(PyObject *x) {
 /* NumPy does not say which function has refused its operand. The others are called by functions that do. */
 static void explain(const direct_object *direct, PyObject *operand, PyArrayObject *out) {
     const PyUFuncObject *ufunc = direct->ufunc;
-    if (direct->otherwise != (PyObject *)ufunc || ufunc->nin != 1 || ufunc->core_enabled) return;
+    if (direct->fallback != (PyObject *)ufunc || ufunc->nin != 1 || ufunc->core_enabled) return;
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError)) return;
     PyObject *type, *error, *trace;
     PyErr_Fetch(&type, &error, &trace);
@@ -119,20 +119,20 @@ static void explain(const direct_object *direct, PyObject *operand, PyArrayObjec
     Py_XDECREF(module);
 }
 
-/* NumPy's way, with arrays in the place of tables. */
-static PyObject *call_otherwise(const direct_object *direct, PyObject *const *operands, Py_ssize_t count,
-                                PyObject *keywords) {
-    PyObject *arrays[OPERANDS + MOST_KEYWORDS], *result = NULL;
+/* The fallback, with arrays instead of tables. */
+static PyObject *call_fallback(const direct_object *direct, PyObject *const *operands, Py_ssize_t count,
+                               PyObject *keywords) {
+    PyObject *arrays[OPERANDS + MAX_KEYWORDS], *result = NULL;
     const Py_ssize_t all = count + (keywords ? PyTuple_GET_SIZE(keywords) : 0);
     Py_ssize_t i = 0, tables = 0;
     for (Py_ssize_t k = 0; k < count; k++) tables += is_table(operands[k]);
-    if (tables == 0 || all > OPERANDS + MOST_KEYWORDS)
-        return PyObject_Vectorcall(direct->otherwise, operands, (size_t)count, keywords);
+    if (tables == 0 || all > OPERANDS + MAX_KEYWORDS)
+        return PyObject_Vectorcall(direct->fallback, operands, (size_t)count, keywords);
     for (; i < all; i++) {
         arrays[i] = i < count && is_table(operands[i]) ? PyArray_FROM_O(operands[i]) : Py_NewRef(operands[i]);
         if (arrays[i] == NULL) break;
     }
-    if (i == all) result = PyObject_Vectorcall(direct->otherwise, arrays, (size_t)count, keywords);
+    if (i == all) result = PyObject_Vectorcall(direct->fallback, arrays, (size_t)count, keywords);
     while (i > 0) Py_DECREF(arrays[--i]);
     return result;
 }
@@ -150,7 +150,7 @@ static PyObject *call(PyObject *self, PyObject *const *operands, size_t flagged,
             result = compute_node(direct, operands);
         if (result || PyErr_Occurred()) return result;
     }
-    PyObject *result = call_otherwise(direct, operands, count, keywords);
+    PyObject *result = call_fallback(direct, operands, count, keywords);
     if (result == NULL && count > 0) explain(direct, operands[0], out);
     return result;
 }
@@ -162,23 +162,23 @@ static int is_own(PyObject *ufunc, int results) {
 }
 
 static PyObject *new_direct(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    PyObject *ufunc, *rules, *otherwise = NULL, *keeping = NULL;
+    PyObject *ufunc, *rules, *fallback = NULL, *saving = NULL;
     if (keywords && PyDict_GET_SIZE(keywords))
         return PyErr_Format(PyExc_TypeError, "direct: its arguments come by position");
     PyTypeObject *function = &PyUFunc_Type, *dict = &PyDict_Type;
-    if (!PyArg_ParseTuple(args, "O!O!|OO!:direct", function, &ufunc, dict, &rules, &otherwise, function, &keeping))
+    if (!PyArg_ParseTuple(args, "O!O!|OO!:direct", function, &ufunc, dict, &rules, &fallback, function, &saving))
         return NULL;
-    if (!is_own(ufunc, 1) || (keeping && !is_own(keeping, 2)))
+    if (!is_own(ufunc, 1) || (saving && !is_own(saving, 2)))
         return PyErr_Format(PyExc_TypeError, "direct: %R is not a ufunc of this engine with that many results",
-                            is_own(ufunc, 1) ? keeping : ufunc);
+                            is_own(ufunc, 1) ? saving : ufunc);
     assert(((PyUFuncObject *)ufunc)->nargs <= OPERANDS && ((PyUFuncObject *)ufunc)->core_num_dim_ix <= SIZES);
     direct_object *self = (direct_object *)type->tp_alloc(type, 0);
     if (self == NULL) return NULL;
     self->call = call;
     self->ufunc = (PyUFuncObject *)Py_NewRef(ufunc);
     self->rules = Py_NewRef(rules);
-    self->otherwise = Py_NewRef(otherwise ? otherwise : ufunc);
-    self->keeping = (PyUFuncObject *)Py_XNewRef(keeping);
+    self->fallback = Py_NewRef(fallback ? fallback : ufunc);
+    self->saving = (PyUFuncObject *)Py_XNewRef(saving);
     return (PyObject *)self;
 }
 
@@ -186,8 +186,8 @@ static int traverse(PyObject *self, visitproc visit, void *arg) {
     const direct_object *direct = (const direct_object *)self;
     Py_VISIT(direct->ufunc);
     Py_VISIT(direct->rules);
-    Py_VISIT(direct->otherwise);
-    Py_VISIT(direct->keeping);
+    Py_VISIT(direct->fallback);
+    Py_VISIT(direct->saving);
     Py_VISIT(direct->doc);
     return 0;
 }
@@ -197,8 +197,8 @@ static void dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
     Py_DECREF(direct->ufunc);
     Py_DECREF(direct->rules);
-    Py_DECREF(direct->otherwise);
-    Py_XDECREF(direct->keeping);
+    Py_DECREF(direct->fallback);
+    Py_XDECREF(direct->saving);
     Py_XDECREF(direct->doc);
     Py_TYPE(self)->tp_free(self);
 }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 enum {
-    AT_ONCE = 64 /* epochs of a call, at most */
+    AT_ONCE = 64 /* epochs of a call, at wanted */
 };
 
 #define NNC_TEMPLATE "python/training.inc"
@@ -74,9 +74,9 @@ static PyObject *fit_epochs(PyObject *object, PyObject *args, PyObject *kwargs) 
     PyObject *count, *lr = Py_None, *order = Py_None;
     double loss[AT_ONCE], seconds[AT_ONCE];
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:epochs", names, &count, &lr, &order)) return NULL;
-    const Py_ssize_t most = PyNumber_AsSsize_t(count, PyExc_OverflowError);
-    if (most < 1) {
-        if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "Fit.epochs: one at least, not %zd", most);
+    const Py_ssize_t wanted = PyNumber_AsSsize_t(count, PyExc_OverflowError);
+    if (wanted < 1) {
+        if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "Fit.epochs: one at least, not %zd", wanted);
         return NULL;
     }
     if (self->busy) {
@@ -89,7 +89,7 @@ static PyObject *fit_epochs(PyObject *object, PyObject *args, PyObject *kwargs) 
     Py_ssize_t done = 0;
     self->busy = 1;
     self->thread = PyEval_SaveThread();
-    for (int lost = 0; !lost && done < most && done < AT_ONCE; done++) {
+    for (int lost = 0; !lost && done < wanted && done < AT_ONCE; done++) {
         const int64_t start = nnc_nanoseconds();
         nnc_epoch result;
         status = self->net.typed->epoch(self->fit, &result);
@@ -270,7 +270,7 @@ static int fit_traverse(PyObject *object, visitproc visit, void *arg) {
 
 static PyMethodDef fit_methods[] = {
     {"epochs", (PyCFunction)(void (*)(void))fit_epochs, METH_VARARGS | METH_KEYWORDS,
-     "epochs(count, lr=None, order=None): as many passes over all examples, but at most 64 a call and none after one "
+     "epochs(count, lr=None, order=None): as many passes over all examples, but at wanted 64 a call and none after one "
      "that lost its numbers, or once another process stops the training; a list of (the mean loss of the examples "
      "as they were seen, seconds) for each. From here on lr is the learning rate, and order, intp (r,), the "
      "order of the examples (which a shuffle starts from)."},

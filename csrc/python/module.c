@@ -38,8 +38,8 @@ static PyObject *set_num_threads(PyObject *Py_UNUSED(module), PyObject *arg) {
         PyErr_Format(PyExc_ValueError, "set_num_threads: n is %S, but it must be at least 1", arg);
         return NULL;
     }
-    int most = nnc_max_threads();
-    if (nnc_raise("set_num_threads", nnc_set_num_threads(overflow > 0 || n > most ? most : (int)n)) < 0) return NULL;
+    int max = nnc_max_threads();
+    if (nnc_raise("set_num_threads", nnc_set_num_threads(overflow > 0 || n > max ? max : (int)n)) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -85,8 +85,8 @@ static int choose_threads(void) {
                      text, nnc_max_threads());
         return -1;
     }
-    int most = nnc_max_threads();
-    return nnc_raise("NNC_NUM_THREADS", nnc_set_num_threads(n > most ? most : (int)n));
+    int max = nnc_max_threads();
+    return nnc_raise("NNC_NUM_THREADS", nnc_set_num_threads(n > max ? max : (int)n));
 }
 
 /* ---- the module (PEP 489) ---------------------------------------------------------------------------------------- */
@@ -123,10 +123,10 @@ static PyMethodDef methods[] = {
     {"check_unchanged", nnc_check, METH_O,
      "check_unchanged(nodes): RuntimeError if something that one of them was computed from has changed since."},
     {"call", (PyCFunction)(void (*)(void))nnc_call, METH_FASTCALL,
-     "call(rule, args, keywords): the same for the arguments of a NumPy function. A function in the place of a rule is "
+     "call(rule, args, keywords): the same for the arguments of a NumPy function. A function instead of a rule is "
      "called itself."},
     {"part", (PyCFunction)(void (*)(void))nnc_part, METH_VARARGS | METH_KEYWORDS,
-     "part(i, g, joined, *arrays, axis=0): the part of g, a view, that flows back to the i-th of the arrays."},
+     "part(i, g, joined, *arrays, axis=0): the gradient of the i-th of the arrays, a view of g."},
     {"labels", (PyCFunction)(void (*)(void))nnc_read_labels, METH_FASTCALL,
      "labels(op, y, n, r): y as a C-contiguous intp array of shape (r,), each in 0..n-1, else ValueError naming op."},
     {"bad_targets", nnc_bad_targets, METH_VARARGS,

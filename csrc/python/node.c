@@ -12,7 +12,7 @@
 static struct {
     PyObject *explained, *name; /* names of a rule's attributes */
     PyObject *getitem;          /* and of a Node's */
-    PyObject *nothing;          /* the params of an operation without any */
+    PyObject *no_params;          /* the params of an operation without any */
     long long serial;           /* of the latest Node */
 } known;
 
@@ -28,11 +28,11 @@ static PyObject *node_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObjec
     node->grad = Py_NewRef(Py_None);
     node->name = Py_NewRef(Py_None);
     node->rule = Py_NewRef(Py_None);
-    node->params = Py_NewRef(known.nothing);
+    node->params = Py_NewRef(known.no_params);
     node->inputs = PyTuple_New(0);
     node->args = PyTuple_New(0);
     node->serial = ++known.serial;
-    node->is_open = 1;
+    node->is_mutable = 1;
     return (PyObject *)node;
 }
 
@@ -55,7 +55,7 @@ static int node_clear(PyObject *object) {
     Py_SETREF(node->grad, Py_NewRef(Py_None));
     Py_SETREF(node->name, Py_NewRef(Py_None));
     Py_SETREF(node->rule, Py_NewRef(Py_None));
-    Py_SETREF(node->params, Py_NewRef(known.nothing));
+    Py_SETREF(node->params, Py_NewRef(known.no_params));
     Py_SETREF(node->inputs, PyTuple_New(0)); /* always the same one, so it is there */
     Py_SETREF(node->args, PyTuple_New(0));
     return 0;
@@ -175,8 +175,8 @@ int nnc_add_node_type(PyObject *module) {
     known.explained = PyUnicode_InternFromString("explained");
     known.name = PyUnicode_InternFromString("name");
     known.getitem = PyUnicode_InternFromString("_getitem");
-    known.nothing = PyDict_New();
-    if (!known.explained || !known.name || !known.getitem || !known.nothing) return -1;
+    known.no_params = PyDict_New();
+    if (!known.explained || !known.name || !known.getitem || !known.no_params) return -1;
     return PyModule_AddType(module, &nnc_node_type);
 }
 
@@ -237,7 +237,7 @@ PyObject *nnc_new_node(PyObject *rule, PyObject *value, PyObject *inputs, PyObje
     node->name = Py_NewRef(Py_None);
     node->inputs = Py_NewRef(inputs);
     node->args = args;
-    node->params = Py_NewRef(params ? params : known.nothing);
+    node->params = Py_NewRef(params ? params : known.no_params);
     node->rule = Py_NewRef(rule);
     node->serial = ++known.serial;
     if (nnc_remember_operands(node) < 0) Py_CLEAR(node);
@@ -255,19 +255,19 @@ static int has_own_arithmetic(PyTypeObject *type) {
     return mine && mine->nb_multiply != plain->nb_multiply;
 }
 
-/* What an operand is computed with: a Node's value, an array or a number as it is, anything else as an array. Of a
+/* What the forward gets for an operand: a Node's value, an array or a number as it is, anything else as an array. Of a
  * masked array that would lose the mask, and of a matrix the meaning of its *. */
 static PyObject *operand(PyObject *x) {
     if (nnc_is_node(x)) return Py_NewRef(((node_object *)x)->value);
     if (PyArray_CheckExact(x) || is_number(x)) return Py_NewRef(x);
     if (PyArray_Check(x) && has_own_arithmetic(Py_TYPE(x)))
         return PyErr_Format(PyExc_TypeError, "a %s calculates in another way than the arrays in Nodes do; give "
-                                             "np.asarray of it, or np.where in the place of a mask",
+                                             "np.asarray of it, or np.where instead of a mask",
                             Py_TYPE(x)->tp_name);
     return PyArray_FromAny(x, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
 }
 
-/* Another tuple, with `item` at place i. */
+/* A copy of the tuple, with `item` at index i. */
 static PyObject *with_item(PyObject *tuple, Py_ssize_t i, PyObject *item) {
     const Py_ssize_t n = PyTuple_GET_SIZE(tuple);
     PyObject *other = PyTuple_New(n);
@@ -291,7 +291,7 @@ static int gather(PyObject *operands, PyObject **inputs, PyObject **args) {
     return 0;
 }
 
-/* Labels, a slope: a rule names the places through which no gradient flows. */
+/* Labels, a slope: a rule lists the operands that have no gradient. */
 static int check_constants(const rule_object *rule, PyObject *inputs) {
     for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(rule->constants); k++) {
         const Py_ssize_t i = PyLong_AsSsize_t(PyTuple_GET_ITEM(rule->constants, k));
@@ -312,7 +312,7 @@ static PyObject *forward_of(const rule_object *rule, PyObject *args) {
     return are_many && rule->for_many != Py_None ? rule->for_many : rule->forward;
 }
 
-/* The forward has failed: the rule may know what to say in the place of it. */
+/* The forward has failed: the rule may have a better message. */
 static void explain(PyObject *rule, PyObject *inputs) {
     PyObject *type, *error, *trace;
     PyErr_Fetch(&type, &error, &trace);

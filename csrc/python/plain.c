@@ -48,8 +48,8 @@ static int take_array(nnc_arguments *args, const PyUFuncObject *ufunc, int i, Py
            (ufunc->core_enabled ? take_matrix(args, ufunc, i, array) : take_elements(args, i, array));
 }
 
-/* Take a number as operand i: an array of it, where the signature asks for one. One that is too large for float32 goes
- * NumPy's way, with a warning. */
+/* Take a number as operand i: an array of it, where the signature asks for one. One that is too large for float32 is
+ * left to NumPy, which warns. */
 static int take_number(nnc_arguments *args, const PyUFuncObject *ufunc, int i, double number) {
     const int offset = ufunc->core_enabled ? ufunc->core_offsets[i] : 0;
     const npy_intp count = ufunc->core_enabled ? args->dims[1 + ufunc->core_dim_ixs[offset]] : 1;
@@ -106,8 +106,8 @@ static PyArrayObject *new_output(nnc_arguments *args, const PyUFuncObject *ufunc
     return (PyArrayObject *)out;
 }
 
-/* Does operand i lie apart from the output? */
-static int is_apart(const nnc_arguments *args, const PyUFuncObject *ufunc, int i, PyArrayObject *out) {
+/* Is operand i disjoint from the output in memory? */
+static int is_disjoint(const nnc_arguments *args, const PyUFuncObject *ufunc, int i, PyArrayObject *out) {
     const int is_label = ufunc_head_of((PyObject *)ufunc)->roles[i] == 'y';
     const char *low = args->data[i], *end = low + (is_label ? (npy_intp)sizeof(npy_intp) : itemsize(args));
     if (!ufunc->core_enabled && args->dims[0] > 0) end += args->steps[i] * (args->dims[0] - 1);
@@ -127,7 +127,7 @@ static int take_output(nnc_arguments *args, const PyUFuncObject *ufunc, PyArrayO
     if (PyArray_TYPE(out) != args->type || !PyArray_ISCARRAY(out) || !take_array(args, ufunc, ufunc->nin, out))
         return 0;
     for (int i = 0; i < ufunc->nin; i++)
-        if (!is_apart(args, ufunc, i, out) && (ufunc->core_enabled || args->data[i] != PyArray_BYTES(out))) return 0;
+        if (!is_disjoint(args, ufunc, i, out) && (ufunc->core_enabled || args->data[i] != PyArray_BYTES(out))) return 0;
     return 1;
 }
 

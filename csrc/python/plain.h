@@ -2,8 +2,8 @@
  *
  * Operands are plain if each is an ndarray and no subclass, aligned and of native byte order, and all are of one dtype,
  * float32 or float64 (labels: intp). Those of a generalised ufunc have the dimensions of the signature, none more and
- * none less; those of an elementwise one are of one shape, of one dimension at least, and lie in one piece, in C order.
- * A setting may be a Python float as well. An output is plain if it can be written besides, lies in one piece, and
+ * none less; those of an elementwise one are of one shape, of one dimension at least, and C-contiguous.
+ * A setting may be a Python float as well. An output is plain if it is writeable besides, contiguous, and
  * overlaps no operand - unless, elementwise, it is that operand. */
 #ifndef NNC_PYTHON_PLAIN_H
 #define NNC_PYTHON_PLAIN_H
@@ -33,7 +33,7 @@ typedef struct nnc_arguments {
 /* Are all operands plain? Then `args` has them. */
 int nnc_take(nnc_arguments *args, const PyUFuncObject *ufunc, PyObject *const *operands);
 
-/* The result in `out`, if it is plain, or in a new array; NULL without an exception if it is for the ordinary way to
+/* The result in `out`, if it is plain, or in a new array; NULL without an exception if that is left to the fallback: to
  * compute it, or to say what is wrong. Of a ufunc with two, the second is left in `further`, a new array. */
 PyObject *nnc_compute(nnc_arguments *args, const PyUFuncObject *ufunc, PyArrayObject *out, PyObject **further);
 

@@ -1,10 +1,11 @@
 /* unchanged.c - whether what the gradients of a graph are computed from is still what it was.
  *
  * A graph keeps the arrays that went into it by reference. Results are read-only, but a leaf can be set again, and an
- * array of data, or the array in a leaf, can be written into by whoever else has it. The first leaves its time: every
- * result made before it is out of date. For the second a result keeps a hash of its operands, of all their numbers, and
- * backward compares it. That takes time, so only what a vector-Jacobian product reads is hashed (a rule says it by its
- * `reads`): with a plain X, the W of a layer W X + b is not, and the gradient is the same whatever happens to it. */
+ * array of data, or the array in a leaf, can be written into by whoever else has it. The first is recorded by its
+ * serial number: every result made before it is out of date. For the second a result keeps a hash of its operands, of
+ * all their numbers, and backward compares it. That takes time, so only what a vector-Jacobian product reads is hashed
+ * (a rule says it by its `reads`): with a plain X, the W of a layer W X + b is not, and the gradient is the same
+ * whatever happens to it. */
 #include "node.h"
 
 #include "../ops/hash.h"
@@ -14,7 +15,7 @@
 /* As in kernels/hash.inc. */
 static npy_uint64 share(npy_uint64 word) { return (npy_uint64)(npy_uint32)word * (word >> 32) + word; }
 
-/* Of few numbers in one piece, in less time than the kernel takes to begin. */
+/* Of few contiguous bytes, in less time than the kernel takes to begin. */
 static npy_uint64 hash_few(const char *data, npy_intp bytes) {
     const npy_uint64 *keys = nnc_keys.rows[0];
     const npy_intp words = bytes / (npy_intp)sizeof *keys;
@@ -50,7 +51,7 @@ static layout layout_of(PyArrayObject *a) {
     return l;
 }
 
-/* Of an array with gaps: run by run of numbers that lie next to each other, the short ones gathered. */
+/* Of an array with gaps: contiguous run by run, the short ones gathered. */
 static void add_scattered(nnc_hash_state *state, PyArrayObject *a) {
     enum {
         BLOCK = 4096
@@ -99,7 +100,7 @@ static npy_uint64 hash_array(PyArrayObject *a, npy_intp bytes) {
 
 static const npy_uint64 next = UINT64_C(0x9E3779B97F4A7C15);
 
-/* The arrays that a check has come by lately: an array that went into several nodes is hashed once. */
+/* The arrays hashed last: an operand of several nodes is hashed once. */
 typedef struct memo {
     struct {
         PyObject *array;
@@ -138,15 +139,15 @@ static npy_uint64 hash_of(PyObject *x, memo *memo) {
 }
 
 /* Can somebody write into it: a leaf's array or one that is no Node's, or a result that is a view of such a one? */
-static int is_open(PyObject *input) {
-    return nnc_is_node(input) ? ((node_object *)input)->is_open : PyArray_Check(input);
+static int is_mutable(PyObject *input) {
+    return nnc_is_node(input) ? ((node_object *)input)->is_mutable : PyArray_Check(input);
 }
 
 /* Does a vector-Jacobian product read the i-th operand, which is open? */
 static int is_read(const node_object *node, Py_ssize_t i) {
     const unsigned long long far = sizeof node->reads * 8 - 1; /* the last bit stands for all operands from there on */
     return (node->reads >> ((unsigned long long)i < far ? (unsigned long long)i : far) & 1) &&
-           is_open(PyTuple_GET_ITEM(node->inputs, i));
+           is_mutable(PyTuple_GET_ITEM(node->inputs, i));
 }
 
 static npy_uint64 hash_operands(const node_object *node, memo *memo) {
@@ -185,28 +186,28 @@ static PyObject *owner(PyObject *a) {
     return a;
 }
 
-static int is_view_of_open(const node_object *node) {
+static int is_view_of_mutable(const node_object *node) {
     if (!PyArray_Check(node->value) || PyArray_BASE((PyArrayObject *)node->value) == NULL) return 0;
     PyObject *mine = owner(node->value);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(node->inputs); i++)
-        if (is_open(PyTuple_GET_ITEM(node->inputs, i)) && owner(PyTuple_GET_ITEM(node->args, i)) == mine) return 1;
+        if (is_mutable(PyTuple_GET_ITEM(node->inputs, i)) && owner(PyTuple_GET_ITEM(node->args, i)) == mine) return 1;
     return 0;
 }
 
-static int has_open(PyObject *inputs) {
+static int has_mutable(PyObject *inputs) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++)
-        if (is_open(PyTuple_GET_ITEM(inputs, i))) return 1;
+        if (is_mutable(PyTuple_GET_ITEM(inputs, i))) return 1;
     return 0;
 }
 
 int nnc_remember_operands(node_object *node) {
     memo memo;
     memo.count = 0;
-    if (has_open(node->inputs)) {
+    if (has_mutable(node->inputs)) {
         if (note_reads(node) < 0) return -1;
-        node->is_open = (char)is_view_of_open(node);
+        node->is_mutable = (char)is_view_of_mutable(node);
     }
-    node->used = hash_operands(node, &memo);
+    node->operands_hash = hash_operands(node, &memo);
     return 0;
 }
 
@@ -229,7 +230,7 @@ static PyObject *viewed(PyObject *x) {
     while (nnc_is_node(x) && PyTuple_GET_SIZE(((node_object *)x)->inputs)) {
         PyObject *inputs = ((node_object *)x)->inputs, *before = NULL;
         for (Py_ssize_t i = 0; before == NULL && i < PyTuple_GET_SIZE(inputs); i++)
-            if (is_open(PyTuple_GET_ITEM(inputs, i))) before = PyTuple_GET_ITEM(inputs, i);
+            if (is_mutable(PyTuple_GET_ITEM(inputs, i))) before = PyTuple_GET_ITEM(inputs, i);
         if (before == NULL) break;
         x = before;
     }
@@ -248,7 +249,7 @@ static int check(const node_object *node, memo *memo) {
         PyObject *x = PyTuple_GET_ITEM(node->inputs, i);
         if (nnc_is_node(x) && ((node_object *)x)->set > node->serial) return raise_changed(node, PyTuple_Pack(1, x));
     }
-    if (hash_operands(node, memo) == node->used) return 0;
+    if (hash_operands(node, memo) == node->operands_hash) return 0;
     return raise_changed(node, operands_read(node));
 }
 

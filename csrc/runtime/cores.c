@@ -14,7 +14,7 @@ int nnc_num_cores(void) {
         n = nnc_system_cores();
         if (quota > 0 && quota < n) n = quota;
         if (n < 1) n = 1;
-        if (n > NNC_MOST_THREADS) n = NNC_MOST_THREADS;
+        if (n > NNC_MAX_THREADS) n = NNC_MAX_THREADS;
         atomic_store_explicit(&remembered, n, memory_order_relaxed);
     }
     return n;

@@ -4,7 +4,7 @@
 
 /* Threads that the pool has room for */
 enum {
-    NNC_MOST_THREADS = 256
+    NNC_MAX_THREADS = 256
 };
 
 int nnc_num_cores(void);

@@ -3,8 +3,8 @@
  * Each worker has an event of its own. The caller of nnc_parallel writes the task down, offers a share of it to each
  * worker it wants, advances that worker's event, does its own share and then those that no worker has taken yet, for to
  * wake a sleeper may take longer than the work, and waits for the last worker to advance `done`. The task needs no
- * lock: only who took a share reads it, and the next task is written after all of those are done. One caller at a time
- * has the pool; `busy` is all there is to that, and it also keeps a task from asking for the pool that it runs on.
+ * lock: only who claimed a share reads it, and the next task is written after all of those are done. One caller at a
+ * time has the pool; `busy` is all there is to that, and it also keeps a task from asking for the pool that it runs on.
  *
  * The child of a fork has none of its parent's threads, and finds the pool as it happened to be at that moment, perhaps
  * in the hands of a thread that is gone. It starts again from an empty pool. */
@@ -33,7 +33,7 @@ typedef struct worker {
 static struct {
     _Alignas(64) atomic_flag busy;
     int started; /* workers there are */
-    worker workers[NNC_MOST_THREADS - 1];
+    worker workers[NNC_MAX_THREADS - 1];
 
     nnc_task *task; /* written before the events are advanced */
     void *arg;
@@ -46,7 +46,7 @@ static struct {
     nnc_event done;
 } pool = {.busy = ATOMIC_FLAG_INIT};
 
-static int took(worker *share) {
+static int claim(worker *share) {
     return atomic_exchange(&share->offered, 0);
 }
 
@@ -62,7 +62,7 @@ static void work(void *arg) {
         const int slept = nnc_event_wait(&self->event, seen, (int)spins);
         seen = atomic_load(&self->event.count);
         spins = (unsigned)atomic_load_explicit(&self->spins, memory_order_relaxed) * (slept ? AFTER_SLEEP : 1);
-        if (!took(self))
+        if (!claim(self))
             continue;
         fesetenv(&pool.environment);
         pool.task(pool.arg, self->thread, pool.threads);
@@ -136,7 +136,7 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake) {
     task(arg, 0, threads);
     int finished = threads == 1;
     for (worker *w = pool.workers; w < pool.workers + threads - 1; w++)
-        if (took(w)) {
+        if (claim(w)) {
             task(arg, w->thread, threads);
             finished = last_done();
         }

@@ -80,12 +80,12 @@ void nnc_set_core_to_core(int64_t nanoseconds) {
 }
 
 int nnc_threads_worth(nnc_work work) {
-    const int most = nnc_get_num_threads();
-    if (most == 1) return 1;
+    const int max = nnc_get_num_threads();
+    if (max == 1) return 1;
     const double L = (double)nnc_core_to_core(), lines = work.bytes / LINE;
     double least = CLEARLY * work.nanoseconds;
     int best = 1;
-    for (int t = 2; t <= most; t++) {
+    for (int t = 2; t <= max; t++) {
         const double time = work.nanoseconds / t + L * (work.barriers * (t + WAIT) + lines * (t - 1) / t / IN_FLIGHT);
         if (time < least) least = time, best = t;
     }

@@ -1,7 +1,7 @@
 """The computational graph, the table of operations with their gradients, and derivatives of functions.
 
 `nnc.grad`, `nnc.jacobian`, `nnc.hessian`, `nnc.hvp`, `nnc.jvp` and `nnc.vjp` are called as JAX's, and code written for
-autograd runs with ``numpy`` itself in the place of ``autograd.numpy``. What is different:
+autograd runs with ``numpy`` itself instead of ``autograd.numpy``. What is different:
 
 - **Ties.** At a tie `max`, `min`, `maximum` and `minimum` share the gradient evenly, as both others do.
 - **Subgradients.** Where a derivative does not exist and 0 is a subgradient, it is 0: |x|, ReLU, and also norms, `std`

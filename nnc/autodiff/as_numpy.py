@@ -77,7 +77,7 @@ SHORT = 50  # numbers in an array that is written out
 
 
 def put_together(formula, **parts):
-    """The tree of a formula with trees, or text, in the place of its names.
+    """The tree of a formula with trees, or text, instead of its names.
 
     >>> ast.unparse(put_together("x @ y", x="W2.T", y="A - Y"))
     'W2.T @ (A - Y)'

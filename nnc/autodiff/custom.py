@@ -22,11 +22,11 @@ def custom(f, vjp, latex=None):
     vjp : callable, or sequence of callables
         The vector-Jacobian product. With y = f(A, B) and g = ∂J/∂y, ``vjp(g, y, A, B)`` is ∂J/∂A, and if there are
         several arrays the tuple (∂J/∂A, ∂J/∂B); or a sequence with one such function for each array, ``vjps[0](g, y,
-        A, B)`` being ∂J/∂A. None in the place of a gradient, or of a function, says that none flows: labels, say. A
+        A, B)`` being ∂J/∂A. None instead of a gradient, or of a function, says that none flows: labels, say. A
         gradient may have the shape that broadcasting gives; it is summed to the array's.
         For derivatives of second order it is called with Nodes, so write it with operators and NumPy functions.
     latex : str or sequence of str, optional
-        The formula, with ``{0}``, ``{1}`` in the place of the arrays; a sequence has the gradients' behind it, with
+        The formula, with ``{0}``, ``{1}`` instead of the arrays; a sequence has the gradients' behind it, with
         ``{g}`` for the one that arrives and ``{out}`` for the result. Without it, the name of f.
 
     Returns

@@ -94,7 +94,7 @@ def _spelled_out(subscripts, dots=None):
 
 
 def einsum_back(i):
-    """The same sum with g in the place of the i-th operand; along a letter that is only there, g is repeated."""
+    """The same sum with g instead of the i-th operand; along a letter that is only there, g is repeated."""
 
     def vjp(g, C, *arrays, subscripts, optimize=False):
         lead, shape = g.ndim - C.ndim, arrays[i].shape

@@ -33,12 +33,12 @@ its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may
 ``kinks=`` is a function of the operands: on which side of its kinks each number is (`nnc.gradcheck` skips an entry
 that changes sides, visibly). ``batch=`` says where the axis of the examples comes from (`batch_axes`; `nnc.jacobian`
 pairs the examples). A universal function of NumPy's kind is elementwise; any other row without one keeps no example
-apart, which is never wrong. ``symbol=`` is what a picture shows in the place of the name, ``role=`` the part in a
+apart, which is never wrong. ``symbol=`` is what a picture shows instead of the name, ``role=`` the part in a
 network for which the notes have a letter (layer, activation, loss), and ``minus=`` what `nnc.check_gradient` says to
 who has lost the minus in a gradient: of which operand, and where it comes from.
 
 In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
-one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` in the place of a vjp
+one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` instead of a vjp
 says that this operand is a constant: labels, a slope.
 """
 
@@ -126,7 +126,7 @@ class Rule(_engine.Rule):
                          f"further arguments: {known}){instead}")  # fmt: skip
 
     def explained(self, error, operands):
-        """What to raise in the place of an error that `forward` raised."""
+        """What to raise instead of an error that `forward` raised."""
         return _explain.operation(self.name, error, operands)
 
     def all_reads(self):

@@ -85,7 +85,7 @@ def jacobian(y, x=None, per_example=False, argnums=0):
         the examples on its last axis, too (Z, A, X), row i is only about the i-th of them: that of the others is 0.
         Whether it has is found along the graph, from y to x, and not by its size; a W (n, r) does not.
     argnums : int or tuple of int
-        Of a function: by which arguments. May be given in the place of x, as in ``nnc.jacobian(f, 1)``.
+        Of a function: by which arguments. May be given instead of x, as in ``nnc.jacobian(f, 1)``.
 
     Returns
     -------

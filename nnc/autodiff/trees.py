@@ -8,7 +8,7 @@
 
 
 def over(f, tree):
-    """The same structure, with f of every array in the place of the array."""
+    """The same structure, with f of every array instead of the array."""
     if isinstance(tree, dict):
         return {key: over(f, branch) for key, branch in tree.items()}
     if isinstance(tree, tuple) and hasattr(tree, "_make"):  # a namedtuple

@@ -70,7 +70,7 @@ class DerivationReport:
             if e.sid >= 0 and isinstance(program.statements[e.sid].node, (*ASSIGNMENTS, ast.Expr, ast.Return)):
                 s = program.statements[e.sid]
                 rows.setdefault(e.sid, Line(s.number, s.text, e.name if e.how != "returned" else ""))
-        run = trace if judge is None else judge.run()  # with the right lines in the place of the wrong ones
+        run = trace if judge is None else judge.run()  # with the right lines instead of the wrong ones
         for (sid, _), _, _ in run.errors:
             rows.setdefault(sid, Line(program.statements[sid].number, program.statements[sid].text, ""))
         if judge is not None:

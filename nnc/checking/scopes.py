@@ -26,7 +26,7 @@ def counters(statement, statements, scope):
 
 
 def in_the_words_of_loops(statement, statements, scope):
-    """The scope with ``zs[l]`` in the place of ``zs[2]`` where l is 2, and ``zs[-l]`` where the loop counts from the
+    """The scope with ``zs[l]`` instead of ``zs[2]`` where l is 2, and ``zs[-l]`` where the loop counts from the
     back; what no counter reaches stays as it is."""
     own = ast.unparse(statement.node)
     counted = counters(statement, statements, scope)

@@ -54,7 +54,7 @@ class Drawing:
     highlight : nnc.Node, optional
         A node to mark, with the arrows that lead into it.
     gradients : dict, optional
-        The gradient to show for each node, by ``id(node)``, in the place of ``node.grad``.
+        The gradient to show for each node, by ``id(node)``, instead of ``node.grad``.
     max_nodes : int
         A larger graph is refused.
 

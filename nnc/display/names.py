@@ -16,7 +16,7 @@ from ..autodiff.node import Node, ancestors
 from ..autodiff.operations import RULES, write
 from .notation import latex_text, name_latex, number_latex, shape_latex
 
-HOLE = "\0"  # in the place of a gradient; no name has it
+HOLE = "\0"  # instead of a gradient; no name has it
 LONGEST = 12  # characters of an expression that stands for a name; what is longer is called u
 
 

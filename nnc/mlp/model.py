@@ -228,7 +228,7 @@ class MLP:
         at_least_one("backward", t.X, "t.X")
         y = self._loss.truth("backward", y, *t.P.shape, self.dtype)
         weights_of_examples = as_weights("backward", sample_weight, t.X.shape[1], self.dtype)
-        inputs = [t.X, *t.A]  # of each layer: X in the place of a⁰
+        inputs = [t.X, *t.A]  # of each layer: X instead of a⁰
         dL = 1 / t.X.shape[1]  # J is the mean of the losses: the one place where r divides
         if sample_weight is not None:
             dL = weights_of_examples / weights_of_examples.sum(dtype=np.float64)
