@@ -12,9 +12,13 @@ import time
 
 import numpy as np
 
-from . import claims, edits
+from . import claims
 from .derivation_report import DerivationReport, Line
+from .edits import other_names
+from .edits_of_indices import other_indices
+from .edits_of_operations import other_axes, other_operators
 from .judge import Judge
+from .syntax import expression, np_call, replaced, sites
 from .trace import Program
 
 MOST_SECONDS = 5.0  # for what the forward pass may have been meant to be
@@ -309,7 +313,7 @@ def _forward_trouble(program, trace, J):
 def _axis_of_softmax(program, statement, event):
     """The axis over which the exponentials are summed, there or further down; None if they are not."""
     for other in program.statements[statement.id :]:
-        used = {ast.unparse(n) for n in edits.sites(other.node)} if not hasattr(other.node, "body") else ()
+        used = {ast.unparse(n) for n in sites(other.node)} if not hasattr(other.node, "body") else ()
         if other is statement or event.name in used or event.base in used:
             for n in ast.walk(other.node):
                 if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("sum"):
@@ -319,7 +323,7 @@ def _axis_of_softmax(program, statement, event):
 
 def _shifted_exp(node, axis):
     """``np.exp(Z)`` -> ``np.exp(Z - np.max(Z, axis=…, keepdims=True))`` of a softmax."""
-    for n in edits.sites(node):
+    for n in sites(node):
         if (
             isinstance(n, ast.Call)
             and ast.unparse(n.func).endswith("exp")
@@ -327,18 +331,18 @@ def _shifted_exp(node, axis):
             and not isinstance(n.args[0], ast.UnaryOp)
         ):
             keywords = {"axis": axis.value, "keepdims": True} if isinstance(axis, ast.Constant) else {}
-            shift = ast.BinOp(n.args[0], ast.Sub(), edits.np_call("max", n.args[0], **keywords))
-            same = [m for m in edits.sites(node) if ast.unparse(m) == ast.unparse(n)]
-            return ast.unparse(edits.replaced(node, {m.args[0]: shift for m in same}))
+            shift = ast.BinOp(n.args[0], ast.Sub(), np_call("max", n.args[0], **keywords))
+            same = [m for m in sites(node) if ast.unparse(m) == ast.unparse(n)]
+            return ast.unparse(replaced(node, {m.args[0]: shift for m in same}))
     return ""
 
 
 def _guarded_log(node):
     changes = {}
-    for n in edits.sites(node):
+    for n in sites(node):
         if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("log") and n.args:
             changes[n.args[0]] = ast.BinOp(n.args[0], ast.Add(), ast.Constant(1e-12))
-    return ast.unparse(edits.replaced(node, changes)) if changes else ""
+    return ast.unparse(replaced(node, changes)) if changes else ""
 
 
 def _overflow(program, trace, J):
@@ -364,7 +368,7 @@ def _overflow(program, trace, J):
                 if isinstance(v, np.ndarray)
                 and v.dtype.kind in "iu"
                 and v.dtype.itemsize < 8
-                and n in {ast.unparse(x) for x in edits.sites(statement.node)}
+                and n in {ast.unparse(x) for x in sites(statement.node)}
             ]
             kind = trace.scopes[e.sid][names[0]][0].dtype if names else "a narrow integer"
             changed = wider.get(e.sid)
@@ -372,11 +376,11 @@ def _overflow(program, trace, J):
                 names, kind = [], _NARROW.search(statement.text)[0]
             right = ast.unparse(
                 changed
-                or edits.replaced(
+                or replaced(
                     statement.node,
                     {
-                        n: edits.expression(f"{names[0]}.astype(float)")
-                        for n in edits.sites(statement.node)
+                        n: expression(f"{names[0]}.astype(float)")
+                        for n in sites(statement.node)
                         if names and ast.unparse(n) == names[0]
                     },
                 )
@@ -401,9 +405,9 @@ def _widened(node):
     """The statement with float for its narrow types of integers; None if it has none."""
     if hasattr(node, "body") or not _NARROW.search(ast.unparse(node)):
         return None
-    narrow = [n for n in edits.sites(node) if isinstance(n, ast.Attribute) and _NARROW.fullmatch(n.attr)]
-    narrow += [n for n in edits.sites(node) if isinstance(n, ast.Constant) and _NARROW.fullmatch(str(n.value))]
-    return edits.replaced(node, dict.fromkeys(narrow, ast.Name("float", ast.Load()))) if narrow else None
+    narrow = [n for n in sites(node) if isinstance(n, ast.Attribute) and _NARROW.fullmatch(n.attr)]
+    narrow += [n for n in sites(node) if isinstance(n, ast.Constant) and _NARROW.fullmatch(str(n.value))]
+    return replaced(node, dict.fromkeys(narrow, ast.Name("float", ast.Load()))) if narrow else None
 
 
 def _meant_forward(program, trace, J, names, judge):
@@ -474,7 +478,7 @@ def _all_right(program, trace, J, sid, edit, judge):
 
 def _is_of_exponentials(program, trace, statement, node):
     """Whether exp is in it, in its function, or in the line that made what it uses."""
-    used = {ast.unparse(n) for n in edits.sites(node)}
+    used = {ast.unparse(n) for n in sites(node)}
     made = {program.statements[e.sid].text for e in trace.events if e.base in used and e.sid >= 0}
     return any("exp" in text or "softmax" in text for text in (statement.text, statement.function or "", *made))
 
@@ -490,8 +494,8 @@ def _forward_edits(program, trace, J, judge):
         node = statement.node
         if not isinstance(node, ast.Assign | ast.AugAssign | ast.Return) or e.value is None:
             continue
-        here = edits.sites(node)
-        for edit in edits._axes(node, here, None):
+        here = sites(node)
+        for edit in other_axes(node, here, None):
             if edit.reason == "summed over the wrong axis":
                 if _is_of_exponentials(program, trace, statement, node):
                     edit.reason = "softmax over the wrong axis"
@@ -504,10 +508,10 @@ def _forward_edits(program, trace, J, judge):
         for n in here:
             groups.setdefault(ast.unparse(n), []).append(n)
         if e.id in judge.truth.of:
-            for edit in edits._names(node, groups, arrays, judge.activations, judge.names_of(e.sid)):
+            for edit in other_names(node, groups, arrays, judge.activations, judge.names_of(e.sid)):
                 yield e.sid, edit
-            for edit in edits._operators(node, here):
+            for edit in other_operators(node, here):
                 yield e.sid, edit
-        for edit in edits._indices(node, here):
+        for edit in other_indices(node, here):
             edit.reason = "labels one off"
             yield e.sid, edit

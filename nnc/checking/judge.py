@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..autodiff.node import ancestors
-from . import claims, edits
+from . import claims
+from .edits import combined, edits
+from .edits_of_activations import derivative_inserted
+from .edits_of_operations import dropped, other_operators
 from .factors import Factor, Factors
+from .hypotheses import Activation, Edit, View
 from .rewrite import load
 from .scopes import counters, in_the_words_of_loops
+from .syntax import expression, replaced, sites, value_of
 from .trace import Unknown
 from .truth import Truth
 
@@ -188,7 +193,7 @@ class Judge:
                 if kind:
                     known = next((act for act in found if act.a is a), None)
                     if known is None:
-                        found.append(edits.Activation(kind, a, z, slope))
+                        found.append(Activation(kind, a, z, slope))
                     elif z.is_named and not known.z.is_named:
                         known.z = z
         return found
@@ -744,9 +749,7 @@ class Judge:
             sid, edit = found
             if sid == check.sid and "L2 term" not in edit.reason:
                 node = self.patches.get(sid, self.program.statements[sid].node)
-                penalty = self._regularised(
-                    node, edits.value_of(node), self.value(run, check.id), check, self.scope(sid)
-                )
+                penalty = self._regularised(node, value_of(node), self.value(run, check.id), check, self.scope(sid))
                 edit.reason = next((e.reason for e in penalty), edit.reason)
             self._blame(sid, edit.reason, edit.sentence, edit.text, check, run)
             self.patches[sid] = edit.tree
@@ -810,9 +813,9 @@ class Judge:
             return False
         node = self.program.statements[check.sid].node
         name = self.names_of(check.sid)(target)[:1] or [target.name]
-        if laid.size == 1 and name[0] not in {ast.unparse(n) for n in edits.sites(node)}:
+        if laid.size == 1 and name[0] not in {ast.unparse(n) for n in sites(node)}:
             return False  # any number is the parameter and a multiple of its gradient
-        right = f"{name[0]} = {ast.unparse(edits.value_of(node))}" if isinstance(node, ast.Assign) else ""
+        right = f"{name[0]} = {ast.unparse(value_of(node))}" if isinstance(node, ast.Assign) else ""
         self._blame(
             check.sid,
             "the update is assigned to the gradient instead of the parameter",
@@ -890,11 +893,11 @@ class Judge:
         ids = {self.trace.by_id[c.id].index for c in own}
         names = [t for t, (_, index) in self.scope(check.sid).items() if index in ids]
         ours = self.names_of(check.sid)(target)
-        for n in edits.sites(node) if names else ():
+        for n in sites(node) if names else ():
             text = ast.unparse(n)
             if text in ours or not isinstance(n, ast.Name | ast.Subscript | ast.Attribute):
                 continue
-            edit = edits.replaced(node, {n: edits.expression(min(names, key=len))})
+            edit = replaced(node, {n: expression(min(names, key=len))})
             if self.status(check, self.run({check.sid: edit}))[0]:
                 self._blame(
                     check.sid,
@@ -928,8 +931,8 @@ class Judge:
         named = {c: [t for t, (_, i) in scope.items() if i in (e.index, e.source)] for c, e in places.items()}
         mine = min((t for c in own for t in named[c]), key=len, default=places[own[0]].name)
         other = {t for c in gradients if c not in own for t in named[c]}
-        found = [n for n in edits.sites(node) if ast.unparse(n) in other]
-        edit = edits.replaced(node, {n: edits.expression(mine) for n in found[:1]})
+        found = [n for n in sites(node) if ast.unparse(n) in other]
+        edit = replaced(node, {n: expression(mine) for n in found[:1]})
         name, taken = self.trace.by_id[check.id].name, ast.unparse(found[0]) if found else "something else"
         self._blame(
             check.sid,
@@ -969,7 +972,7 @@ class Judge:
             if self._step_of_the_other_sign(check, run) or self._derivative_of_the_other_sign(run):
                 return True
             node = self.program.statements[check.sid].node
-            for edit in edits._operators(node, edits.sites(node)):
+            for edit in other_operators(node, sites(node)):
                 if edit.reason == "sign" and self.status(check, self.run({check.sid: edit.tree}))[0]:
                     self._blame(
                         check.sid,
@@ -992,7 +995,7 @@ class Judge:
             return False
         for step in own:
             node = self.program.statements[step.sid].node
-            for edit in edits._operators(node, edits.sites(node)):
+            for edit in other_operators(node, sites(node)):
                 if edit.reason == "sign" and self.status(check, self.run({step.sid: edit.tree}))[0]:
                     name = self.trace.by_id[step.id].name
                     self._blame(
@@ -1063,9 +1066,9 @@ class Judge:
         node = self.patches.get(check.sid, self.program.statements[check.sid].node)
         node.sid = check.sid
         for slope in act.texts(self.names_of(check.sid))[:1]:
-            for tree in [node, *(edit.tree for edit in edits._dropped(node, edits.sites(node)))]:
-                of = edits.value_of(tree)
-                new = edits.replaced(tree, {of: ast.BinOp(of, ast.Div(), edits.expression(slope))})
+            for tree in [node, *(edit.tree for edit in dropped(node, sites(node)))]:
+                of = value_of(tree)
+                new = replaced(tree, {of: ast.BinOp(of, ast.Div(), expression(slope))})
                 if self._is_one(self.status(check, self.run({check.sid: new}))):
                     self._blame(
                         check.sid,
@@ -1147,7 +1150,7 @@ class Judge:
                     for b in inserted[:i]:
                         if time.process_time() > until:
                             break
-                        edit = edits.combined(self.patches.get(sid, self.program.statements[sid].node), b, a)
+                        edit = combined(self.patches.get(sid, self.program.statements[sid].node), b, a)
                         if edit is None:
                             continue
                         rank = self._rank(
@@ -1170,7 +1173,7 @@ class Judge:
         for sid in [s for s in self.cone(check, ()) if s in right and s not in cone and s not in self.patches]:
             node = self.program.statements[sid].node
             node.sid = sid
-            for edit in edits._inserted(node, edits.sites(node), self._view(sid), edits.value_of(node)):
+            for edit in derivative_inserted(node, sites(node), self._view(sid), value_of(node)):
                 rank = self._rank(check, sid, edit, 1, 0.0, before)
                 if rank is not None and not rank[0]:
                     found.append((rank, len(found) + MOST_EDITS, sid, edit))
@@ -1203,14 +1206,14 @@ class Judge:
         yield from self._special_edits(node, sid, check, run, scope, names_of)
         statement = self.program.statements[sid]
         counted = counters(statement, self.program.statements, self.trace.scopes.get(sid, {}))
-        yield from edits.edits(node, self._view(sid), counted if statement.loops else None)
+        yield from edits(node, self._view(sid), counted if statement.loops else None)
         yield from self._rescaled(node, sid, scope)
 
     def _view(self, sid):
         scope, names_of = self.scope(sid), self.names_of(sid)
         after = {text for text, (_, i) in scope.items() if self._is_after_forward(i)}
         parameters = {text for target in self.truth.targets if target.is_leaf for text in names_of(target)}
-        return edits.View(scope, self.activations, names_of, after, parameters, self._helpers())
+        return View(scope, self.activations, names_of, after, parameters, self._helpers())
 
     def _is_after_forward(self, index):
         return index is not None and index < len(self.events) and self.events[index].id not in self.forward
@@ -1223,7 +1226,7 @@ class Judge:
         return [s.node for s in self.program.statements if isinstance(s.node, ast.FunctionDef)]
 
     def _special_edits(self, node, sid, check, run, scope, names_of):
-        value = edits.value_of(node)
+        value = value_of(node)
         if value is None:
             return
         for target in self.truth.targets:  # softmax's whole Jacobian
@@ -1238,16 +1241,16 @@ class Judge:
                             ax = -1 if target.value.ndim == 1 else axis
                             is_in_a_function = any(n.name in ast.unparse(node) for n in self._functions())
                             text = f"{P[0]} * ({g} - np.sum({g} * {P[0]}, axis={ax}, keepdims=True))"
-                            yield edits.Edit(
-                                edits.replaced(node, {value: edits.expression(text)}),
+                            yield Edit(
+                                replaced(node, {value: expression(text)}),
                                 "only the diagonal of the softmax's Jacobian",
                                 f"each {P[0]} depends on all scores of its example, not on its own alone",
                                 1.5 if is_in_a_function else 0.5,
                             )
                     if isinstance(node, ast.Return) and target.value.ndim == 1:
                         text = f"np.diagflat({P[0]}) - np.outer({P[0]}, {P[0]})"
-                        yield edits.Edit(
-                            edits.replaced(node, {value: edits.expression(text)}),
+                        yield Edit(
+                            replaced(node, {value: expression(text)}),
                             "only the diagonal of the softmax's Jacobian",
                             f"each {P[0]} depends on all scores, not on its own alone",
                             0.5,
@@ -1270,16 +1273,16 @@ class Judge:
             c = float(np.sum(W * rest)) / square if square else 0.0
             if c and self.same(laid + c * W, target.gradient, target.known):
                 number = self._number_text(c, scope)
-                term = edits.expression(f"{number} * {of.format(text)}")
+                term = expression(f"{number} * {of.format(text)}")
                 if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult | ast.Div):
                     continue
                 sign = ast.Sub() if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Sub) else ast.Add()
-                new = edits.replaced(node, {value: ast.BinOp(value, sign, term)})
-                in_it = text in {ast.unparse(n) for n in edits.sites(node)}
+                new = replaced(node, {value: ast.BinOp(value, sign, term)})
+                in_it = text in {ast.unparse(n) for n in sites(node)}
                 reason = (
                     "regularisation with another factor" if in_it else "regularisation in the cost, not in the gradient"
                 )
-                yield edits.Edit(
+                yield Edit(
                     new,
                     reason,
                     f"the cost's penalty adds {number} * {of.format(text)} to the gradient"
@@ -1300,11 +1303,11 @@ class Judge:
             c = float(np.sum(x * rest) / np.sum(x * x))
             if abs(c) > 1e-9 and self.same(laid + c * x, target.gradient, target.known) and self.factors.nice(c, True):
                 number = self._number_text(c, scope)
-                term = edits.expression(f"{number} * {text}".removeprefix("1 * "))
+                term = expression(f"{number} * {text}".removeprefix("1 * "))
                 if number.startswith("1 / "):
-                    term = edits.expression(f"{text}{number[1:]}")
-                new = edits.replaced(node, {value: ast.BinOp(value, ast.Add(), term)})
-                yield edits.Edit(new, "a term is missing", f"{ast.unparse(term)} is to be added", 1.97)
+                    term = expression(f"{text}{number[1:]}")
+                new = replaced(node, {value: ast.BinOp(value, ast.Add(), term)})
+                yield Edit(new, "a term is missing", f"{ast.unparse(term)} is to be added", 1.97)
 
     def _number_text(self, k, scope):
         """A number as a product of the reader's own ones."""
@@ -1322,14 +1325,14 @@ class Judge:
         for n in batches:
             name = self._number_text(float(n), scope)
             texts += [(f"1 / {name}", 1 / n), (name, float(n))]
-        value = edits.value_of(node)
+        value = value_of(node)
         if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub) and len(texts) > 3:
             text, k = texts[3]
             so_far = load(node.target)
             new = ast.Assign([node.target], ast.BinOp(_scaled(so_far, k, text), node.op, value))
             new.sid = sid
             shown = ast.unparse(node.target)
-            yield edits.Edit(
+            yield Edit(
                 ast.fix_missing_locations(ast.copy_location(new, node)),
                 "missing 1/m",
                 f"what {shown} is by now is meant to be {ast.unparse(_scaled(so_far, k, text))}, without the term "
@@ -1337,7 +1340,7 @@ class Judge:
                 1.85,
             )
         terms = []
-        for n in edits.sites(node):
+        for n in sites(node):
             if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub):
                 terms += [n.left, n.right]
         if value is not None:
@@ -1356,8 +1359,8 @@ class Judge:
                     "0.5": f"a factor 2 too many in {what}",
                     "-1": "sign",
                 }.get(text, "missing 1/m" if k < 1 else "extra 1/m")
-                yield edits.Edit(
-                    edits.replaced(node, {term: new}),
+                yield Edit(
+                    replaced(node, {term: new}),
                     reason,
                     f"{shown} is meant to be {ast.unparse(new)}",
                     1.75 + 0.1 * (term is value),
@@ -1511,7 +1514,7 @@ class Judge:
         node = statement.node
         shapes = {
             t: np.shape(scope[t][0])
-            for t in dict.fromkeys(ast.unparse(n) for n in edits.sites(node))
+            for t in dict.fromkeys(ast.unparse(n) for n in sites(node))
             if t in scope and not isinstance(scope[t][0], Unknown)
         }
         text = ", ".join(f"{t} is {s}" for t, s in shapes.items() if s)
@@ -1542,8 +1545,8 @@ def number_text(k, numbers):
 
 def _scaled(term, k, text):
     if text.startswith("1 / "):
-        return ast.BinOp(term, ast.Div(), edits.expression(text[4:]))
-    return ast.BinOp(edits.expression(text), ast.Mult(), term)
+        return ast.BinOp(term, ast.Div(), expression(text[4:]))
+    return ast.BinOp(expression(text), ast.Mult(), term)
 
 
 def _shaped(gradient, like):

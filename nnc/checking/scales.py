@@ -9,9 +9,10 @@ import ast
 
 import numpy as np
 
-from . import edits
 from .claims import DERIVATIVE, last
+from .edits_of_operations import dropped, other_axes, other_operators
 from .judge import number_text
+from .syntax import expression, replaced, sites, value_of
 
 
 def judge_factors(judge):
@@ -199,7 +200,7 @@ def right_text(judge, sid, off):
     """The statement without the factor."""
     node = judge.patches.get(sid, judge.program.statements[sid].node)
     node.sid = sid
-    if edits.value_of(node) is None:
+    if value_of(node) is None:
         return ""
     if off < 0 and not _near(off, -1):  # first the sign, then the size
         new = _with_factor(judge, sid, node, _signs, -1.0)
@@ -250,28 +251,28 @@ def _with_factor(judge, sid, node, hypotheses, factor):
 
 
 def _signs(node):
-    return (e.tree for e in edits._operators(node, edits.sites(node)) if e.reason == "sign")
+    return (e.tree for e in other_operators(node, sites(node)) if e.reason == "sign")
 
 
 def _simple(node):
     """A factor less, the other sign, a mean for a sum or the other way round."""
-    here = edits.sites(node)
+    here = sites(node)
     yield from _signs(node)
-    yield from (e.tree for e in edits._dropped(node, here))
-    yield from (e.tree for e in edits._axes(node, here, None) if "mean" in e.reason)
+    yield from (e.tree for e in dropped(node, here))
+    yield from (e.tree for e in other_axes(node, here, None) if "mean" in e.reason)
 
 
 def _multiplied(node, off, sizes):
     """The statement with its value divided by a number; ``x /= m`` the other way round."""
-    value = edits.value_of(node)
+    value = value_of(node)
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
         off = 1 / off
     if abs(off) >= 1 and not _near(abs(off), 2) or _near(off, -1):
         text = number_text(off, sizes)
-        new = ast.UnaryOp(ast.USub(), value) if _near(off, -1) else ast.BinOp(value, ast.Div(), edits.expression(text))
+        new = ast.UnaryOp(ast.USub(), value) if _near(off, -1) else ast.BinOp(value, ast.Div(), expression(text))
     else:
-        new = ast.BinOp(edits.expression(number_text(1 / off, sizes)), ast.Mult(), value)
-    yield edits.replaced(node, {value: new})
+        new = ast.BinOp(expression(number_text(1 / off, sizes)), ast.Mult(), value)
+    yield replaced(node, {value: new})
 
 
 def _size_text(judge, r, scope):
