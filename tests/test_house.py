@@ -149,12 +149,10 @@ def modules_of_nnc():
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths}
 
 
-# A Node's own pictures stand above it, and are imported when somebody asks for them; the judge of factors is a part of
-# the judge.
+# A Node's own pictures stand above it, and are imported when somebody asks for them.
 UPWARDS = {
     ("nnc.autodiff.node", "nnc.display.drawing"),
     ("nnc.autodiff.node", "nnc.display.steps"),
-    ("nnc.checking.judge", "nnc.checking.scales"),
 }
 
 

@@ -2,8 +2,8 @@
 
 `check_derivation` runs the code, finds out what each line claims to be the derivative of, what the derivative is, and
 which lines are the roots of what is wrong. The parts: `rewrite` and `trace` run the code with every assignment seen,
-`claims` reads the names, `truth` has the derivatives, `judge` and `scales` the verdict, `edits` the right lines,
-`derivation_report` what is printed.
+`claims` reads the names, `truth` has the derivatives, `judge` the verdict, `edits` the right lines, `derivation_report`
+what is printed.
 """
 
 import ast
@@ -20,6 +20,7 @@ from .edits_of_operations import other_axes, other_operators
 from .judge import Judge
 from .syntax import expression, np_call, replaced, sites
 from .trace import Program
+from .updates import not_along_its_gradient, steps_of_numbers
 
 MOST_SECONDS = 5.0  # for what the forward pass may have been meant to be
 
@@ -149,11 +150,11 @@ def _elsewhere(program, trace, J, names, judge):
             moved = ", ".join(dict.fromkeys(target.name for target in parameters.values()))
             other.remarks.append(f"seen where {moved} has other values: at its own, right and wrong are the same")
             return run, other
-    there = {} if other is None else other.steps_of_numbers()
+    there = {} if other is None else steps_of_numbers(other)
     program.moved = {}
-    for check, k in judge.steps_of_numbers().items():
+    for check, k in steps_of_numbers(judge).items():
         if there and abs({c.id: k for c, k in there.items()}.get(check.id, k) - k) > 1e-3 * abs(k):
-            judge.not_along_its_gradient(check)
+            not_along_its_gradient(judge, check)
     return trace, judge
 
 
@@ -441,7 +442,7 @@ def _meant_forward(program, trace, J, names, judge):
             continue  # a cost that does not depend on the data any more
         if not other.faults and sum(bool(other.status(c, other.run())[0]) for c in other.checks) >= judged:
             e = next(e for e in trace.events if e.sid == sid)
-            other._blame(sid, edit.reason, edit.sentence + "; the backward pass is right for that", edit.text, None)
+            other.blame(sid, edit.reason, edit.sentence + "; the backward pass is right for that", edit.text, None)
             other.faults[-1].name = e.name
             return other
     return None

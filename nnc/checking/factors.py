@@ -88,3 +88,19 @@ class Factors:
             if near.size:
                 return table[near[0]]
         return None
+
+
+def number_text(k, numbers):
+    """A number as a product or quotient of the named ones."""
+    best = None
+    items = [(1.0, "")] + list(numbers.items())
+    for two, t2 in ((1.0, ""), (2.0, "2"), (0.5, "0.5"), (-1.0, "-1"), (-2.0, "-2"), (-0.5, "-0.5")):
+        for a, ta in items:
+            for b, tb in items:
+                if b and abs(two * a / b - k) <= 1e-6 * abs(k):
+                    text = " * ".join(t for t in (t2, ta) if t) or "1"
+                    text += f" / {tb}" if tb else ""
+                    size = len([t for t in (t2, ta, tb) if t])
+                    if best is None or size < best[0]:
+                        best = size, text
+    return best[1] if best else f"{k:.6g}"

@@ -11,7 +11,8 @@ import numpy as np
 
 from .claims import DERIVATIVE, last
 from .edits_of_operations import dropped, other_axes, other_operators
-from .judge import number_text
+from .evidence import is_one
+from .factors import number_text
 from .syntax import expression, replaced, sites, value_of
 
 
@@ -62,7 +63,7 @@ def _goes_downhill(judge, run, check, target):
     )
 
 
-def _intermediates(judge, run):
+def intermediates(judge, run):
     """[(statement, name, factor, Target, strict)] of the lines in between, in order: claimed, or recognised."""
     found, seen = [], set()
     claimed = {c.id: c for c in judge.checks}
@@ -91,7 +92,7 @@ def _intermediates(judge, run):
 
 def brought_in(judge, run, check):
     """[(statement, name, factor, Target)] of the claimed lines before a check that bring a factor in."""
-    lines = _intermediates(judge, run)
+    lines = intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
         if strict and sid != check.sid and check.id in judge.influenced(sid):
             ids = [c.id for c in judge.checks if c.sid == sid]
@@ -103,7 +104,7 @@ def brought_in(judge, run, check):
 
 def _a_line_in_between(judge, run):
     gradients = _gradients(judge, run)
-    lines = _intermediates(judge, run)
+    lines = intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
         after = {k for c, k in gradients.items() if c.id in judge.influenced(sid) and c.sid != sid}
         if not after or after == {1.0} or not strict or sid in judge.rescaled:
@@ -140,7 +141,7 @@ def _a_parameter(judge, run):
         if k != 1 and not _near(k, 1.0) and c.sid not in judge.rescaled:
             name = judge.trace.by_id[c.id].name
             blame_factor(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
-            judge.overrides |= judge._right_values(c.sid)
+            judge.overrides |= judge.right_values(c.sid)
             return True
     return False
 
@@ -157,7 +158,7 @@ def blame_factor(judge, sid, name, off, what):
     right = right_text(judge, sid, off)
     if fault is None:
         check = next((c for c in judge.checks if c.sid == sid), None)
-        judge._blame(sid, reason, sentence, right, check)
+        judge.blame(sid, reason, sentence, right, check)
     elif reason not in fault.reason:
         fault.reason, fault.sentence, fault.right = f"{fault.reason}, {reason}", f"{fault.sentence}; {sentence}", right
 
@@ -173,7 +174,7 @@ def describe(judge, off, what, sid):
     sign = "sign, " if off < 0 else ""
     size = abs(off)
     minus = "the sign is the other one, and " if off < 0 else ""
-    for r in judge._batches() if not _near(size, 1) else ():
+    for r in judge.batches() if not _near(size, 1) else ():
         m = numbers.get(float(r), "r")
         for extra, also in ((1, ""), (2, ", and there is a factor 2 too many"), (0.5, ", and a factor 2 is missing")):
             name = f"{m} = {r}"
@@ -214,7 +215,7 @@ def right_text(judge, sid, off):
     for text, (v, _) in scope.items():
         if isinstance(v, int) and not isinstance(v, bool) and v > 1 and "[" not in text:
             sizes.setdefault(float(v), text)
-    for r in judge._batches():
+    for r in judge.batches():
         sizes.setdefault(float(r), _size_text(judge, r, scope))
     new = _with_factor(judge, sid, node, lambda node: _multiplied(node, off, sizes), 1 / off)
     if new is not None:
@@ -294,7 +295,7 @@ def _name_conventions(judge, run):
     """Which lines hold a multiple of what their names say, and are right all the same."""
     blamed = {f.sid for f in judge.faults}
     before = set()
-    for sid, name, factor, target, _ in _intermediates(judge, run):
+    for sid, name, factor, target, _ in intermediates(judge, run):
         if factor != 1 and sid not in blamed and sid not in judge.conventions:
             k = judge.factors.nice(factor, True)
             what = f"dJ/d{target.name}" if target.name else "a derivative"
@@ -307,3 +308,22 @@ def _name_conventions(judge, run):
         if c.kind in ("gradient", "step") and ok and k.value != 1 and c.sid not in blamed:
             why = "a step" if k.value < 0 or c.kind == "step" else "the update makes up for that"
             judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {k.text} times dJ/d{target.name}: {why}"
+
+
+def rescaled_before(judge, check, e, run):
+    """A factor in a line before, which a sum with another term has made more than a factor."""
+    if check.kind != "gradient" and not (check.kind == "inner" and check.strict):
+        return False
+    right = {c.id for c in judge.checks if c.kind == "gradient" and is_one(judge.status(c, run))}
+    for sid, name, factor, target in brought_in(judge, run, check):
+        for off in (factor, -1.0) if factor < 0 else (factor,):  # the rest of it may be a convention
+            own = {c.id: judge.value(run, c.id) for c in judge.checks if c.sid == sid and c.kind == "inner"}
+            mended = {id_: value / off for id_, value in own.items() if value is not None}
+            other = judge.run(overrides=mended)
+            if is_one(judge.status(check, other)) and all(
+                is_one(judge.status(c, other)) for c in judge.checks if c.id in right
+            ):
+                blame_factor(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
+                judge.overrides |= mended
+                return True
+    return False

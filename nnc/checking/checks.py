@@ -1,0 +1,285 @@
+"""Which line claims what: the values that are judged, and what their names and shapes may be the derivatives by."""
+
+import ast
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import claims
+
+
+@dataclass(eq=False)
+class Check:
+    """A value that claims to be a derivative, or an update of a parameter."""
+
+    id: tuple
+    targets: list  # any of these
+    kind: str  # "gradient" of a parameter, "inner", "step", "update"
+    explicit: bool = False
+    strict: bool = True  # its name says derivative, which a multiple is not
+    skip: bool = False  # its name was misunderstood
+    is_custom: bool = False  # an update that is more than a step
+    parts: tuple = ()  # ids of what several calls of a function add to a gradient, one for each example
+
+    @property
+    def sid(self):
+        return self.id[0]
+
+
+def find_checks(evidence, names):
+    """The checks of all that claims a derivative or updates a parameter; `names` are the caller's."""
+    found, partial = [], []
+    depends = evidence.depends()
+    explicit = _explicit(evidence, names)
+    for e in evidence.events:
+        if e.id in explicit and e.id not in evidence.forward:
+            target = explicit[e.id]
+            found.append(_check(evidence, e, [target], True))
+            continue
+        if e.id in evidence.forward or e.how in ("bound", "returned"):
+            continue
+        if e.id not in depends and e.value is not None and not _is_final(evidence, e):
+            continue
+        if _is_partial(evidence, e):
+            partial += [(e, t) for t in _claimed(evidence, e)[0][:1]]
+            continue
+        update = _updated(evidence, e)
+        if update is not None:
+            found.append(Check(e.id, [update], "update", strict=False))
+            continue
+        targets, stem = _claimed(evidence, e)
+        if e.source != e.index:  # handed on: of a function that judged it already, or another name for the same
+            origin = next((c for c in found if c.id == evidence.events[e.source].id), None)
+            is_known = origin is not None and not set(origin.targets).isdisjoint(targets)
+            if is_known and (len(targets) == 1 or not evidence.is_plain_copy(e)) or e.how == "in place":
+                continue
+        if targets:
+            found.append(_check(evidence, e, targets, False, stem))
+    return _last_turns(evidence, found, partial)
+
+
+def _last_turns(evidence, checks, partial):
+    """Without those of a parameter's gradient that the next turn of the loop assigns anew: the last one counts."""
+    last = {}
+    for e, target in sorted(
+        [*partial, *((evidence.trace.by_id[c.id], c.targets[0]) for c in checks)], key=lambda x: x[0].index
+    ):
+        last[e.sid, e.base, e.key, e.frame, target] = e.id
+    kept = set(last.values())
+    return _of_calls(evidence, [c for c in checks if c.id in kept or c.kind not in ("gradient", "step") or c.explicit])
+
+
+def _of_calls(evidence, checks):
+    """With one check for what the calls of a function, one for each example or moment, add to a gradient."""
+    groups, found = {}, []
+    for c in checks:
+        if c.kind in ("gradient", "step") and not c.explicit:
+            e = evidence.trace.by_id[c.id]
+            groups.setdefault((e.sid, e.base, e.key, c.targets[0]), []).append(c)
+    for c in checks:
+        e = evidence.trace.by_id[c.id]
+        group = groups.get((e.sid, e.base, e.key, c.targets[0]), [c])
+        if len({evidence.trace.by_id[g.id].frame for g in group}) < 2:
+            found.append(c)
+        elif c is group[-1]:
+            parts = tuple(g.id for g in group)
+            found.append(Check(c.id, c.targets, "inner", strict=False, parts=parts))
+    return found
+
+
+def _check(evidence, e, targets, explicit, stem=None):
+    leaf = targets[0].is_leaf and not evidence.is_data(targets[0])
+    own = claims.stems(e.base, e.key)
+    kind = stem.kind if stem else own[0].kind if own else "weak"
+    strict = kind == "gradient" or kind == "delta" and not leaf
+    if leaf:
+        return Check(e.id, targets, "gradient" if kind in ("gradient",) else "step", explicit, strict)
+    return Check(e.id, targets, "inner", explicit, strict)
+
+
+def _is_final(evidence, e):
+    """Whether a parameter's gradient ends as this. Where it is the same for all parameters, it claims to be the
+    derivative nonetheless: zeros may be wrong, and so may ones, which are right of a plain sum."""
+    if not (e.is_array and claims.is_strict(e.base, e.key)) or np.any(e.value) and e.index < evidence.J.index:
+        return False
+    return not any((o.base, o.key) == (e.base, e.key) for o in evidence.events[e.index + 1 :])
+
+
+def _is_partial(evidence, e):
+    """Whether the next thing that happens to the same variable is that it is changed in place."""
+    statement = evidence.program.statements[e.sid].node if e.sid >= 0 else None
+    for other in evidence.events[e.index + 1 :]:
+        if (other.base, other.key) == (e.base, e.key) and other.frame == e.frame:
+            if other.how == "in place":
+                return other.was in (None, e.index, e.source)  # else it is another object of that name
+            node = evidence.program.statements[other.sid].node if other.sid >= 0 else None
+            if other.sid != e.sid and isinstance(node, ast.Assign) and claims.is_strict(e.base, e.key):
+                reads_itself = e.base in {ast.unparse(n) for n in ast.walk(node.value)}
+                if reads_itself and other.shape == e.shape and statement is not other and _stays(node, e.base):
+                    return True
+            return False
+    return False
+
+
+def _stays(node, base):
+    """Whether ``dW = dW / m`` or ``dW = dW + reg * W``: elementwise in the variable itself."""
+    todo = [node.value]
+    while todo:
+        n = todo.pop()
+        if ast.unparse(n) == base:
+            return True
+        if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
+            todo += [n.left, n.right]
+        elif isinstance(n, ast.UnaryOp):
+            todo.append(n.operand)
+    return False
+
+
+def _updated(evidence, e):
+    """The parameter that this is a new value of."""
+    if isinstance(e.key, str) and claims.holds_gradients(e.base):
+        return None  # grads["W1"] is no new params["W1"]
+    if e.source != e.index and e.how != "in place" and evidence.events[e.source].id in evidence.forward:
+        return None  # ``W1 = parameters["W1"]``: another name for it
+    known, found = claims.label(e.base, e.key), []
+    for target in evidence.truth.targets:
+        if target.is_leaf and target.is_named:
+            other = evidence.trace.by_id[target.index]
+            if _made_of(evidence, e) == other.index:
+                return target  # changed in place, by whatever name
+            if known == claims.label(other.base, other.key) and other.index < e.index:
+                found.append((_is_of_another(e, other), target))
+    return min(found, key=lambda x: x[0])[1] if found else None
+
+
+def _made_of(evidence, e):
+    """The event that made the object that another one changes in place; None if it is not known."""
+    while e.how == "in place" and e.was is not None:
+        e = evidence.events[e.was]
+    return None if e.how == "in place" else e.source
+
+
+def _is_of_another(a, b):
+    """Whether two attributes are those of two objects: the ``self.dW`` of one layer, the ``self.W`` of the next."""
+    return None not in (a.owner, b.owner) and a.owner != b.owner
+
+
+def _claimed(evidence, e):
+    """(the targets that the name may mean, the stem), the first the likeliest; ([], None) if it claims nothing."""
+    if e.value is None or not isinstance(e.value, float | np.floating | np.ndarray):
+        if e.value is not None:
+            return [], None
+    for stem in claims.stems(e.base, e.key):
+        found = []
+        for target in evidence.truth.targets:
+            if not target.is_named:
+                continue
+            for id_ in _aliases(target):
+                other = evidence.trace.by_id.get(id_)
+                if other is None or other.index > e.index and other.index > evidence.J.index:
+                    continue
+                near = claims.nearness(stem, claims.label(other.base, other.key))
+                if near is not None and not (near > 3 and target.is_leaf):
+                    fits = e.value is None or evidence.laid_out(e.value, target) is not None
+                    later = other.index > e.index
+                    off = not fits and not target.is_leaf
+                    apart = _is_of_another(e, other)
+                    turn = _turns_apart(e, other)
+                    found.append((near, apart, off, other.frame != e.frame, later, turn, -other.index, target))
+        found.sort(key=lambda x: x[:7])
+        if found:
+            best = [t for near, apart, off, *_, t in found if (near, apart) == found[0][:2] and not off]
+            if stem.kind in ("delta", "weak"):
+                best = _with_preactivations(evidence, best + [t for *_, t in found])
+                best = [t for t in best if e.value is None or evidence.laid_out(e.value, t) is not None]
+            best = list(dict.fromkeys(best))
+            if best:
+                several = stem.kind in ("delta", "weak") or found[0][0] > 3 or _is_of_turns(best)
+                return (best[:6] if several else best[:1]), stem
+    return _claimed_without_a_name(evidence, e)
+
+
+def _turns_apart(e, other):
+    """0 where the loops around two assignments count the same, or the one counts the other's place in its list."""
+    if e.frame == other.frame and (shared := e.counts.keys() & other.counts.keys()):
+        if all(e.counts[name] == other.counts[name] for name in shared):
+            return 0
+    return 0 if isinstance(other.key, int) and other.key in e.counts.values() else 1
+
+
+def _is_of_turns(targets):
+    """Whether the first of them are what one line assigned in the turns of a loop, and none is a parameter."""
+    return len(targets) > 1 and not targets[0].is_leaf and targets[0].index[0] == targets[1].index[0]
+
+
+def _claimed_without_a_name(evidence, e):
+    """``grad``: the derivative by the parameter, where there is one alone of its shape."""
+    if e.value is None or not claims.GRADIENT.fullmatch(claims.last(e.base)) or np.ndim(e.value) == 0:
+        return [], None
+    leaves = [t for t in evidence.truth.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
+    leaves = [t for t in leaves if t.shape == np.shape(e.value)]
+    return (leaves, claims.Stem(leaves[0].name, None, "gradient")) if len(leaves) == 1 else ([], None)
+
+
+def _aliases(target):
+    return target.aliases or [target.index]
+
+
+def _with_preactivations(evidence, targets):
+    found = []
+    for t in targets:
+        found += [act.z for act in evidence.activations if act.a is t] + [t]
+    return list(dict.fromkeys(found))
+
+
+def _explicit(evidence, names):
+    """{id of an event: Target} of the names that the caller gave."""
+    found = {}
+    for key, of in names.items():
+        name, _, k = key.partition("#")
+        events = [
+            e
+            for e in evidence.events
+            if name in _called(e) and e.how not in ("bound", "returned") and e.id not in evidence.forward
+        ]
+        if k:
+            own = [e for e in events if e.index > evidence.J.index] or events
+            events = own if len(own) >= int(k) else events
+            events = [events[int(k) - 1]] if len(events) >= int(k) else []
+        else:
+            events = [e for e in events if not _is_partial(evidence, e)]
+        target = _target_called(evidence, of)
+        if target is None or not events:
+            what = f"{key} is assigned to" if target is not None else f"the cost depends on {of}"
+            evidence.remarks.append(f"names says that {key} is the derivative by {of}, but it was not seen that {what}")
+            continue
+        for e in events:  # in a loop: the one of the same turn
+            before = None if "#" in of or e.index > evidence.J.index else _target_called(evidence, of, e.index)
+            found[e.id] = before or target
+    return found
+
+
+def _target_called(evidence, of, before=None):
+    name, _, k = of.partition("#")
+    ids = [
+        e.id
+        for e in evidence.events
+        if e.id in evidence.truth.of
+        and name in _called(e)
+        and e.index <= (before or evidence.J.index)
+        and e.how != "bound"
+    ]
+    ids = ids or [e.id for e in evidence.events if e.id in evidence.truth.of and name in _called(e)]
+    if not ids or k and int(k) > len(ids):
+        return None
+    return evidence.truth.of[ids[int(k) - 1] if k else ids[-1]]
+
+
+def _called(e):
+    """The texts by which a caller may mean an assignment."""
+    name = e.name.replace('"', "'")
+    return (
+        {e.base, name}
+        if e.key is None
+        else {name, name.replace("'", '"'), str(e.key) if isinstance(e.key, str) else name}
+    )

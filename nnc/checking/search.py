@@ -1,0 +1,161 @@
+"""The search for the edit that puts a check right: of its own line, or of one before it."""
+
+import ast
+import time
+
+import numpy as np
+
+from . import claims
+from .edits import combined, edits
+from .edits_by_value import edits_by_value, rescaled
+from .edits_of_activations import derivative_inserted
+from .hypotheses import View
+from .scopes import counters
+from .syntax import sites, value_of
+
+MOST_EDITS = 1500
+MOST_SECONDS, MOST_SECONDS_IN_ALL = 8.0, 15.0  # for one fault, and for all of them
+
+
+def search(judge, check, run, quick=False):
+    """(statement, Edit) that puts a check right and most of the others with it."""
+    until = min(time.process_time() + MOST_SECONDS, judge.until)
+    own = check.sid
+    cone = [] if quick else judge.cone(check, judge.settled)
+    recognised = set()
+    for sid in cone:
+        values = [judge.value(run, e.id) for e in judge.events if e.sid == sid]
+        if values and all(v is not None and judge.recognised(v) for v in values):
+            recognised.add(sid)
+    doubtful = {
+        c.sid
+        for c in judge.checks
+        if c.kind == "inner"
+        and len(c.targets) > 1
+        and judge.status(c, run)[2] is not c.targets[0]
+        and not claims.is_weak(judge.trace.by_id[c.id].base)
+    }  # a delta that is dJ/da, and should be dJ/dz
+    claimed = {c.sid for c in judge.checks}
+    activated = {act.a for act in judge.activations}
+    for e in judge.events:
+        if e.sid in cone and e.sid not in claimed and e.is_array and claims.DERIVATIVE.match(claims.last(e.base)):
+            value = judge.value(run, e.id)
+            if value is not None and (known := judge.recognised(value)) and known[0] in activated:
+                doubtful.add(e.sid)
+    found, tried = [], 0
+    named = check.explicit or check.kind == "gradient"
+    order = [own] + [s for s in cone if s not in recognised] + [s for s in cone if s in recognised][:3]
+    singles = {}
+    before = judge.wrong_statements(run)
+    for place, sid in enumerate(order):
+        if sid in judge.patches and sid != own:
+            continue
+        node = judge.patches.get(sid, judge.program.statements[sid].node)
+        if not hasattr(node, "value") and not isinstance(node, ast.AugAssign | ast.Return):
+            continue
+        node.sid = sid
+        now = time.process_time()
+        soon = now + 0.4 * (until - now)  # the lines before it want some of the time
+        known = {}  # text -> (the edit that came to it first, its rank)
+        for edit in _edits(judge, node, sid, check, run):
+            tried += 1
+            if tried > MOST_EDITS or time.process_time() > soon:
+                break
+            if edit.cost >= 2:
+                singles.setdefault(sid, []).append(edit)
+            if edit.text not in known:
+                doubt = _doubt(sid, recognised, doubtful)
+                known[edit.text] = edit, _rank(judge, check, sid, edit, place, doubt, before)
+            same, rank = known[edit.text]
+            if rank is not None:
+                rank = (*rank[:2], rank[2] - same.cost + edit.cost)
+                found.append((rank, len(found), sid, edit))
+                if rank[:2] == (0, False) and rank[2] < 1.15:
+                    return sid, edit  # all is right with it, and it could hardly be less
+        if found and (min(found)[0] < (0, False, 1.45) or place == 0 and named and not cone or tried > MOST_EDITS):
+            break
+    if not quick and found and min(found)[0][0]:
+        found += _missing_in_what_is_right(judge, check, run, cone, activated, before)
+    if not found and not quick:
+        for sid, inserted in singles.items():
+            inserted = [e for e in inserted if e.pieces][:40]
+            for i, a in enumerate(inserted):
+                for b in inserted[:i]:
+                    if time.process_time() > until:
+                        break
+                    edit = combined(judge.patches.get(sid, judge.program.statements[sid].node), b, a)
+                    if edit is None:
+                        continue
+                    rank = _rank(judge, check, sid, edit, order.index(sid), _doubt(sid, recognised, doubtful), before)
+                    if rank is not None:
+                        found.append((rank, len(found), sid, edit))
+            if found:
+                break
+    if not found:
+        return None
+    _, _, sid, edit = min(found, key=lambda x: x[:2])
+    return sid, edit
+
+
+def _missing_in_what_is_right(judge, check, run, cone, activated, before):
+    """The rated edits of lines before that are right as dJ/da, and go on as if they were dJ/dz: in which the
+    derivative is missing, if that mends more than this check."""
+    found = []
+    right = {c.sid for c in judge.checks if c.kind == "inner" and judge.status(c, run)[2] in activated}
+    for sid in [s for s in judge.cone(check, ()) if s in right and s not in cone and s not in judge.patches]:
+        node = judge.program.statements[sid].node
+        node.sid = sid
+        for edit in derivative_inserted(node, sites(node), _view(judge, sid), value_of(node)):
+            rank = _rank(judge, check, sid, edit, 1, 0.0, before)
+            if rank is not None and not rank[0]:
+                found.append((rank, len(found) + MOST_EDITS, sid, edit))
+    return found
+
+
+def _doubt(sid, recognised, doubtful):
+    return -1.0 if sid in doubtful else float(sid in recognised)
+
+
+def _rank(judge, check, sid, edit, place, recognised, before):
+    """How good an edit is, the least the best; None if it does not help."""
+    try:
+        run = judge.run({sid: edit.tree}, stop=check.id)
+    except (SyntaxError, ValueError, TypeError):
+        return None
+    ok, k, target = judge.status(check, run)
+    if not ok:
+        return None
+    other_shape = np.shape(judge.value(run, check.id)) != target.shape
+    run = judge.run({sid: edit.tree})
+    left = judge.wrong_statements(run)
+    if left > before:
+        return None
+    one = isinstance(k, float) or k.is_one or not check.strict
+    # a line by another name that comes right as well speaks for an edit; a value that was right already against it
+    return left, not one, edit.cost + 0.5 * recognised + 0.3 * (place > 0) + 0.2 * other_shape
+
+
+def _edits(judge, node, sid, check, run):
+    scope = judge.scope(sid)
+    names_of = judge.names_of(sid)
+    yield from edits_by_value(judge, node, sid, check, run, scope, names_of)
+    statement = judge.program.statements[sid]
+    counted = counters(statement, judge.program.statements, judge.trace.scopes.get(sid, {}))
+    yield from edits(node, _view(judge, sid), counted if statement.loops else None)
+    yield from rescaled(judge, node, sid, scope)
+
+
+def _view(judge, sid):
+    scope, names_of = judge.scope(sid), judge.names_of(sid)
+    after = {text for text, (_, i) in scope.items() if _is_after_forward(judge, i)}
+    parameters = {text for target in judge.truth.targets if target.is_leaf for text in names_of(target)}
+    return View(scope, judge.activations, names_of, after, parameters, _helpers(judge))
+
+
+def _is_after_forward(judge, index):
+    return index is not None and index < len(judge.events) and judge.events[index].id not in judge.forward
+
+
+def _helpers(judge):
+    """The names of the reader's own functions that look like an activation's derivative."""
+    return [n.name for n in judge.functions() if len(n.args.args) == 1 and claims.PRIME.search(n.name)]

@@ -1,0 +1,248 @@
+"""What can be wrong with an update of a parameter, or because of one."""
+
+import ast
+
+import numpy as np
+
+from . import claims
+from .checks import Check
+from .edits_of_operations import other_operators
+from .evidence import equal
+from .scales import blame_factor, intermediates
+from .syntax import expression, replaced, sites, value_of
+
+
+def given_back(judge, check, e, run):
+    """``db1 = b1 - alpha * db1``: the update goes into the gradient."""
+    value, target = judge.value(run, check.id), check.targets[0]
+    if check.kind not in ("gradient", "step") or value is None or not target.is_leaf:
+        return False
+    laid = judge.laid_out(value, target)
+    if laid is None or not np.any(target.gradient):
+        return False
+    fake = Check(check.id, [target], "update")
+    ok, k, _ = judge.status_of_update(fake, laid)
+    if k is None or not np.any(target.value) and ok is not None and k == 1:
+        return False
+    if not np.any(target.value):
+        return False
+    node = judge.program.statements[check.sid].node
+    name = judge.names_of(check.sid)(target)[:1] or [target.name]
+    if laid.size == 1 and name[0] not in {ast.unparse(n) for n in sites(node)}:
+        return False  # any number is the parameter and a multiple of its gradient
+    right = f"{name[0]} = {ast.unparse(value_of(node))}" if isinstance(node, ast.Assign) else ""
+    judge.blame(
+        check.sid,
+        "the update is assigned to the gradient instead of the parameter",
+        f"{e.name} becomes the new {name[0]}, and {name[0]} itself stays as it is",
+        right,
+        check,
+    )
+    judge.overrides |= judge.right_values(check.sid)
+    return True
+
+
+def updated_before(judge, check, e, run):
+    """Weights that were updated before they were used."""
+    updates = [
+        c
+        for c in judge.checks
+        if c.kind == "update" and c is not check and judge.trace.by_id[c.id].index < e.index and c.sid != check.sid
+    ]
+    updates = [c for c in updates if check.id in judge.influenced(c.sid)]
+    if not updates:
+        return False
+    back = {c.id: c.targets[0].value for c in updates}
+    other = judge.run(overrides=back)
+    if not judge.status(check, other)[0]:
+        return False
+    names = [
+        judge.trace.by_id[c.id].name
+        for c in updates
+        if not judge.status(check, judge.run(overrides={i: v for i, v in back.items() if i != c.id}))[0]
+    ]
+    names = names or [judge.trace.by_id[updates[-1].id].name]
+    sid = _first_to_use(judge, check, other, run)
+    text = judge.program.statements[sid].text
+    earliest = judge.program.line(min(c.sid for c in updates if judge.trace.by_id[c.id].name in names))
+    judge.blame(
+        sid,
+        "uses updated weights",
+        f"{', '.join(names)} was updated in {earliest}, before it is used here; the gradient is that of the old one",
+        f"{text}  # before {earliest}",
+        check,
+    )
+    for c in judge.checks:
+        if c.sid == sid and judge.value(other, c.id) is not None:
+            judge.overrides[c.id] = judge.value(other, c.id)
+    for event in other.events:
+        if event.sid == sid:
+            judge.overrides[event.id] = event.value
+    return True
+
+
+def _first_to_use(judge, check, other, run):
+    """The first statement whose value is another one with the old weights; the check's own if there is none."""
+    for event in other.events:
+        now = run.by_id.get(event.id)
+        if event.id in judge.overrides or now is None or event.how in ("in place", "bound"):
+            continue
+        if any(c.id == event.id and c.kind == "update" for c in judge.checks):
+            continue
+        if event.is_array and not equal(event.value, now.value) and check.id in judge.influenced(event.sid):
+            return event.sid
+    return check.sid
+
+
+def own_gradient_unused(judge, check, e, run):
+    """An update that its parameter's gradient does not go into: ``W1 = W1 - lr * db1``."""
+    if check.kind != "update":
+        return False
+    target, node = check.targets[0], judge.program.statements[check.sid].node
+    value = judge.value(run, check.id)
+    own = [c for c in judge.checks if c.kind in ("gradient", "step") and c.targets[0] is target]
+    if own and any(check.id in judge.influenced(c.sid, c.id) or c.sid == check.sid for c in own):
+        ok, k, _ = judge.status(check, run)
+        if ok is False and k is None and value is not None and judge.laid_out(value, target) is not None:
+            check.is_custom = True  # a rule of its own: momentum, decay, Adam
+            return True
+        return False
+    ids = {judge.trace.by_id[c.id].index for c in own}
+    names = [t for t, (_, index) in judge.scope(check.sid).items() if index in ids]
+    ours = judge.names_of(check.sid)(target)
+    for n in sites(node) if names else ():
+        text = ast.unparse(n)
+        if text in ours or not isinstance(n, ast.Name | ast.Subscript | ast.Attribute):
+            continue
+        edit = replaced(node, {n: expression(min(names, key=len))})
+        if judge.status(check, judge.run({check.sid: edit}))[0]:
+            judge.blame(
+                check.sid,
+                "the update takes another parameter's gradient",
+                f"{e.name} is updated with {text}, and its gradient is {min(names, key=len)}",
+                ast.unparse(edit),
+                check,
+            )
+            judge.patches[check.sid] = edit
+            return True
+    return False
+
+
+def steps_of_numbers(judge):
+    """{update of a parameter that is one number: step / gradient}: each of them is a multiple of the gradient."""
+    run = judge.run()
+    numbers = [c for c in judge.checks if c.kind == "update" and c.targets[0].gradient.size == 1]
+    found = {c: judge.status(c, run)[1] for c in numbers}
+    return {c: k for c, k in found.items() if k is not None}
+
+
+def takes_another_gradient(judge, check):
+    """Blame the update of a number that does not depend on the gradient of this number, but on another one."""
+    gradients = [c for c in judge.checks if c.kind in ("gradient", "step")]
+    own = [c for c in gradients if c.targets[0] is check.targets[0]]
+    if not own or any(check.id in judge.influenced(c.sid, c.id) or c.sid == check.sid for c in own):
+        return
+    _blame_other_gradient(judge, check, own, gradients)
+
+
+def _blame_other_gradient(judge, check, own, gradients):
+    node, scope = judge.program.statements[check.sid].node, judge.scope(check.sid)
+    places = {c: judge.trace.by_id[c.id] for c in gradients}
+    named = {c: [t for t, (_, i) in scope.items() if i in (e.index, e.source)] for c, e in places.items()}
+    mine = min((t for c in own for t in named[c]), key=len, default=places[own[0]].name)
+    other = {t for c in gradients if c not in own for t in named[c]}
+    found = [n for n in sites(node) if ast.unparse(n) in other]
+    edit = replaced(node, {n: expression(mine) for n in found[:1]})
+    name, taken = judge.trace.by_id[check.id].name, ast.unparse(found[0]) if found else "something else"
+    judge.blame(
+        check.sid,
+        "the update takes another parameter's gradient",
+        f"{name} is updated with {taken}, and its gradient is {mine}",
+        ast.unparse(edit) if found else "",
+        check,
+    )
+    check.skip = True
+
+
+def not_along_its_gradient(judge, check):
+    """The step of a number is another multiple of its gradient where the parameters are others."""
+    if any(
+        check.id in judge.influenced(c.sid, c.id)
+        for c in judge.checks
+        if c.kind in ("gradient", "step") and c.targets[0] is check.targets[0]
+    ):
+        check.is_custom = check.skip = True  # a rule of its own
+        return
+    name = judge.trace.by_id[check.id].name
+    judge.blame(
+        check.sid,
+        "wrong",
+        f"{name} does not go along dJ/d{check.targets[0].name}: for other values of the parameters the step is "
+        "another multiple of it",
+        "",
+        check,
+        unexplained=True,
+    )
+    check.skip = True
+
+
+def uphill(judge, check, e, run):
+    if check.kind != "update":
+        return False
+    ok, k, target = judge.status(check, run)
+    if ok is False and k is not None and k > 0:
+        if _step_of_the_other_sign(judge, check, run) or _derivative_of_the_other_sign(judge, run):
+            return True
+        node = judge.program.statements[check.sid].node
+        for edit in other_operators(node, sites(node)):
+            if edit.reason == "sign" and judge.status(check, judge.run({check.sid: edit.tree}))[0]:
+                judge.blame(
+                    check.sid,
+                    "a step uphill",
+                    f"{e.name} goes along its gradient, and the cost grows: descent is against it",
+                    edit.text,
+                    check,
+                )
+                judge.patches[check.sid] = edit.tree
+                return True
+    return False
+
+
+def _step_of_the_other_sign(judge, check, run):
+    """Blame the step that an update adds, where the steps of the other parameters have the other sign."""
+    factors = {c: judge.status(c, run)[1] for c in judge.checks if c.kind == "step"}
+    factors = {c: k.value for c, k in factors.items() if k is not None}
+    own = [c for c, k in factors.items() if c.targets[0] is check.targets[0] and k > 0]
+    others = [k < 0 for c, k in factors.items() if c.targets[0] is not check.targets[0]]
+    if not others or not all(others):
+        return False
+    for step in own:
+        node = judge.program.statements[step.sid].node
+        for edit in other_operators(node, sites(node)):
+            if edit.reason == "sign" and judge.status(check, judge.run({step.sid: edit.tree}))[0]:
+                name = judge.trace.by_id[step.id].name
+                judge.blame(
+                    step.sid,
+                    "a step uphill, sign",
+                    f"{name} goes along the gradient, and is added to the parameter: descent is against it",
+                    edit.text,
+                    step,
+                )
+                judge.patches[step.sid] = edit.tree
+                return True
+    return False
+
+
+def _derivative_of_the_other_sign(judge, run):
+    """Blame the line that is called a derivative and is the negative of one, where all updates climb with it."""
+    updates = {c: judge.status(c, run)[1] for c in judge.checks if c.kind == "update"}
+    if not all(k is not None and k > 0 for k in updates.values()):
+        return False
+    for sid, name, factor, target, _ in intermediates(judge, run):
+        e = next(e for e in judge.events if e.sid == sid)
+        says_so = claims.is_strict(e.base, e.key) or e.how == "returned" and claims.PRIME.search(e.base)
+        if says_so and factor < 0 and all(c.id in judge.influenced(sid) for c in updates):
+            blame_factor(judge, sid, name, -1.0, f"dJ/d{target.name}" if target.name else "the derivative")
+            judge.overrides |= {x.id: -judge.value(run, x.id) for x in judge.events if x.sid == sid and x.is_array}
+            return True
+    return False
