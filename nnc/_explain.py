@@ -165,12 +165,12 @@ def bad_bias(op, owner, matrix, b):
 
 def bad_stacks(op, **operands):
     """Axes in front of those of the matrices that do not broadcast."""
-    if _go_together(*(np.shape(x)[:-2] for x in operands.values())):
+    if _broadcastable(*(np.shape(x)[:-2] for x in operands.values())):
         return None
     *first, last = [f"{name} is {np.shape(x)}" for name, x in operands.items()]
     fronts = ", ".join(str(np.shape(x)[:-2]) for x in operands.values())
     return ValueError(f"{op}: {', '.join(first)} and {last}; the axes in front of the matrices, {fronts}, must be "
-                      "equal or 1, the last ones side by side")  # fmt: skip
+                      "equal or 1, aligned from the last")  # fmt: skip
 
 
 def bad_pair(op, **operands):
@@ -303,10 +303,10 @@ def operation(name, error, operands):
         return error
     operands = [(getattr(x, "name", None) or f"operand {i}", np.shape(x)) for i, x in enumerate(operands, 1)]
     shapes = ", ".join(f"{operand} is {shape}" for operand, shape in operands)
-    by_letter = name == "einsum"  # and so its sizes stand side by side in no such way
-    if by_letter or "broadcast" not in str(error) or _go_together(*(shape for _, shape in operands)):
+    by_letter = name == "einsum"  # whose axes are aligned by letter, not by position
+    if by_letter or "broadcast" not in str(error) or _broadcastable(*(shape for _, shape in operands)):
         return type(error)(f"{name}: {said} ({shapes})")
-    return ValueError(f"{name}: {shapes}; sizes must be equal or 1, the last axes side by side.{_fitting(*operands)}")
+    return ValueError(f"{name}: {shapes}; sizes must be equal or 1, aligned from the last axis.{_fitting(*operands)}")
 
 
 def _fitting(*operands):
@@ -315,12 +315,12 @@ def _fitting(*operands):
     for ndim, turned, advice in ways:
         for i, (operand, shape) in enumerate(operands):
             others = [other for k, (_, other) in enumerate(operands) if k != i]
-            if len(shape) == ndim and _go_together(turned(shape), *others):
+            if len(shape) == ndim and _broadcastable(turned(shape), *others):
                 return f" Did you mean {operand}, {advice}?"
     return ""
 
 
-def _go_together(*shapes):
+def _broadcastable(*shapes):
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:

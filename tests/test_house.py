@@ -149,18 +149,43 @@ def modules_of_nnc():
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths}
 
 
-# A Node's own pictures stand above it, and are imported when somebody asks for them.
-UPWARDS = {
+# Imported by methods that show something, when they are called; nnc/README.md says so.
+PICTURES = {
     ("nnc.autodiff.node", "nnc.display.drawing"),
     ("nnc.autodiff.node", "nnc.display.steps"),
+    ("nnc.plot", "nnc.display.live"),
 }
 
 
+def without(graph, edges):
+    return {name: {other for other in graph[name] if (name, other) not in edges} for name in graph}
+
+
 def test_no_modules_import_each_other_in_a_circle():
-    graph = imports(modules_of_nnc())
-    for above, below in UPWARDS:
-        graph[above].remove(below)
-    assert not circle(graph)
+    assert not circle(without(imports(modules_of_nnc()), PICTURES))
+
+
+def order_of_the_map():
+    """{a module, or a folder: its row in the map of nnc/README.md}"""
+    rows = [line.split("|")[1] for line in (ROOT / "nnc" / "README.md").read_text().splitlines() if line[:3] == "| `"]
+    return {name.rstrip("/"): i for i, row in enumerate(rows) for name in re.findall(r"`(\w+/?)(?:\.py)?`", row)}
+
+
+def upwards(graph, order):
+    """What imports something that stands below it in the map, as pairs; the internal modules stand above all."""
+
+    def row(module):
+        name = module.split(".")[1]
+        return order[name] if name in order or name[0] != "_" else -1
+
+    return {(name, other) for name in graph for other in graph[name] if row(other) > row(name)}
+
+
+def test_imports_follow_the_map():
+    graph, order = imports(modules_of_nnc()), order_of_the_map()
+    assert upwards(graph, order) == PICTURES
+    planted = ("nnc.functional", "nnc.mlp.model")
+    assert upwards(graph | {planted[0]: {planted[1]}}, order) == PICTURES | {planted}
 
 
 def test_a_circle_is_seen():

@@ -158,7 +158,7 @@ def test_part():
             _engine.part(i, C, C, *arrays, axis=1)
 
 
-W, BESIDE = Node(away(3, 4), name="W"), "sizes must be equal or 1, the last axes side by side."
+W, BESIDE = Node(away(3, 4), name="W"), "sizes must be equal or 1, aligned from the last axis."
 REFUSED = {
     "rows": (lambda: W + Node(away(2, 4)), ValueError, f"add: W is (3, 4), operand 2 is (2, 4); {BESIDE}"),
     "a column": (lambda: W * away(3), ValueError, f"multiply: W is (3, 4), operand 2 is (3,); {BESIDE} Did you mean "

@@ -1,4 +1,4 @@
-"""The pool of threads as Python sees it: the same bits for any number of threads, forks, callers side by side."""
+"""The pool of threads as Python sees it: the same bits for any number of threads, forks, concurrent callers."""
 
 import multiprocessing
 import os

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from .create_graph import _fit
+from .create_graph import unbroadcast
 from .dispatch import FUNCTIONS
 from .node import Node
 from .operations import UFUNCS
@@ -181,7 +181,7 @@ class Writer:
         self.names[id(arriving)] = g
         c = vjps[place](arriving, node, *node.inputs, **node.params)
         x = node.inputs[place]
-        c = np.zeros(x.shape) if c is None else _fit(c, x, 0)
+        c = np.zeros(x.shape) if c is None else unbroadcast(c, x, 0)
         self._kept.append((arriving, c))  # no other gets their ids
         return self.expression(c)
 

@@ -148,13 +148,13 @@ def convolve_back(i):
 
     def vjp(g, C, *operands, mode="full"):
         mine, other = operands[i], np.ravel(operands[1 - i])
-        n, lead = mine.size + other.size - 1, g.shape[:-1]
+        n, batch = mine.size + other.size - 1, g.shape[:-1]
         before = 0 if mode == "full" else min(mine.size, other.size) - 1
         before = before // 2 if mode == "same" else before
-        sides = [np.zeros((*lead, k), g.dtype) for k in (before, n - before - g.shape[-1])]
-        rows = np.reshape(np.concatenate((sides[0], g, sides[1]), -1), (math.prod(lead), n))
+        sides = [np.zeros((*batch, k), g.dtype) for k in (before, n - before - g.shape[-1])]
+        rows = np.reshape(np.concatenate((sides[0], g, sides[1]), -1), (math.prod(batch), n))
         result = np.stack([np.convolve(row, other[::-1], "valid") for row in rows])
-        return np.reshape(result, lead + mine.shape)
+        return np.reshape(result, batch + mine.shape)
 
     return vjp
 

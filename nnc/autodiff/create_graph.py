@@ -10,13 +10,13 @@ from .. import _engine
 from .dispatch import is_node
 
 
-def flow(nodes, seeds):
+def backward_graph(nodes, seeds):
     """{node: gradient} of the Nodes `nodes`, each before what went into it; a gradient is a Node, an array or a number.
 
     Parameters
     ----------
     nodes : iterable of Node
-        Those that get a gradient. One to which nothing flows has none.
+        Those that get a gradient, where there is one.
     seeds : dict
         {node: its own gradient}, a Node or an array; it may have further axes in front of the node's, the same ones
         for all.
@@ -38,17 +38,17 @@ def flow(nodes, seeds):
                 raise TypeError(f"{node.op} is not differentiable twice: its gradient has no graph")
             c = vjps[i](g, node, *node.inputs, **node.params)
             if c is not None:
-                c = _fit(c, x, g.ndim - node.ndim)
+                c = unbroadcast(c, x, g.ndim - node.ndim)
                 gradients[x] = gradients[x] + c if x in gradients else c
     return gradients
 
 
-def _fit(c, x, lead):
-    """c in the dtype and, behind its first `lead` axes, the shape of the node x: broadcasting undone."""
-    added = c.ndim - lead - x.ndim
+def unbroadcast(c, x, batch_ndim):
+    """c summed over the axes along which x was broadcast, in x's dtype; its first `batch_ndim` axes stay."""
+    added = c.ndim - batch_ndim - x.ndim
     if added:
-        c = np.sum(c, tuple(range(lead, lead + added)))
-    stretched = tuple(lead + i for i, n in enumerate(x.shape) if c.shape[lead + i] != n)
+        c = np.sum(c, tuple(range(batch_ndim, batch_ndim + added)))
+    stretched = tuple(batch_ndim + i for i, n in enumerate(x.shape) if c.shape[batch_ndim + i] != n)
     if stretched:
         c = np.sum(c, stretched, keepdims=True)
     if c.dtype == x.dtype:

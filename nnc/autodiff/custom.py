@@ -22,7 +22,7 @@ def custom(f, vjp, latex=None):
     vjp : callable, or sequence of callables
         The vector-Jacobian product. With y = f(A, B) and g = ∂J/∂y, ``vjp(g, y, A, B)`` is ∂J/∂A, and if there are
         several arrays the tuple (∂J/∂A, ∂J/∂B); or a sequence with one such function for each array, ``vjps[0](g, y,
-        A, B)`` being ∂J/∂A. None instead of a gradient, or of a function, says that none flows: labels, say. A
+        A, B)`` being ∂J/∂A. None instead of a gradient, or of a function, says that there is none: labels, say. A
         gradient may have the shape that broadcasting gives; it is summed to the array's.
         For derivatives of second order it is called with Nodes, so write it with operators and NumPy functions.
     latex : str or sequence of str, optional
@@ -116,7 +116,7 @@ def _part(name, i, vjp, args, params):
     if not isinstance(gradients, (list, tuple)) or len(gradients) != n:
         got = f"{len(gradients)} gradients" if isinstance(gradients, (list, tuple)) else "one gradient"
         raise TypeError(f"{name}: its vjp returns {got}, but it has {n} arrays: return a tuple with one for each, or "
-                        "None where none flows")  # fmt: skip
+                        "None where there is none")  # fmt: skip
     return gradients[i]
 
 
@@ -135,16 +135,16 @@ def _checked(name, i, vjp):
     def checked(g, y, *arrays, **params):
         x = arrays[i]
         try:
-            lead = g.shape[: g.ndim - y.ndim]
-            if not lead:
+            batch = g.shape[: g.ndim - y.ndim]
+            if not batch:
                 c, shape = one(g, y, *arrays, **params), np.shape(x)
             else:  # one by one, as it is written for one
                 rows = g.reshape((-1, *y.shape))
                 c = [one(row, y, *arrays, **params) for row in rows]
                 if not c or c[0] is None:
-                    return None if c else np.zeros(lead + np.shape(x), g.dtype)
+                    return None if c else np.zeros(batch + np.shape(x), g.dtype)
                 c = np.stack(c)
-                c, shape = c.reshape(lead + c.shape[1:]), lead + np.shape(x)
+                c, shape = c.reshape(batch + c.shape[1:]), batch + np.shape(x)
         except TypeError as error:
             if not is_node(g, y):
                 raise

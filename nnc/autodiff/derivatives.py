@@ -27,9 +27,9 @@ def pull(y, x, per_example):
     return np.moveaxis(pull(y, x, False), len(front), 0)
 
 
-def _pull(y, x, seeds, lead):
-    """x's gradient for each seed, of which there are as many as the first `lead` axes have entries."""
-    shape = seeds.shape[:lead]
+def _pull(y, x, seeds, batch_ndim):
+    """x's gradient for each seed, of which there are as many as the first `batch_ndim` axes have entries."""
+    shape = seeds.shape[:batch_ndim]
     gradients = pullback(y, seeds.reshape((math.prod(shape), *y.shape)), wrt=x)
     return gradients[x].reshape(shape + x.shape)
 

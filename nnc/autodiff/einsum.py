@@ -97,30 +97,30 @@ def einsum_back(i):
     """The same sum with g instead of the i-th operand; along a letter that is only there, g is repeated."""
 
     def vjp(g, C, *arrays, subscripts, optimize=False):
-        lead, shape = g.ndim - C.ndim, arrays[i].shape
-        subscripts, twice, alone = _einsum_of(i, subscripts, lead)
+        batch_ndim, shape = g.ndim - C.ndim, arrays[i].shape
+        subscripts, twice, alone = _einsum_of(i, subscripts, batch_ndim)
         others = arrays[:i] + arrays[i + 1 :]
         if twice:
             others += tuple(np.eye(shape[k], dtype=g.dtype) for k in twice)
         if alone:
             others += (np.ones([shape[k] for k in alone], g.dtype),)
         c = einsum(g, *others, subscripts=subscripts, optimize=optimize and True)
-        if c.shape[lead:] != shape:  # np.einsum repeats what is of length 1, as elsewhere
-            c = np.broadcast_to(c, c.shape[:lead] + tuple(map(max, c.shape[lead:], shape)))
+        if c.shape[batch_ndim:] != shape:  # np.einsum repeats what is of length 1, as elsewhere
+            c = np.broadcast_to(c, c.shape[:batch_ndim] + tuple(map(max, c.shape[batch_ndim:], shape)))
         return c
 
     return vjp
 
 
 @lru_cache
-def _einsum_of(i, subscripts, lead):
-    """The subscripts of the i-th operand's gradient, with `lead` axes in front; and two kinds of its axes.
+def _einsum_of(i, subscripts, batch_ndim):
+    """The subscripts of the i-th operand's gradient, with `batch_ndim` axes in front; and two kinds of its axes.
 
     Those that repeat a letter get another one, and the identity matrix joins the two: what is off the diagonal gets 0.
     Those that the operand alone has are where g is repeated.
     """
     unused = [letter for letter in ascii_letters if letter not in subscripts]
-    front, unused = "".join(unused[:lead]), unused[lead:]
+    front, unused = "".join(unused[:batch_ndim]), unused[batch_ndim:]
     terms, _, out = subscripts.partition("->")
     terms = terms.split(",")
     mine, twice, diagonals = "", [], []

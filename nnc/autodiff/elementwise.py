@@ -7,7 +7,7 @@ the derivative 0 wherever they have one, and their kinks are where they jump.
 import numpy as np
 
 from .operations import LN2, row, side
-from .vjps import flat, kept
+from .vjps import no_gradient, restore_axes
 
 # fmt: off
 
@@ -40,7 +40,7 @@ def logsumexp(A, axis=0, keepdims=False):
 
 row("logsumexp", (), r"\ln \sum e^{{0}}",
     (lambda g, C, A, axis=0, keepdims=False:
-        kept(g, A.ndim, axis, keepdims) * np.exp(A - kept(C, A.ndim, axis, keepdims)),
+        restore_axes(g, A.ndim, axis, keepdims) * np.exp(A - restore_axes(C, A.ndim, axis, keepdims)),
      r"{g} \circ e^{{0} - {out}}"), params="axis - - keepdims", forward=logsumexp)
 
 # ---- quotients with a whole number
@@ -59,14 +59,14 @@ row("fmod", np.fmod, r"\mathrm{fmod}({0}, {1})",
     (lambda g, C, A, B: -g * np.trunc(A / B), r"-{g} \circ \mathrm{trunc}(\frac{{0}}{{1}})"),
     kinks=lambda A, B: np.trunc(A / B))
 row("floor_divide", np.floor_divide, r"\mathrm{floor}(\frac{{0}}{{1}})",
-    (flat, "0"), (flat, "0"), kinks=np.floor_divide)
+    (no_gradient, "0"), (no_gradient, "0"), kinks=np.floor_divide)
 
 # ---- steps
 
 
 def step(name, functions, latex, params="", kinks=None):
     function = functions[0] if isinstance(functions, tuple) else functions
-    row(name, functions, latex, (flat, "0"), params=params,
+    row(name, functions, latex, (no_gradient, "0"), params=params,
         kinks=kinks or getattr(function, "__wrapped__", function))
 
 
@@ -76,7 +76,7 @@ step("rint", np.rint, r"\mathrm{round}({0})")
 step("trunc", (np.trunc, np.fix), r"\mathrm{trunc}({0})")
 step("round", (np.round, np.around), r"\mathrm{round}({0})", params="decimals")
 step("angle", np.angle, r"\mathrm{arg}({0})", params="deg")
-row("imag", np.imag, r"\mathrm{Im}({0})", (flat, "0"))
+row("imag", np.imag, r"\mathrm{Im}({0})", (no_gradient, "0"))
 
 # ---- the greater, the less, and the sign, where a NaN or a zero asks for care
 
@@ -95,7 +95,7 @@ row("fmin", np.fmin, r"\min({0}, {1})",
     (lambda g, C, A, B: share(g, C, B, A, B < A), r"{g} \circ \delta_{{1} < {0}}"), kinks=side)
 row("copysign", np.copysign, r"|{0}| \circ \mathrm{sign}({1})",
     (lambda g, C, A, B: np.copysign(1.0, B) * g * np.sign(A), r"{g} \circ \mathrm{sign}({0}) \circ \mathrm{sign}({1})"),
-    (flat, "0"), kinks=lambda A, B: np.sign(A) + 2 * np.signbit(B))
+    (no_gradient, "0"), kinks=lambda A, B: np.sign(A) + 2 * np.signbit(B))
 row("ldexp", np.ldexp, r"{0} \circ 2^{{1}}", (lambda g, C, A, n: np.ldexp(g, n), r"{g} \circ 2^{{1}}"), None)
 
 

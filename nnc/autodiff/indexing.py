@@ -1,4 +1,4 @@
-"""What flows back through operations that compute nothing: those that move numbers, pick some, repeat and join them.
+"""The vjps of operations that compute nothing: those that move numbers, pick some, repeat and join them.
 
 ``take_back(g, C, A, ...)`` is dJ/dA for C = np.take(A, ...) and g = dJ/dC, and so on; `operations` says what g may be,
 and what a vjp may return. g may have further axes in front of C's own, so all axes are counted from the end.
@@ -30,21 +30,21 @@ def all_from_end(axis, ndim):
     return axes[0] if isinstance(axis, int) else axes
 
 
-def _leading(g, C):
+def _batch_shape(g, C):
     """The shape of the axes that g has in front of C's."""
     return g.shape[: g.ndim - C.ndim]
 
 
 def reshape_back(g, C, A, **params):
-    return g.reshape(_leading(g, C) + A.shape)
+    return g.reshape(_batch_shape(g, C) + A.shape)
 
 
 def transpose_back(g, C, A, axes=None):
     n = A.ndim
     if axes is None:
         return g.T if g.ndim == n else g.transpose(*range(g.ndim - n), *range(g.ndim)[: -n - 1 : -1])
-    lead, axes = g.ndim - n, [axis % n for axis in axes]
-    return g.transpose(*range(lead), *[lead + axes.index(d) for d in range(n)])
+    batch_ndim, axes = g.ndim - n, [axis % n for axis in axes]
+    return g.transpose(*range(batch_ndim), *[batch_ndim + axes.index(d) for d in range(n)])
 
 
 def swapaxes_back(g, C, A, axis1, axis2):
@@ -64,24 +64,24 @@ FEW = 500  # numbers below which the shortest call of np.add.at is the fastest; 
 
 def take_back(g, C, A, indices, axis=None):
     """In A, flat, the k-th entry of the i-th row along the axis is at (i n + k) m, and m numbers follow from there."""
-    indices, lead = np.asarray(indices, np.intp), _leading(g, C)
+    indices, batch = np.asarray(indices, np.intp), _batch_shape(g, C)
     axis = axis if A.ndim else None  # NumPy lets one say axis=0 and -1 of a number, too
     if axis is not None and (g.size < FEW or g.ndim == A.ndim == 1):
-        out = np.zeros(lead + A.shape, g.dtype)
-        before = len(lead) + axis % A.ndim
+        out = np.zeros(batch + A.shape, g.dtype)
+        before = len(batch) + axis % A.ndim
         np.add.at(out, (*[slice(None)] * before, indices) if before else indices, g)
         return out
     d, shape = (0, (A.size,)) if axis is None else (axis % A.ndim, A.shape)
     rows, n, m = math.prod(shape[:d]), shape[d], math.prod(shape[d + 1 :])
     first = np.arange(rows)[:, None] * n + indices.ravel() % n
-    return _put(g, lead, A.shape, first[:, :, None] * m + np.arange(m))
+    return _put(g, batch, A.shape, first[:, :, None] * m + np.arange(m))
 
 
-def _put(g, lead, shape, places):
+def _put(g, batch, shape, places):
     """The numbers of g at these places of an array of this shape, flat; where two meet they add up."""
-    out = np.zeros(lead + shape, g.dtype)
-    if lead:
-        np.add.at(out.reshape(lead + (math.prod(shape),)), (..., places.ravel()), g.reshape(lead + (places.size,)))
+    out = np.zeros(batch + shape, g.dtype)
+    if batch:
+        np.add.at(out.reshape(batch + (math.prod(shape),)), (..., places.ravel()), g.reshape(batch + (places.size,)))
     else:
         np.add.at(out.reshape(-1), places.ravel(), g.ravel())
     return out
@@ -97,7 +97,7 @@ def take_along_axis_back(g, C, A, indices, axis=-1):
         return take_back(g, C, A, indices)
     along, ones = axis % A.ndim, (1,) * A.ndim
     places = [indices if d == along else np.arange(n).reshape(n, *ones[d + 1 :]) for d, n in enumerate(A.shape)]
-    out = np.zeros(_leading(g, C) + A.shape, g.dtype)
+    out = np.zeros(_batch_shape(g, C) + A.shape, g.dtype)
     np.add.at(out, (..., *places), g)
     return out
 
@@ -119,7 +119,7 @@ def flip_back(g, C, A, axis=None):
 
 def roll_back(g, C, A, shift, axis=None):
     if axis is None:
-        return roll_back(g.reshape(_leading(g, C) + (A.size,)), A.ravel(), A.ravel(), shift, 0).reshape(g.shape)
+        return roll_back(g.reshape(_batch_shape(g, C) + (A.size,)), A.ravel(), A.ravel(), shift, 0).reshape(g.shape)
     if not (isinstance(shift, int) and isinstance(axis, int)):
         return np.roll(g, np.negative(shift), all_from_end(axis, A.ndim))
     axis, shift = from_end(axis, A.ndim), shift % (A.shape[axis] or 1)
@@ -149,7 +149,7 @@ def repeat_back(g, C, A, repeats, axis=None):
     if type(repeats) is not int:
         return picked_back(np.repeat)(g, C, A, repeats=repeats, axis=axis)
     if axis is None or not A.ndim:
-        return np.add.reduce(g.reshape(*_leading(g, C), *A.shape, repeats), -1)
+        return np.add.reduce(g.reshape(*_batch_shape(g, C), *A.shape, repeats), -1)
     before = g.ndim + from_end(axis, A.ndim)
     return np.add.reduce(g.reshape(*g.shape[:before], A.shape[axis], repeats, *g.shape[before + 1 :]), before + 1)
 
@@ -157,20 +157,20 @@ def repeat_back(g, C, A, repeats, axis=None):
 def picked_back(pick):
     """For functions that pick numbers in any way: g goes back to where they came from."""
     return lambda g, C, A, **params: _put(
-        g, _leading(g, C), A.shape, pick(np.arange(A.size).reshape(A.shape), **params))  # fmt: skip
+        g, _batch_shape(g, C), A.shape, pick(np.arange(A.size).reshape(A.shape), **params))  # fmt: skip
 
 
 @operation
 def scatter(g, places, shape):
     """Zeros of this shape, to which the numbers of g are added at these places of them, flat."""
-    lead, size = g.shape[: g.ndim - places.ndim], math.prod(shape)
-    out = np.zeros((*lead, size), g.dtype)
-    np.add.at(out, (..., places.ravel()), g.reshape((*lead, places.size)))
-    return out.reshape((*lead, *shape))
+    batch, size = g.shape[: g.ndim - places.ndim], math.prod(shape)
+    out = np.zeros((*batch, size), g.dtype)
+    np.add.at(out, (..., places.ravel()), g.reshape((*batch, places.size)))
+    return out.reshape((*batch, *shape))
 
 
 def gather(g, C, A, places, shape):
-    """What flows back through `scatter`: the numbers at these places."""
+    """The vjp of `scatter`: the numbers at these places."""
     return g.reshape((*g.shape[: g.ndim - len(shape)], math.prod(shape)))[..., places]
 
 
@@ -192,14 +192,14 @@ PICKS_NOTHING_TWICE = {int, slice, type(None), type(Ellipsis), np.int64}
 
 
 def getitem_back(g, C, A, index):
-    lead, picks = _leading(g, C), not PICKS_NOTHING_TWICE.issuperset(map(type, index))
-    if picks and (lead or A.ndim > 1 and g.size >= FEW and 4 * g.size > A.size):
-        return _put(g, lead, A.shape, getitem(np.arange(A.size).reshape(A.shape), index))
-    out = np.zeros(lead + A.shape, g.dtype)
+    batch, picks = _batch_shape(g, C), not PICKS_NOTHING_TWICE.issuperset(map(type, index))
+    if picks and (batch or A.ndim > 1 and g.size >= FEW and 4 * g.size > A.size):
+        return _put(g, batch, A.shape, getitem(np.arange(A.size).reshape(A.shape), index))
+    out = np.zeros(batch + A.shape, g.dtype)
     if picks:
         np.add.at(out, index, g)
     else:
-        out[(slice(None),) * len(lead) + index] = g
+        out[(slice(None),) * len(batch) + index] = g
     return out
 
 

@@ -23,7 +23,7 @@ from . import batch_axes
 from .composed import stands_for
 from .dispatch import is_node, operation, refuse, value_of
 from .operations import row
-from .vjps import kept
+from .vjps import restore_axes
 
 EighResult = namedtuple("EighResult", ("eigenvalues", "eigenvectors"))
 QRResult = namedtuple("QRResult", ("Q", "R"))
@@ -426,7 +426,7 @@ def length(A, ord=2, axis=None, keepdims=False):
 
 def length_back(g, C, A, ord=2, axis=None, keepdims=False):
     """g sign(A) |A / C|^(p-1), and 0 at the length 0."""
-    g, C = kept(g, A.ndim, axis, keepdims), kept(C, A.ndim, axis, keepdims)
+    g, C = restore_axes(g, A.ndim, axis, keepdims), restore_axes(C, A.ndim, axis, keepdims)
     is_zero = np.equal(C, 0)
     part = A / np.where(is_zero, 1, C)
     part = part if ord == 2 else np.sign(A) * abs(part) ** (ord - 1)

@@ -1,4 +1,4 @@
-"""The computational graph: every operation is a node, and gradients walk it backward (pages 6 to 9 of the notes).
+"""The computational graph: each operation is a node, and gradients are propagated backward (pages 6 to 9 of the notes).
 
 A `Node` wraps an array. Ordinary expressions, ``W @ X + b``, ``np.exp(Z)``, ``nnc.relu(Z)``, compute at once and
 remember how: the result is a Node that knows its operation and what went in. NumPy hands its functions over by itself,
@@ -32,7 +32,7 @@ from . import (  # noqa: F401  (they enter functions)
     softmax_of_scipy,
 )
 from .arguments import again
-from .create_graph import flow as flow_of_nodes
+from .create_graph import backward_graph
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule
 from .vjps import MANY
@@ -42,9 +42,9 @@ _LEAF = Rule("leaf", None, None, "", (), (), (), (), None, ())
 _apply = _engine.apply  # apply(rule, operands, params): the Node that results from Nodes, arrays and numbers
 _call = _engine.call  # call(rule, args, kwargs): the same of a NumPy function's arguments; or a function of its own
 
-# A graph of large arrays takes and gives back much memory. After a block of nearly 32 MB, the most that it counts, has
-# been freed once, glibc keeps that much for the next graph, where it would hand all pages back to be cleared anew: 7 %
-# of a step of 784-200-10 as a graph with 64 or 1,024 examples, 11 % with 5,000.
+# A graph of large arrays allocates and frees much memory. Once a block of nearly 32 MB has been freed, glibc raises its
+# threshold for mmap and keeps freed memory for the next graph instead of returning the pages to the system, which
+# would clear them anew: 7 % of a step of 784-200-10 as a graph with 64 or 1,024 examples, 11 % with 5,000.
 np.empty(2**25 - 2**16, np.uint8)
 
 
@@ -350,7 +350,7 @@ class Node(_engine.Node):
     def _backward_graph(self, seed):
         nodes = ancestors(self)
         _engine.check_unchanged(nodes)
-        gradients = flow_of_nodes(nodes, {self: seed})
+        gradients = backward_graph(nodes, {self: seed})
         for node in nodes:
             g = gradients.get(node)
             if g is None:
@@ -431,7 +431,7 @@ def pullback(y, seed, wrt=None, create_graph=False):
 
     The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node or several, only the
     nodes between y and them are visited. With `create_graph` the gradients are Nodes, or arrays where they are
-    constant, and one to which nothing flows is missing.
+    constant, and a node without a gradient is missing.
     """
     nodes = ancestors(y)
     if wrt is not None or create_graph:
@@ -441,7 +441,7 @@ def pullback(y, seed, wrt=None, create_graph=False):
         nodes = tuple(node for node in nodes if node in between)
     if not nodes:
         return {}
-    return flow_of_nodes(nodes, {y: seed}) if create_graph else _backward(nodes, seed)
+    return backward_graph(nodes, {y: seed}) if create_graph else _backward(nodes, seed)
 
 
 def _backward(nodes, seed, keep=False):
@@ -458,12 +458,12 @@ def _backward(nodes, seed, keep=False):
     return _engine.backward(nodes, seed, seed.shape[: seed.ndim - nodes[0].value.ndim], _as_gradient_of, _sum, keep)
 
 
-def _as_gradient_of(c, value, lead):
-    """c in the dtype and, behind the axes `lead`, the shape of the value whose gradient it is; 0 if c is None."""
+def _as_gradient_of(c, value, batch_shape):
+    """c in the dtype and, behind the batch axes, the shape of the value whose gradient it is; 0 if c is None."""
     if c is None:
-        return np.zeros(lead + value.shape, value.dtype)
+        return np.zeros(batch_shape + value.shape, value.dtype)
     if c.shape != value.shape:
-        c = _unbroadcast(c, lead + value.shape, len(lead))
+        c = _unbroadcast(c, batch_shape + value.shape, len(batch_shape))
     return c if c.dtype is value.dtype else c.astype(value.dtype, copy=False)
 
 
@@ -488,13 +488,13 @@ def _between(nodes, wrt):
     return found
 
 
-def _unbroadcast(c, shape, lead):
-    """Sum c over the axes along which NumPy repeated an operand; its first `lead` axes are no axes of the operand."""
+def _unbroadcast(c, shape, batch_ndim):
+    """c summed over the axes that were broadcast; its first `batch_ndim` axes are no axes of the operand."""
     if c.ndim == 2 and shape == (len(c), 1):  # that of a bias, which is asked for most
         return np.add.reduce(c, 1, None, None, True)
     added = c.ndim - len(shape)
     if added:
-        c = np.add.reduce(c, lead if added == 1 else tuple(range(lead, lead + added)))
+        c = np.add.reduce(c, batch_ndim if added == 1 else tuple(range(batch_ndim, batch_ndim + added)))
         if c.shape == shape:
             return c
     stretched = ()

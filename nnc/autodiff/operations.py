@@ -1,4 +1,4 @@
-r"""The table of operations: how each is computed, how its gradient flows back, and how both are written in LaTeX.
+r"""The table of operations: how each is computed, its vector-Jacobian products, and how both are written in LaTeX.
 
 `node` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
 row of the table (and a row of examples in tests/test_rules.py, where every row is held against finite differences);
@@ -7,11 +7,11 @@ what takes more than a line stands in `nnc.autodiff.vjps` and `nnc.autodiff.inde
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
 in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. These rules hold:
 
-- g may have further axes **in front** of C's own, one entry for each of many gradients that flow back at once (so that
-  `nnc.jacobian` needs one pass and not one for each row). So axes are counted from the end.
+- g may have further axes **in front** of C's own, batch axes: one entry for each of many gradients that are propagated
+  at once (so that `nnc.jacobian` needs one pass and not one for each row). So axes are counted from the end.
 - Broadcasting is undone by the caller: the vjps of A + b are g and g.
 - A vjp returns a new array, or g or a view of it, never A, B or C themselves; or None where the derivative is 0
-  wherever it exists (`flat`), so that nothing flows.
+  wherever it exists (`no_gradient`).
 - What the forward pass has saved for backward, as some losses do, follows B, and may be missing.
 
 Derivatives of any order. With ``create_graph=True``, and in ``grad`` of ``grad``, the backward pass builds a graph of
@@ -23,11 +23,11 @@ its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may
 - It must be differentiable where the operation is: no value of A, B or C may be taken as a constant but in what is
   piecewise constant, masks and numbers of elements. Comparisons of Nodes are plain arrays; `value_of(A)` is the plain
   value of any operand, ``value_of(A) == 0`` a test that a Node B does not turn into a special case without gradient.
-- Where arrays have a faster way, which Nodes cannot go, the tuple has a third entry, the vjp for Nodes:
-  ``(spread, latex, spread_of_nodes)``. The first one is called with plain arrays only, and so costs what it costs.
+- Where arrays have a faster vjp, which cannot take Nodes, the tuple has a third entry, the vjp for Nodes:
+  ``(mean_back, latex, mean_back_of_nodes)``. The first one is called with plain arrays only.
 - What is no composition of such functions is an operation with a row of its own: `scatter` is that of getitem's vjp
   (``scattered(forward)`` is the vjp for Nodes of any operation that only picks numbers), `relu_backward` that of
-  relu's. Its vjps are a row's like any other, and that for the operand whose derivative is 0 is `flat`.
+  relu's. Its vjps are a row's like any other, and that for the operand whose derivative is 0 is `no_gradient`.
 - A row with ``once=True`` is not differentiable twice: a TypeError says so. No row is silently 0.
 
 ``kinks=`` is a function of the operands: on which side of its kinks each number is (`nnc.gradcheck` skips an entry
@@ -58,22 +58,23 @@ from .einsum import einsum, einsum_arguments, einsum_back
 from .reads import ALL, reads
 from .vjps import (
     MANY,
-    chosen,
+    broadcast_back,
     cross_entropy_back,
     cross_entropy_backward_loss,
     cross_entropy_backward_probabilities,
     cumsum_back,
     cumsum_back_of_nodes,
     each_row,
-    flat,
     log_softmax_back,
     log_softmax_back_of_nodes,
     loss_gradient_loss,
+    masked,
     matmul_left,
     matmul_right,
     mean,
     mean_back,
     mean_back_of_nodes,
+    no_gradient,
     plus,
     power,
     power_base,
@@ -89,7 +90,6 @@ from .vjps import (
     softmax_backward_probabilities,
     softmax_cross_entropy_back,
     softmax_cross_entropy_back_of_nodes,
-    spread,
     sum_back_of_nodes,
     times,
 )
@@ -278,10 +278,10 @@ row("tanh", (_engine.tanh, np.tanh), r"\tanh({0})",
     (lambda g, A, Z: _direct.tanh_gradient(g, Z), r"{g} \circ (1 - {out}^2)"), forward=_direct.tanh,
     role="activation")
 row("relu_backward", _engine.relu_backward, r"{0} \circ \delta_{{1} > 0}",
-    (lambda g, C, dA, A: _direct.relu_backward(g, A), r"{g} \circ \delta_{{1} > 0}"), (flat, "0"))
+    (lambda g, C, dA, A: _direct.relu_backward(g, A), r"{g} \circ \delta_{{1} > 0}"), (no_gradient, "0"))
 row("leaky_relu_backward", _engine.leaky_relu_backward, r"{0} \circ \mathrm{leaky}'({1})",
     (lambda g, C, dA, A, slope: _direct.leaky_relu_backward(g, A, slope), r"{g} \circ \mathrm{leaky}'({1})"),
-    (flat, "0"), None)
+    (no_gradient, "0"), None)
 row("sigmoid_backward", _engine.sigmoid_backward, r"{0} \circ {1} \circ (1 - {1})",
     (lambda g, C, dA, A: _direct.sigmoid_backward(g, A), r"{g} \circ {1} \circ (1 - {1})"),
     (lambda g, C, dA, A: g * (dA * (1 - 2 * A)), r"{g} \circ {0} \circ (1 - 2\,{1})"))
@@ -395,19 +395,19 @@ row("maximum", np.maximum, r"\max({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{1} > {0}}"), kinks=side)
 row("maximum_backward", _engine.maximum_backward, r"{0} \circ \delta_{{1} > {2}}",
     (lambda g, C, dC, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} > {2}}"),
-    (flat, "0"), (flat, "0"))
+    (no_gradient, "0"), (no_gradient, "0"))
 row("minimum", np.minimum, r"\min({0}, {1})",
     (lambda g, C, A, B: _engine.maximum_backward(g, B, A), r"{g} \circ \delta_{{0} < {1}}"),
     (lambda g, C, A, B: _engine.maximum_backward(g, A, B), r"{g} \circ \delta_{{1} < {0}}"), kinks=side)
 row("where", np.where, r"{1}\;\mathrm{where}\;{0}\;\mathrm{else}\;{2}", None,
-    (lambda g, C, where, A, B: chosen(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
-    (lambda g, C, where, A, B: chosen(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"),
+    (lambda g, C, where, A, B: masked(g, np.asarray(where, bool)), r"{g} \circ \delta_{{0}}"),
+    (lambda g, C, where, A, B: masked(g, np.logical_not(where)), r"{g} \circ (1 - \delta_{{0}})"),
     kinks=lambda where, A, B: where, batch=batch_axes.elementwise)
 
 # ---- sums
 
 row("sum", np.sum, r"\sum {0}",
-    (lambda g, C, A, axis=None, keepdims=False: spread(g, A.shape, A.size, axis, keepdims), r"{g}\,{ones0}",
+    (lambda g, C, A, axis=None, keepdims=False: broadcast_back(g, A.shape, A.size, axis, keepdims), r"{g}\,{ones0}",
      sum_back_of_nodes),
     params="axis - - keepdims", forward=reduction(np.add), batch=batch_axes.reduction)
 row("mean", np.mean, r"\frac{1}{{r}} \sum {0}", (mean_back, r"\frac{1}{{r}}\,{g}\,{ones0}", mean_back_of_nodes),

@@ -14,7 +14,7 @@ import numpy as np
 from .. import functional
 from .dispatch import FUNCTIONS, is_node, operation, value_of
 from .operations import RULES, row
-from .vjps import kept
+from .vjps import restore_axes
 
 OURS = {}  # the name -> the function for Nodes
 THEIRS = {}  # the name -> SciPy's own
@@ -76,7 +76,7 @@ def weighted_logsumexp(A, B, axis=None, keepdims=False):
 def terms(C, A, B, axis, keepdims):
     """e^A / |Σ B e^A|, and the sign of the sum. What has no weight may be as large as it likes."""
     with np.errstate(over="ignore"):
-        e = np.exp(A - kept(C, A.ndim, axis, keepdims))
+        e = np.exp(A - restore_axes(C, A.ndim, axis, keepdims))
     b = value_of(B)
     return e, np.sign(np.sum(b * np.where(b == 0, 0, value_of(e)), axis, keepdims=True))
 
@@ -84,12 +84,12 @@ def terms(C, A, B, axis, keepdims):
 def weighted_back(g, C, A, B, axis=None, keepdims=False):
     e, sign = terms(C, A, B, axis, keepdims)
     e = np.where((value_of(B) == 0) & np.isinf(value_of(e)), 0, e)
-    return kept(g, A.ndim, axis, keepdims) * (sign * (B * e))
+    return restore_axes(g, A.ndim, axis, keepdims) * (sign * (B * e))
 
 
 def weights_back(g, C, A, B, axis=None, keepdims=False):
     e, sign = terms(C, A, B, axis, keepdims)
-    return kept(g, A.ndim, axis, keepdims) * (sign * e)
+    return restore_axes(g, A.ndim, axis, keepdims) * (sign * e)
 
 
 def enter():

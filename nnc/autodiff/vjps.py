@@ -17,7 +17,7 @@ MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use a
 
 
 def times(g, A, s=1):
-    """s g A, s a number. What a sum or a mean passes back is the same number everywhere, and is taken as that one."""
+    """s g A, s a number. The gradient of a sum or a mean is one number broadcast, and is taken as that number."""
     if g.size < MANY or not type(A) is type(g) is np.ndarray or g.shape != A.shape or g.dtype != A.dtype:
         return g * A if s == 1 else g * (s * A)
     if not any(g.strides):
@@ -38,36 +38,36 @@ def power(A, B):
     return times(A, A) if isinstance(B, (int, float)) and B == 2 else A**B
 
 
-def flat(g, C, *operands, **params):
-    """The vjp of an operand by which the derivative is 0 wherever it exists: nothing flows."""
+def no_gradient(g, C, *operands, **params):
+    """The vjp of an operand whose derivative is 0 wherever it exists."""
 
 
-def chosen(g, mask):
-    """g where the mask is true, else 0. np.where is many times slower if true and false change in no regular way."""
+def masked(g, mask):
+    """g where the mask is true, else 0. np.where is many times slower where branch prediction fails."""
     g = g if isinstance(g, _engine.Node) else np.asarray(g, order="C")
     return _engine.relu_backward(g, np.asarray(mask, g.dtype))
 
 
-def kept(g, ndim, axis=None, keepdims=False):
-    """g with the axes that a reduction of an array has taken away, each of length 1; a number goes everywhere as it is.
-    It gets no array, as `spread` does not, so that `reads` sees that no number is read."""
+def restore_axes(g, ndim, axis=None, keepdims=False):
+    """g with the axes that a reduction has removed, each of length 1, as keepdims=True leaves them; a number as it is.
+    It gets no array, as `broadcast_back` does not, so that `reads` sees that no number is read."""
     if keepdims or not g.ndim:
         return g
     axes = axes_of(axis, ndim)
-    shape, lead = list(g.shape), g.ndim + len(axes) - ndim
+    shape, batch_ndim = list(g.shape), g.ndim + len(axes) - ndim
     for a in sorted(axes):
-        shape.insert(lead + a, 1)
+        shape.insert(batch_ndim + a, 1)
     return g.reshape(shape)
 
 
-def spread(g, shape, size, axis=None, keepdims=False):
-    """Undo the shape of a reduction: every number of the operand gets the entry of g that it went into."""
+def broadcast_back(g, shape, size, axis=None, keepdims=False):
+    """The vjp of a sum: g, broadcast to the shape of the operand."""
     if not g.ndim and size <= 4096:  # of all numbers, and few: what is below, in half the time
         out = np.empty(shape, g.dtype)
         out.fill(g)
         return out
     ndim = len(shape)
-    g = kept(g, ndim, axis, keepdims)
+    g = restore_axes(g, ndim, axis, keepdims)
     shape = g.shape[: max(g.ndim - ndim, 0)] + shape
     if size > 4096:
         return np.broadcast_to(g, shape)  # costs no memory, but 3 microseconds
@@ -77,19 +77,19 @@ def spread(g, shape, size, axis=None, keepdims=False):
 
 
 def sum_back_of_nodes(g, C, A, axis=None, keepdims=False):
-    return np.broadcast_to(kept(g, A.ndim, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
+    return np.broadcast_to(restore_axes(g, A.ndim, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
 
 
 def share_among(g, C, A, axis=None, keepdims=False):
     """g goes to the greatest (least) numbers of A, equally where there are several; NaN to all if one is NaN."""
-    top = A == kept(C, A.ndim, axis, keepdims)
+    top = A == restore_axes(C, A.ndim, axis, keepdims)
     if not g.ndim:
         out = np.zeros(A.shape, g.dtype)
         number = np.count_nonzero(top)
         out[top if number else ...] = g / (number or np.nan)
         return out
     top, number = among_nan(top, np.add.reduce(top, axis, A.dtype, None, True))
-    return chosen(kept(g, A.ndim, axis, keepdims) / number, top)
+    return masked(restore_axes(g, A.ndim, axis, keepdims) / number, top)
 
 
 def among_nan(top, number):
@@ -101,9 +101,9 @@ def among_nan(top, number):
 
 
 def share_among_of_nodes(g, C, A, axis=None, keepdims=False):
-    top = value_of(A) == kept(value_of(C), A.ndim, axis, keepdims)
+    top = value_of(A) == restore_axes(value_of(C), A.ndim, axis, keepdims)
     top, number = among_nan(top, np.sum(top, axis, dtype=A.dtype, keepdims=True))
-    return chosen(sum_back_of_nodes(g, C, A, axis, keepdims) / number, top)
+    return masked(sum_back_of_nodes(g, C, A, axis, keepdims) / number, top)
 
 
 def reduction(ufunc):
@@ -120,18 +120,18 @@ def mean(A, axis=None, keepdims=False):
 
 
 def mean_back(g, C, A, axis=None, keepdims=False):
-    return spread(g / (A.size / (C.size or 1)), A.shape, A.size, axis, keepdims)
+    return broadcast_back(g / (A.size / (C.size or 1)), A.shape, A.size, axis, keepdims)
 
 
 def mean_back_of_nodes(g, C, A, axis=None, keepdims=False):
     g = g / (A.size / (C.size or 1))
-    return np.broadcast_to(kept(g, A.ndim, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
+    return np.broadcast_to(restore_axes(g, A.ndim, axis, keepdims), g.shape[: g.ndim - C.ndim] + A.shape)
 
 
 def prod_back(g, C, A, axis=None, keepdims=False):
     """Each number gets the product of all others, without a division where that or the number may be 0."""
     if C.ndim == 0 and 1e-30 < abs(C) < np.inf:
-        return kept(g, A.ndim, axis, keepdims) * (C / A)
+        return restore_axes(g, A.ndim, axis, keepdims) * (C / A)
     axes = axes_of(axis, A.ndim)
     order = [i for i in range(A.ndim) if i not in axes] + axes
     line = A.transpose(order)
@@ -140,12 +140,13 @@ def prod_back(g, C, A, axis=None, keepdims=False):
     others[..., 1:] = np.cumprod(flat[..., :-1], axis=-1)
     others[..., :-1] *= np.cumprod(flat[..., :0:-1], axis=-1)[..., ::-1]
     others = others.reshape(line.shape).transpose(sorted(range(A.ndim), key=order.__getitem__))
-    return spread(g, A.shape, A.size, axis, keepdims) * others
+    return broadcast_back(g, A.shape, A.size, axis, keepdims) * others
 
 
 def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
     """Where a number is 0, by products of all but one, which takes n^2 of them."""
-    g, whole, numbers = kept(g, A.ndim, axis, keepdims), kept(C, A.ndim, axis, keepdims), np.abs(value_of(A))
+    g, whole = restore_axes(g, A.ndim, axis, keepdims), restore_axes(C, A.ndim, axis, keepdims)
+    numbers = np.abs(value_of(A))
     if 1e-30 < numbers.min(initial=1) and 1e-30 < np.abs(C.value).min(initial=1) and np.isfinite(C.value).all():
         return g * (whole / A)
     axes = axes_of(axis, A.ndim)
@@ -202,14 +203,14 @@ def power_base(g, C, A, B):
         if B == 2:
             return times(g, A, 2)
         if B < 0.5 and B % 1:
-            return g * (B * over_base(C, A))
+            return g * (B * divided_by_base(C, A))
         return g * (B * A ** (B - 1)) if B else np.zeros_like(g * A)
     power = A ** np.where(B == 0, 1, B - 1)
     rounded = (B < 0.5) & (B % 1 != 0)
-    return g * (B * (np.where(rounded, over_base(C, A), power) if rounded.any() else power))
+    return g * (B * (np.where(rounded, divided_by_base(C, A), power) if rounded.any() else power))
 
 
-def over_base(C, A):
+def divided_by_base(C, A):
     """A^(B-1) as A^B / A, for B < 0.5, where B - 1 is rounded and A to the power of that is off by many units."""
     return np.where(value_of(A) == 0, 1, C) / A
 

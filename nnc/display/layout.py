@@ -1,13 +1,12 @@
-"""Where the boxes of a drawing go: a small layered layout for graphs whose data flows from left to right.
+"""Where the boxes of a drawing go: the layered layout of Sugiyama et al. (1981), from left to right.
 
-Five steps, each a function below. The first four are the classical method for layered graphs; computational graphs are
-small and nearly trees, so the plain form of each step is enough, and no layout library is needed.
+Five steps, each a function below, each in its plainest form: computational graphs are small and nearly trees.
 
-1. `columns`     a box stands one column left of its nearest consumer, so W³ stands beside z³ and not at the far left;
-2. `waypoints`   an arrow that skips columns gets a waypoint in each of them, so that no box can be put on top of it;
-3. `order`       within a column, the order that crosses the fewest arrows (barycentres);
-4. `heights`     as close to the neighbours' height as the boxes' sizes allow, which makes the main line straight;
-5. `bands`       a graph wider than a page goes on in a second line, as a long sentence does.
+1. `columns`     layer assignment: one column left of the nearest consumer, so W³ is next to z³ and not at the far left;
+2. `waypoints`   dummy vertices: one in each column that an arrow skips, so that no box is put on top of it;
+3. `order`       crossing minimisation within each column, by barycentres;
+4. `heights`     coordinate assignment: near the neighbours', without overlap, which keeps the main line straight;
+5. `bands`       a graph wider than a page is wrapped, as a long line of text is.
 """
 
 from bisect import bisect_right, insort
@@ -51,18 +50,18 @@ def layout(sizes, arrows, gap=(36.0, 18.0), limit=float("inf")):
     [[(40.0, 10.0), (50.0, 19.0)], [(40.0, 35.0), (50.0, 26.0)]]
     """
     n = len(sizes)
-    column, left, ways = waypoints(columns(n, arrows), arrows)
+    column, left, chains = waypoints(columns(n, arrows), arrows)
     tall = [h for _, h in sizes] + [WAYPOINT] * (len(column) - n)
     rows = order(column, left)
     y = heights(rows, left, tall, gap[1], n)
     wide = [max((sizes[v][0] for v in row if v < n), default=0.0) for row in rows]
     x, y, turns, size = bands(rows, left, wide, tall, y, gap, limit)
-    routes = trace(arrows, ways, column, x, wide, y, tall, turns)
+    routes = trace(arrows, chains, column, x, wide, y, tall, turns)
     return [(x[c], y[v] - tall[v] / 2, wide[c], tall[v]) for v, c in enumerate(column[:n])], routes, size
 
 
 def columns(n, arrows):
-    """The column of each of the n boxes: the longest way to the end decides, the leftmost column is 0."""
+    """The column of each of the n boxes: the longest path to the end decides, the leftmost column is 0."""
     rank = [0] * n
     for u, v in sorted(arrows, key=lambda arrow: -arrow[1]):
         rank[u] = max(rank[u], rank[v] + 1)
@@ -77,18 +76,18 @@ def waypoints(column, arrows):
     """
     column = list(column)
     left = [[] for _ in column]
-    way = {}  # box -> the box and its waypoints, column by column
-    stations = []
+    chain_of = {}  # box -> the box and its waypoints, column by column
+    chains = []
     for u, v in arrows:
-        chain = way.setdefault(u, [u])
+        chain = chain_of.setdefault(u, [u])
         while column[chain[-1]] < column[v] - 1:
             left.append([chain[-1]])
             column.append(column[chain[-1]] + 1)
             chain.append(len(column) - 1)
         reach = column[v] - column[u]
         left[v].append(chain[reach - 1])
-        stations.append(chain[1:reach])
-    return column, left, stations
+        chains.append(chain[1:reach])
+    return column, left, chains
 
 
 def order(column, left):
@@ -145,7 +144,7 @@ def heights(rows, left, tall, gap, n):
     for v, us in enumerate(left):
         for u in us:
             near[u].append(v)
-    # A leaf (no arrow comes in) hangs on the boxes of the main line, and all make way for a passing arrow.
+    # A leaf (no arrow comes in) follows the boxes of the main line, and all give way to a passing arrow.
     weight = [(1.0 if not left[v] else 9.0) if v < n else 20.0 for v in range(len(left))]
 
     y = [0.0] * len(left)
@@ -161,8 +160,7 @@ def heights(rows, left, tall, gap, n):
 def spread(wanted, weight, apart):
     """The positions nearest to the wanted ones (weighted least squares) with at least `apart` between neighbours.
 
-    Take the distances off and it is the isotonic regression, solved exactly by pooling neighbours that are out of
-    order.
+    Without the distances this is isotonic regression, solved exactly by pooling adjacent violators.
 
     >>> spread([0.0, 0.0], [1.0, 1.0], [10.0])
     [-5.0, 5.0]
@@ -191,10 +189,10 @@ def mean(values, default, weights=None):
 
 
 def bands(rows, left, wide, tall, y, gap, limit):
-    """Fold the columns into bands, one below the other.
+    """Wrap the columns into bands, one below the other.
 
     Returns each column's x, each box's and waypoint's y, and the turns: (u, c) -> the right x, the y and the left x of
-    the way of u's arrows from the end of one band to column c, the first of the next; at last the size of the whole.
+    the path of u's arrows from the end of one band to column c, the first of the next; at last the size of the whole.
     """
     leaving = [sorted({u for v in row for u in left[v]}, key=lambda u: -y[u]) for row in rows]
     starts = breaks(wide, gap[0], [len(us) for us in leaving], limit)
@@ -242,14 +240,14 @@ def breaks(wide, gap, leaving, limit):
     return starts
 
 
-def trace(arrows, ways, column, x, wide, y, tall, turns):
+def trace(arrows, chains, column, x, wide, y, tall, turns):
     """The points of each arrow."""
     end = [a + w for a, w in zip(x, wide, strict=True)]
-    door = doors(arrows, ways, column, y, tall, turns)
+    port = ports(arrows, chains, column, y, tall, turns)
     routes = []
-    for (u, v), way, last in zip(arrows, ways, door, strict=True):
+    for (u, v), chain, last in zip(arrows, chains, port, strict=True):
         points = [(end[column[u]], y[u])]
-        for a, b in zip([u, *way], [*way, v], strict=True):
+        for a, b in zip([u, *chain], [*chain, v], strict=True):
             height = last if b == v else y[b]
             if (a, column[b]) in turns:
                 there, between, back = turns[a, column[b]]
@@ -261,15 +259,15 @@ def trace(arrows, ways, column, x, wide, y, tall, turns):
     return routes
 
 
-def doors(arrows, ways, column, y, tall, turns):
-    """The height at which each arrow ends: spread over its box's side in the order in which the arrows come in."""
+def ports(arrows, chains, column, y, tall, turns):
+    """The height at which each arrow ends: its port on the box, in the order in which arrows come in."""
     entering = {}
-    for i, ((u, v), way) in enumerate(zip(arrows, ways, strict=True)):
-        before = [u, *way][-1]
+    for i, ((u, v), chain) in enumerate(zip(arrows, chains, strict=True)):
+        before = [u, *chain][-1]
         entering.setdefault(v, []).append((turns.get((before, column[v]), (0, y[before]))[1], i))
-    door = [0.0] * len(arrows)
+    port = [0.0] * len(arrows)
     for v, some in entering.items():
         step = 0.7 * tall[v] / len(some)
         for place, (_, i) in enumerate(sorted(some)):
-            door[i] = y[v] + step * (place - (len(some) - 1) / 2)
-    return door
+            port[i] = y[v] + step * (place - (len(some) - 1) / 2)
+    return port

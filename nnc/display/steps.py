@@ -72,11 +72,11 @@ def pass_back(node, place, g, out, args):
     `args` are the values of the operands, and `out` that of the node; g may have axes in front of the node's own. The
     second result is the shape that the product has before broadcasting is undone.
     """
-    lead = g.ndim - np.ndim(out)
+    batch_ndim = g.ndim - np.ndim(out)
     c = node._rule.vjps[place](g, out, *args, **node.params)
-    shape = g.shape[:lead] + np.shape(args[place])
+    shape = g.shape[:batch_ndim] + np.shape(args[place])
     c = np.zeros(shape, g.dtype) if c is None else c
-    return (c if c.shape == shape else _unbroadcast(c, shape, lead)), c.shape[lead:]
+    return (c if c.shape == shape else _unbroadcast(c, shape, batch_ndim)), c.shape[batch_ndim:]
 
 
 @dataclass(frozen=True, eq=False)

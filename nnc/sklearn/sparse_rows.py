@@ -10,7 +10,7 @@ _ROWS = 256  # of which the engine has one sum of squares
 
 
 class Epochs:
-    """sgd and adam. Here the coefs are in C order: the weights of one input side by side."""
+    """sgd and adam. Here the coefs are in C order: the weights of one input are contiguous."""
 
     def __init__(self, estimator, X, target, weight, batch_size):
         self.estimator, self.X, self.batch_size = estimator, X, batch_size
