@@ -177,6 +177,52 @@ def test_threads_of_joblib_share_the_cores():
     assert seen == [before // 2] * 2 and nnc.get_num_threads() == before
 
 
+def _blas_threads():
+    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("hidden, within", [(200, 1), (2, 2)])
+def test_lbfgs_has_the_cores_to_itself(hidden, within):
+    """The BLAS of SciPy, whose threads would wait on the engine's cores, takes one thread for a large vector."""
+    X, y = _digits()
+    seen = []
+
+    def callback(epoch, model):
+        seen.append(_blas_threads())
+
+    model = MLPClassifier(hidden, solver="lbfgs", max_iter=2, callback=callback)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        if _blas_threads() != {2}:
+            pytest.skip("needs a BLAS whose threads can be set")
+        model.fit(X, y)
+        assert seen == [{within}] * 2
+        assert _blas_threads() == {2}
+
+
+def test_two_lbfgs_at_once_leave_the_blas_as_it_was():
+    X, y = _digits()
+    second_is_in, first_is_out = threading.Event(), threading.Event()
+
+    def in_the_first(epoch, model):
+        if epoch == 0:
+            other.start()
+            second_is_in.wait(60)
+
+    def in_the_second(epoch, model):
+        second_is_in.set()
+        first_is_out.wait(60)
+
+    first, second = (
+        MLPClassifier(200, solver="lbfgs", max_iter=2, callback=callback) for callback in (in_the_first, in_the_second)
+    )
+    other = threading.Thread(target=second.fit, args=(X, y))
+    before = _blas_threads()
+    first.fit(X, y)
+    first_is_out.set()
+    other.join()
+    assert _blas_threads() == before
+
+
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 

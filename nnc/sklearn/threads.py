@@ -48,9 +48,12 @@ def register_controller():
     threadpoolctl.register(EngineController)
 
 
+_BLAS_SHARES = 10_000  # numbers of a vector, from which on OpenBLAS shares the work on it among threads
+
 _lock = threading.Lock()
 _sharing = 0  # worker threads of joblib that are inside the engine
 _before = 0
+_limits_blas = threading.Lock()  # held by the thread that has limited it
 
 
 @contextmanager
@@ -72,3 +75,20 @@ def share_of_the_cores():
         with _lock:
             _sharing -= 1
             set_num_threads(_before if _sharing == 0 else max(1, _before // _sharing))
+
+
+@contextmanager
+def one_blas_thread(size):
+    """While the engine and the BLAS work by turns on vectors of this size: the BLAS on one thread.
+
+    OpenBLAS's threads stay awake for milliseconds after their share, on the cores that the engine's threads wait for.
+    Where another thread has set the limit already, it is left to that one, which also takes it back.
+    """
+    if size < _BLAS_SHARES or not _limits_blas.acquire(blocking=False):
+        yield
+        return
+    try:
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        _limits_blas.release()

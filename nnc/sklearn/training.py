@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from . import dense, sparse_rows
 from .optimizers import AdamOptimizer, SGDOptimizer
-from .threads import share_of_the_cores
+from .threads import one_blas_thread, share_of_the_cores
 
 # ---- sgd and adam ----------------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ def by_lbfgs(estimator, X, target, weight, validation):
 
     stopped = False
     try:
-        with share_of_the_cores():
+        with share_of_the_cores(), one_blas_thread(whole.start.size):
             result = scipy.optimize.minimize(
                 whole, whole.start, method="L-BFGS-B", jac=True, callback=iteration_ended,
                 options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
