@@ -264,10 +264,22 @@ def test_a_callback_sees_every_epoch_and_stops(solver):
     assert len({loss for _, loss, _ in seen}) == 4 and seen[-1][2] == model.score(X, y)
 
 
-def test_a_progress_bar(capsys):
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_to_be_told_to_stop_is_no_failure(solver):
     X, y = _digits()
-    ours.MLPClassifier(max_iter=3, progress_bar=True).fit(X, y)
-    assert "3/3" in capsys.readouterr().err
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours.MLPClassifier(solver=solver, random_state=0, callback=lambda epoch, model: epoch == 3).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_progress_bar(capsys, solver):
+    X, y = _digits()
+    model = ours.MLPClassifier(solver=solver, max_iter=3, progress_bar=True).fit(X, y)
+    bar = capsys.readouterr().err
+    assert "3/3" in bar and "score" not in bar
+    model.fit(X, y, validation_data=(X, y))
+    assert "score" in capsys.readouterr().err
 
 
 def test_leaky_relu():
@@ -336,6 +348,26 @@ def test_nets_come_from_scikit_learn_and_go_there(name):
     with pytest.raises(TypeError, match="from_sklearn takes a"):
         Ours.from_sklearn(np.zeros(3))
     assert Ours.from_sklearn(Theirs(alpha=7)).alpha == 7
+
+
+@pytest.mark.parametrize("loss, outputs", [("cross_entropy", 3), ("cross_entropy", 2), ("binary_cross_entropy", 1)])
+@pytest.mark.parametrize("names", [["north", "east", "west"], ["east", "north", "west"], [7, -1, 3]])
+def test_a_net_s_outputs_keep_their_names(loss, outputs, names):
+    """Also where the names are not sorted, as an estimator's classes are."""
+    X, y = _digits()
+    names = np.array(names[: max(outputs, 2)])
+    net = nnc.MLP([64, 5, outputs], "tanh", loss=loss, dtype=np.float64, seed=0)
+    model = ours.MLPClassifier.from_mlp(net, names)
+    P = net.predict_proba(X.T)
+    P = np.vstack([1 - P, P]) if outputs == 1 else P
+    assert len({*P.argmax(axis=0)}) == len(names)
+    np.testing.assert_array_equal(model.predict(X), names[P.argmax(axis=0)])
+    np.testing.assert_allclose(model.predict_proba(X), P.T[:, np.argsort(names)], rtol=1e-12)
+    assert model.partial_fit(X, names[y % len(names)]).score(X, names[y % len(names)]) > 0
+    with pytest.raises(ValueError, match="different classes"):
+        ours.MLPClassifier.from_mlp(net, [*names[1:], names[1]])
+    with pytest.raises(TypeError, match="takes an nnc.MLP"):
+        ours.MLPClassifier.from_mlp(model)
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
@@ -415,7 +447,9 @@ BAD = [
     (dict(validation_data=(1,)), "validation_data must be a pair"),
     (dict(validation_data=(np.zeros((3, 64)), [0, 1, 99])), "99"),
     (dict(validation_data=(np.zeros((3, 64)), [0, 1])), "3 examples and y has 2"),
-    (dict(validation_data=(np.zeros((3, 5)), [0, 1, 2])), "5 features"),
+    (dict(validation_data=(np.zeros((3, 5)), [0, 1, 2])), "validation_data: X has 5 features"),
+    (dict(validation_data=(np.zeros((1, 64)), [0]), early_stopping=True), "at least two"),
+    (dict(hidden_layer_sizes=True), "whole numbers"),
 ]
 
 

@@ -78,6 +78,8 @@ def to_mlp(estimator):
 def from_mlp(cls, net, classes=None):
     """An estimator that predicts as the net does, and may be trained on (partial_fit, or warm_start)."""
     name = f"{cls.__name__}.from_mlp"
+    if not isinstance(net, MLP):
+        raise TypeError(f"{name} takes an nnc.MLP, not {net!r}")
     outputs = {loss: out for out, loss in network.LOSSES.items()}
     classifies = outputs[net.loss_name] in ("softmax", "logistic")
     if classifies != hasattr(cls, "predict_proba"):
@@ -91,13 +93,13 @@ def from_mlp(cls, net, classes=None):
     names = {theirs: ours for ours, theirs in network.ACTIVATIONS.items()}
     made = cls(hidden_layer_sizes=tuple(net.sizes[1:-1]), activation=names[(*net.activations, "relu")[0]])
     made.out_activation_ = outputs[net.loss_name]
+    made.coefs_ = [W.T.copy(order="K") for W in net.weights]
+    made.intercepts_ = [b[:, 0].copy() for b in net.biases]
     if not classifies:
         made.loss = net.loss_name
     else:
         _give_classes(made, net, classes, name)
-    made.coefs_ = [W.T.copy(order="K") for W in net.weights]
-    made.intercepts_ = [b[:, 0].copy() for b in net.biases]
-    made.n_features_in_, made.n_outputs_, made.n_layers_ = net.sizes[0], net.sizes[-1], len(net.sizes)
+    made.n_features_in_, made.n_outputs_, made.n_layers_ = net.sizes[0], len(made.intercepts_[-1]), len(net.sizes)
     made.n_iter_ = made.t_ = made._no_improvement_count = 0
     made.loss_curve_, made.best_loss_ = [], np.inf
     made.validation_scores_ = made.best_validation_score_ = made._best = None
@@ -105,15 +107,28 @@ def from_mlp(cls, net, classes=None):
 
 
 def _give_classes(made, net, classes, name):
-    outputs = net.sizes[-1]
-    wanted = outputs if made.out_activation_ == "softmax" else max(outputs, 2)
-    if classes is None:
-        classes = np.arange(wanted)
-    classes = np.unique(np.asarray(classes))
-    if len(classes) != wanted or (made.out_activation_ == "softmax" and wanted < 3):
+    """What output k stands for is `classes[k]`; of one output, classes[0] is its 0 and classes[1] its 1. An estimator's
+    classes are sorted, and its outputs with them; of two classes it has one output."""
+    outputs, kind = net.sizes[-1], made.out_activation_
+    wanted = outputs if kind == "softmax" else max(outputs, 2)
+    classes = np.arange(wanted) if classes is None else np.asarray(classes)
+    made.classes_, places = np.unique(classes, return_index=True)
+    if classes.shape != (wanted,) or len(made.classes_) != wanted or wanted < 2:
         raise ValueError(
-            f"{name}: a net of {outputs} outputs with the loss {net.loss_name!r} and {len(classes)} classes"
+            f"{name}: a net of {outputs} outputs with the loss {net.loss_name!r}, and "
+            f"{len(made.classes_)} different classes: {classes}"
         )
-    several = made.out_activation_ == "logistic" and outputs > 1  # labels at once
-    made.classes_ = classes
-    made._label_binarizer = LabelBinarizer().fit(np.eye(outputs, dtype=int) if several else classes)
+    if kind == "logistic" and outputs > 1:  # labels at once
+        made.classes_ = classes
+        made._label_binarizer = LabelBinarizer().fit(np.eye(outputs, dtype=int))
+        return
+    made._label_binarizer = LabelBinarizer().fit(classes)
+    W, b = net.weights[-1], net.biases[-1][:, 0]
+    if outputs == 1:  # minus: the probability of the other class
+        W, b = (W.copy(), b.copy()) if places[0] == 0 else (-W, -b)
+    elif outputs == 2:  # a softmax of two is a sigmoid of the difference of the scores
+        made.out_activation_ = "logistic"
+        W, b = W[places[1:]] - W[places[:1]], b[places[1:]] - b[places[:1]]
+    else:
+        W, b = W[places], b[places]
+    made.coefs_[-1], made.intercepts_[-1] = W.T, b

@@ -161,7 +161,7 @@ class _MLP(BaseEstimator):
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if np.iterable(sizes) else [sizes]
         for size in sizes:
-            if not isinstance(size, numbers.Integral):
+            if not isinstance(size, numbers.Integral) or isinstance(size, bool):
                 raise TypeError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -212,8 +212,12 @@ class _MLP(BaseEstimator):
             X, y = pair
         except (TypeError, ValueError):
             raise ValueError("validation_data must be a pair (X, y)") from None
-        X = self._validate_X(X)
-        y = self._validate_validation_y(y)
+        try:
+            X = self._validate_X(X)
+            y = self._validate_validation_y(y)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"validation_data: {error}") from error
         if len(y) != X.shape[0]:
             raise ValueError(f"validation_data: X has {X.shape[0]} examples and y has {len(y)}")
         if y.shape[1:] != trained_on.shape[1:]:
@@ -308,7 +312,34 @@ class _MLP(BaseEstimator):
 
     @classmethod
     def from_mlp(cls, net, classes=None):
-        """An estimator with the weights of an `nnc.MLP` (copied); a classifier's classes are 0, 1, … by default."""
+        """An estimator with the weights of an `nnc.MLP`, copied.
+
+        Parameters
+        ----------
+        net : nnc.MLP
+            One activation in all hidden layers, and no normalisation of the inputs, which is a scaler's in a pipeline.
+        classes : array-like, (n,), optional
+            For a classifier: what each output of the net stands for, 0, 1, … by default; of a single output, what its 0
+            and its 1 do. An estimator's classes are sorted: its outputs are put in their order. A softmax of two
+            becomes the sigmoid that an estimator has for two classes.
+
+        Raises
+        ------
+        TypeError
+            If it is no net, or a classifier is asked for and the net's loss is a regressor's.
+        ValueError
+            If the net or the classes do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nnc
+        >>> from nnc.sklearn import MLPClassifier
+        >>> net, names, x = nnc.MLP([2, 3, 3], seed=0), np.array(["red", "green", "blue"]), np.array([[1.0, -2.0]])
+        >>> model = MLPClassifier.from_mlp(net, names)
+        >>> bool(model.predict(x)[0] == names[net.predict(x.T)[0]])
+        True
+        """
         return convert.from_mlp(cls, net, classes)
 
     @classmethod
@@ -325,7 +356,11 @@ class _MLP(BaseEstimator):
         return convert.from_sklearn(cls, estimator)
 
     def to_sklearn(self):
-        """The same estimator of `sklearn.neural_network`, for those who have not nnc; what it has learnt is copied."""
+        """The same estimator of `sklearn.neural_network`, for those who have not nnc; what it has learnt is copied.
+
+        The parameters that are not in scikit-learn, class_weight among them, are left out: they train, and predict
+        nothing. An estimator with leaky_relu cannot be one of theirs, which is a ValueError.
+        """
         return convert.to_sklearn(self)
 
     def __sklearn_tags__(self):
@@ -531,7 +566,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         y = _flat(y.toarray() if sparse.issparse(y) else np.asarray(y))
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
-            raise ValueError(f"validation_data: y has classes {unknown}, which the training y has not")
+            raise ValueError(f"y has classes {unknown}, which the training y has not")
         return y
 
     def _total_weight(self, y, sample_weight, incremental):

@@ -44,7 +44,7 @@ def by_steps(estimator, X, target, y, weight, incremental, validation):
                 _take_note(estimator, watched)
                 estimator._optimizer.iteration_ends(estimator.t_)
                 if bar is not None:
-                    bar.set_postfix_str(_last(estimator))
+                    bar.set_postfix_str(_last(estimator, watched))
                     bar.update()
                 if _no_more_progress(estimator) or _told_to_stop(estimator, epoch):
                     break
@@ -83,6 +83,8 @@ def _split(estimator, X, target, y, weight, validation):
     Early stopping holds out a part, drawn as scikit-learn draws it: by class where there are two.
     """
     if validation is not None:
+        if estimator.early_stopping and len(validation[1]) < 2:
+            raise ValueError("validation_data: early_stopping needs at least two examples.")
         return X, target, weight, (*validation, None)
     if not estimator.early_stopping:
         return X, target, weight, None
@@ -155,8 +157,8 @@ def _told_to_stop(estimator, epoch):
     return isinstance(stop, (bool, np.bool_)) and bool(stop)
 
 
-def _last(estimator):
-    score = f", score {estimator.validation_scores_[-1]:.4f}" if estimator.validation_scores_ else ""
+def _last(estimator, watched):
+    score = f", score {estimator.validation_scores_[-1]:.4f}" if watched else ""
     return f"loss {estimator.loss_:.4f}{score}"
 
 
@@ -176,6 +178,7 @@ def by_lbfgs(estimator, X, target, weight, validation):
     whole = kind.WholeLoss(estimator, X, target, weight)
     bar = _progress_bar(estimator.max_iter) if estimator.progress_bar else None
     estimator.n_iter_ = 0
+    stopped = False
     if validation is not None:
         estimator.validation_scores_ = []
 
@@ -186,6 +189,7 @@ def by_lbfgs(estimator, X, target, weight, validation):
         estimator.loss_ = float(loss)
 
     def iteration_ended(intermediate_result):
+        nonlocal stopped
         estimator.n_iter_ += 1
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {intermediate_result.fun:.8f}")
@@ -195,19 +199,18 @@ def by_lbfgs(estimator, X, target, weight, validation):
         if validation is not None:
             estimator.validation_scores_.append(estimator._validation_score(*validation))
         if bar is not None:
-            bar.set_postfix_str(_last(estimator))
+            bar.set_postfix_str(_last(estimator, validation))
             bar.update()
-        if _told_to_stop(estimator, estimator.n_iter_ - 1):
+        stopped = _told_to_stop(estimator, estimator.n_iter_ - 1)
+        if stopped:
             raise StopIteration
 
-    stopped = False
     try:
         with share_of_the_cores(), one_blas_thread(whole.start.size):
             result = scipy.optimize.minimize(
                 whole, whole.start, method="L-BFGS-B", jac=True, callback=iteration_ended,
                 options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
             )  # fmt: skip
-        stopped = "CALLBACK" in str(result.message)
     finally:
         if bar is not None:
             bar.close()
