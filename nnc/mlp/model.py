@@ -305,6 +305,7 @@ class MLP:
             gradient. `history.loss` is without it.
         sample_weight : array_like, (r,), optional
             What each example counts: J of a batch is Σ w L / Σ w over its examples, and 0 if all of them are 0.
+            `history.loss` is the mean of these J, each counted by the number of its examples.
         patience : int, optional
             Stop after so many epochs without a better validation loss.
         comm : mpi4py.MPI.Intracomm, optional
