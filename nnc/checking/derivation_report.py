@@ -8,6 +8,9 @@ import numpy as np
 
 from .rewrite import ASSIGNMENTS
 
+# Jupyter gives code a background of its own, and breaks it within words.
+CODE = "margin:0;background:none;font-family:monospace;white-space:pre-wrap;word-break:normal"
+
 
 @dataclass
 class Line:
@@ -213,7 +216,7 @@ class DerivationReport:
                 what = escape(line.sentence)
             rows.append(
                 f'<tr><td style="text-align:right">{escape(self._number(line))}</td>'
-                f'<td style="text-align:left"><pre style="margin:0">{escape(line.text)}</pre></td>'
+                f'<td style="text-align:left"><pre style="{CODE}">{escape(line.text)}</pre></td>'
                 f'<td style="color:{color};font-weight:bold">{mark.strip()}</td>'
                 f'<td style="text-align:left">{what}</td></tr>'
             )
