@@ -17,6 +17,7 @@ from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import make_classification, make_multilabel_classification  # noqa: E402
 from sklearn.utils import compute_sample_weight  # noqa: E402
 
+import nnc  # noqa: E402
 import nnc.sklearn as ours  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -182,6 +183,31 @@ def test_a_number_too_large_for_the_weights_is_refused(form):
     with pytest.raises(ValueError, match="too large for dtype.'float32'"):
         model.predict(form(np.where(X == X[3, 2], -1e200, X)))
     np.testing.assert_array_equal(model.predict(form(X)), model.predict(X.astype(np.float32)))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_targets_and_weights_that_float32_has_not_are_refused(form, solver):
+    """They would be infinite, or zero: nothing would be learnt, without a word."""
+    few, model = form(X.astype(np.float32)), R(ours, solver=solver)
+    with pytest.raises(ValueError, match="y contains a value too large for dtype.'float32'"):
+        model.fit(few, NUMBERS * 1e200)
+    with pytest.raises(ValueError, match="sample_weight.* too large"):
+        model.fit(few, NUMBERS, sample_weight=np.where(np.arange(120) == 7, 1e200, 1.0))
+    with pytest.raises(ValueError, match="Sample weights are all zero in dtype.'float32'"):
+        model.fit(few, NUMBERS, sample_weight=np.full(120, 1e-200))
+    assert not hasattr(model, "coefs_")
+    model.fit(form(X), NUMBERS * 1e100, sample_weight=np.full(120, 1e-100))  # float64 has them
+    R(ours).fit(few, NUMBERS * 1e-200).predict(X * 1e-200)  # a number that rounds to 0 is one
+
+
+def test_a_net_with_another_slope_is_refused():
+    """It would predict something else."""
+    net = nnc.MLP([6, 5, 3], "leaky_relu", slope=0.3)
+    with pytest.raises(ValueError, match="slope 0.01, and the net's 0.3"):
+        ours.MLPClassifier.from_mlp(net)
+    net.slope = 0.01
+    np.testing.assert_array_equal(ours.MLPClassifier.from_mlp(net).predict(X), net.predict(X.T))
 
 
 def test_labels_that_become_an_indicator_matrix_are_refused():

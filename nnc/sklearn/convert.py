@@ -90,6 +90,8 @@ def from_mlp(cls, net, classes=None):
         raise ValueError(f"{name}: an estimator has one activation, and the net has {list(net.activations)}")
     if (net.mean != 0).any() or (net.std != 1).any():
         raise ValueError(f"{name}: the net normalises its inputs (mean, std), which an estimator leaves to a scaler")
+    if "leaky_relu" in net.activations and net.slope != network.SLOPE:
+        raise ValueError(f"{name}: an estimator's leaky_relu has slope {network.SLOPE}, and the net's {net.slope:g}")
     names = {theirs: ours for ours, theirs in network.ACTIVATIONS.items()}
     made = cls(hidden_layer_sizes=tuple(net.sizes[1:-1]), activation=names[(*net.activations, "relu")[0]])
     made.out_activation_ = outputs[net.loss_name]

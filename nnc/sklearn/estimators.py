@@ -48,6 +48,13 @@ def _has_steps(estimator):
     return True
 
 
+def _check_range(values, dtype, what):
+    """What becomes of a wider dtype the net's must not become infinite."""
+    is_wider = values.dtype.itemsize > dtype.itemsize and values.size
+    if is_wider and max(-values.min(), values.max()) > np.finfo(dtype).max:
+        raise ValueError(f"{what} contains a value too large for {dtype!r}, that of the weights.")
+
+
 def _flat(y):
     """One column as (r,), with scikit-learn's warning; everything else as it is."""
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -139,6 +146,11 @@ class _MLP(BaseEstimator):
             self._initialize(sizes, X.dtype)
         else:
             self._check_net(sizes)
+        _check_range(target, self.coefs_[0].dtype, "y")
+        if weight is not None:
+            _check_range(weight, self.coefs_[0].dtype, "sample_weight, with the class weights,")
+            if not weight.astype(self.coefs_[0].dtype).any():
+                raise ValueError(f"Sample weights are all zero in {self.coefs_[0].dtype!r}, the dtype of the weights.")
         if not first and not incremental:  # a diverging warm start must leave the old weights
             self.coefs_ = [coef.copy(order="K") for coef in self.coefs_]
             self.intercepts_ = [intercept.copy() for intercept in self.intercepts_]
@@ -227,9 +239,7 @@ class _MLP(BaseEstimator):
     def _validate_X(self, X):
         """Examples for the net that is there, in a dtype that the engine reads."""
         X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
-        values, dtype = X.data if sparse.issparse(X) else X, self.coefs_[0].dtype
-        if X.dtype.itemsize > dtype.itemsize and values.size and max(-values.min(), values.max()) > np.finfo(dtype).max:
-            raise ValueError(f"Input X contains a value too large for {dtype!r}, that of the weights.")
+        _check_range(X.data if sparse.issparse(X) else X, self.coefs_[0].dtype, "Input X")
         return X
 
     # ---- predict -----------------------------------------------------------------------------------------------------
@@ -408,7 +418,7 @@ hidden_layer_sizes : array-like of int, default (100,)
         Evaluations of the loss, for lbfgs.
     validation_data : pair (X, y), optional
         Not in scikit-learn. Examples on which the score is taken after each epoch (`validation_scores_`); with
-        early_stopping they are used instead of a part of the training data.
+        early_stopping they are used instead of a part of the training data. A pipeline does not transform them.
     callback : callable, optional
         Not in scikit-learn. ``callback(epoch, estimator)`` after each epoch, counted from 0; True ends the training.
     progress_bar : bool, default False
