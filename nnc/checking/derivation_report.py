@@ -135,7 +135,8 @@ class DerivationReport:
                 row = rows[fault.sid] = Line(s.number, s.text, fault.name)
             row.ok, row.reason, row.sentence, row.right = False, fault.reason, fault.sentence, fault.right
         how = "the graph" if truth.how == "graph" else f"finite differences, as {truth.why}"
-        self.remarks.insert(0, f"the derivatives of {judge.J.name} are from {how}")
+        cost = "J" if judge.J.name == "J" else f"J, here {judge.J.name},"
+        self.remarks.insert(0, f"the derivatives of {cost} are from {how}")
         self.remarks += judge.remarks
         for sid, checks in judge.waiting.items():
             left = {c.sid for c in checks if c.sid in rows and rows[c.sid].ok is None}
