@@ -1,6 +1,7 @@
 """check_derivation: a page of NumPy, judged line by line."""
 
 import linecache
+import os
 import re
 import subprocess
 import sys
@@ -202,6 +203,18 @@ def test_the_cell_magic():
     report = shell.user_ns["_"]
     assert [line.name for line in report.lines if line.ok is False] == ["dZ1"]
     assert shell.user_ns["dW1"].shape == (4, 5), "the cell itself runs, too"
+
+
+def test_the_right_line_is_the_same_in_every_process():
+    """Several names have the number that is missing, and Python's sets of text have another order each time."""
+    names = "".join(f"{name} = S * 1.0\n" for name in "abcdefgh")
+    code = f"S = np.exp(z).sum()\n{names}J = np.log(S)\ndz = np.exp(z)"
+    script = f"import nnc, numpy as np\nz = np.arange(3.0)\nr = nnc.check_derivation({code!r}, namespace={{'z': z}})"
+    script += "\nprint(r.first_wrong.right)"
+    run = {"capture_output": True, "text": True, "check": True}
+    command = [sys.executable, "-c", script]
+    seeds = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(3))
+    assert {subprocess.run(command, env=env, **run).stdout for env in seeds} == {"dz = np.exp(z) / S\n"}
 
 
 @pytest.mark.parametrize("style", PAGES)

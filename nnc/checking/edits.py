@@ -24,7 +24,7 @@ def edits(node, view, counters=None):
     texts = {n: ast.unparse(n) for n in here}
     arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size}
     arrays = {t: v for t, v in arrays.items() if v.dtype.kind in "fb" or v.dtype.kind in "iu" and v.ndim == 2}
-    floats = {t for t, (v, _) in scope.items() if isinstance(v, float | np.floating)}
+    floats = [t for t, (v, _) in scope.items() if isinstance(v, float | np.floating)]
     computed = {t: np.asarray(scope[t][0]) for t in floats if scope[t][1] is not None}
     groups = {}
     for n in here:
