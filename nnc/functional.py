@@ -312,6 +312,19 @@ Returns
 -------
 ndarray, of the shape of Z
 
+Raises
+------
+TypeError
+    If Z is not real numbers.
+ValueError
+    If `out` is not of the shape of Z.
+
+Notes
+-----
+`out`, `where`, `dtype` and the other keywords are those of every `numpy.ufunc`.
+
+Examples
+--------
 >>> nnc.relu([-1.0, 2.0])
 array([0., 2.])
 """
@@ -327,6 +340,19 @@ Returns
 -------
 ndarray, of the shape of Z
 
+Raises
+------
+TypeError
+    If Z is not real numbers.
+ValueError
+    If `out` is not of the shape of Z.
+
+Notes
+-----
+`out`, `where`, `dtype` and the other keywords are those of every `numpy.ufunc`.
+
+Examples
+--------
 >>> nnc.sigmoid([0.0, -1000.0])
 array([0.5, 0. ])
 """
@@ -342,6 +368,19 @@ Returns
 -------
 ndarray, of the shape of Z
 
+Raises
+------
+TypeError
+    If Z is not real numbers.
+ValueError
+    If `out` is not of the shape of Z.
+
+Notes
+-----
+`out`, `where`, `dtype` and the other keywords are those of every `numpy.ufunc`.
+
+Examples
+--------
 >>> nnc.tanh([0.0, 100.0])
 array([0., 1.])
 """
@@ -392,6 +431,13 @@ def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     -------
     dZ : ndarray, of that shape
 
+    Raises
+    ------
+    ValueError
+        If their shapes do not fit each other.
+    TypeError
+        If they are not real numbers.
+
     Examples
     --------
     >>> nnc.relu_backward([5.0, 5.0], A=[0.0, 2.0])
@@ -418,7 +464,9 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     Raises
     ------
     ValueError
-        If slope is negative.
+        If slope is negative, or the shapes do not fit each other.
+    TypeError
+        If an operand is not real numbers.
 
     Examples
     --------
@@ -444,6 +492,13 @@ def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     -------
     dZ : ndarray, of that shape
 
+    Raises
+    ------
+    ValueError
+        If their shapes do not fit each other.
+    TypeError
+        If they are not real numbers.
+
     Examples
     --------
     >>> nnc.sigmoid_backward([4.0], A=[0.5])
@@ -465,6 +520,13 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Returns
     -------
     dZ : ndarray, of that shape
+
+    Raises
+    ------
+    ValueError
+        If their shapes do not fit each other.
+    TypeError
+        If they are not real numbers.
 
     Examples
     --------

@@ -23,6 +23,15 @@ def normal(n, m, std=0.01, rng=None):
         Standard deviation of the weights; their mean is 0.
     rng : numpy.random.Generator, int or None
 
+    Returns
+    -------
+    W : ndarray, (n, m), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n and m are not whole numbers, at least 0.
+
     Examples
     --------
     >>> import nnc
@@ -42,6 +51,15 @@ def uniform(n, m, scale=0.01, rng=None):
     scale : float
     rng : numpy.random.Generator, int or None
 
+    Returns
+    -------
+    W : ndarray, (n, m), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n and m are not whole numbers, at least 0.
+
     Examples
     --------
     >>> import nnc
@@ -59,6 +77,15 @@ def xavier(n, m, rng=None):
     n, m : int
         Outputs and inputs of the layer.
     rng : numpy.random.Generator, int or None
+
+    Returns
+    -------
+    W : ndarray, (n, m), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n and m are not whole numbers, at least 0.
 
     Examples
     --------
@@ -78,6 +105,15 @@ def kaiming(n, m, rng=None):
         Outputs and inputs of the layer.
     rng : numpy.random.Generator, int or None
 
+    Returns
+    -------
+    W : ndarray, (n, m), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n and m are not whole numbers, at least 0.
+
     Examples
     --------
     >>> import nnc
@@ -89,6 +125,20 @@ def kaiming(n, m, rng=None):
 
 def zeros(n):
     """b (n, 1) = 0, eq. 11.2.
+
+    Parameters
+    ----------
+    n : int
+        Outputs of the layer.
+
+    Returns
+    -------
+    b : ndarray, (n, 1), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n is not a whole number, at least 0.
 
     Examples
     --------

@@ -60,7 +60,25 @@ def value_and_grad(f, argnums=0):
 
 
 def grad(f, argnums=0):
-    """The function that returns the gradient of f, with the arguments of `value_and_grad`.
+    """The function that returns the gradient of f.
+
+    Parameters
+    ----------
+    f : callable
+    argnums : int or tuple of int
+        As in `value_and_grad`, of which this is the second result.
+
+    Returns
+    -------
+    callable
+        With f's arguments; returns the gradient, like the argument that it is by: a tuple if argnums is one.
+
+    Raises
+    ------
+    ValueError
+        When it is called and f returns no scalar.
+    TypeError
+        When it is called without the argument that argnums means.
 
     Examples
     --------
@@ -175,6 +193,11 @@ def hvp(f, argnums=0):
         With f's arguments and, behind them, the vector v, of the shape or structure of the argument (a tuple if argnums
         is one); returns H v, which is like v.
 
+    Raises
+    ------
+    ValueError
+        When it is called and f returns no scalar, or v is not of the shape of the argument.
+
     Examples
     --------
     >>> x, v = np.array([3.0, 5.0]), np.array([1.0, 0.0])
@@ -212,6 +235,13 @@ def jvp(f, primals, tangents):
     -------
     (value, tangent)
         Of one structure.
+
+    Raises
+    ------
+    TypeError
+        If primals or tangents is no tuple.
+    ValueError
+        If a tangent is not of the shape of its argument.
 
     Notes
     -----
@@ -256,6 +286,11 @@ def vjp(f, *primals):
     (value, function)
         The function takes g, of the shape or structure of the value, and returns a tuple: for each argument the
         gradient of ``sum(g * value)``.
+
+    Raises
+    ------
+    ValueError
+        When the function is called and g is not of the shape of the value.
 
     Examples
     --------

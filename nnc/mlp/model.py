@@ -396,10 +396,19 @@ class MLP:
             return training.loss_and_gradient(self, X, y, sample_weight)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """P (n, r): the output for each example of X (m, r), in the net's dtype.
+        """P: the output for each example.
 
         With the cross-entropy the probability of each class (eq. 4.2), with the binary cross-entropy that of each yes,
         with other losses the numbers that `predict` returns.
+
+        Parameters
+        ----------
+        X : array_like, (m, r)
+            Examples in columns, as for `fit`: not normalised.
+
+        Returns
+        -------
+        P : ndarray, (n, r), in the net's dtype
 
         Raises
         ------
@@ -416,10 +425,18 @@ class MLP:
         return self._proba("predict_proba", X)
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
-        """Labels (r,): for each example of X (m, r) the row of its largest probability.
+        """Labels: for each example the row of its largest probability.
 
-        With the binary cross-entropy 0 or 1 for each output, (n, r), with other losses the outputs themselves, (n, r);
-        (r,) where n is 1.
+        Parameters
+        ----------
+        X : array_like, (m, r)
+            Examples in columns, as for `fit`: not normalised.
+
+        Returns
+        -------
+        ndarray, (r,), of int
+            With the binary cross-entropy 0 or 1 for each output, (n, r), with other losses the outputs themselves,
+            (n, r), in the net's dtype; (r,) where n is 1.
 
         Raises
         ------
@@ -436,9 +453,20 @@ class MLP:
         return self._loss.predict(self._proba("predict", X))
 
     def accuracy(self, X: ArrayLike, y: ArrayLike) -> float:
-        """The share of the examples X (m, r) whose prediction is their label; y as in `fit`.
+        """The share of the examples whose prediction is their label.
 
         With the binary cross-entropy all outputs of an example must be right.
+
+        Parameters
+        ----------
+        X : array_like, (m, r)
+            Examples in columns, as for `fit`: not normalised.
+        y : array_like
+            Labels, as in `fit`.
+
+        Returns
+        -------
+        float
 
         Raises
         ------
@@ -458,7 +486,20 @@ class MLP:
         return self._loss.accuracy("accuracy", self._proba("accuracy", X), y)
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """J, the mean loss over the examples X (m, r) (eqs. 5.2, 5.3), or Σ w L / Σ w; arguments as in `fit`.
+        """J, the mean loss over the examples (eqs. 5.2, 5.3), or Σ w L / Σ w; without the L2 term of a training.
+
+        Parameters
+        ----------
+        X : array_like, (m, r)
+            Examples in columns, as for `fit`: not normalised.
+        y : array_like
+            Labels or targets, as in `fit`.
+        sample_weight : array_like, (r,), optional
+            The w, at least 0; all 1 by default.
+
+        Returns
+        -------
+        float
 
         Raises
         ------
@@ -482,8 +523,15 @@ class MLP:
     # ---- to keep -----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the net to `path`, whole or not at all; the path is taken as given, no ending is added.
+        """Write the net to `path`, whole or not at all.
 
+        Parameters
+        ----------
+        path : path
+            Taken as given, no ending is added.
+
+        Notes
+        -----
         A path that ends with ``.safetensors`` becomes such a file, which a PyTorch ``Sequential`` of ``Linear`` layers
         loads: module 0, 2, 4, ... are the layers, those between them the activations. It needs the extra
         ``safetensors``. Every other path becomes an .npz file.
@@ -523,6 +571,10 @@ class MLP:
             file of PyTorch's: it holds the weights and nothing else. ``activation`` must be given if there are hidden
             layers.
 
+        Returns
+        -------
+        MLP
+
         Raises
         ------
         ValueError
@@ -536,12 +588,27 @@ class MLP:
         Notes
         -----
         A file is data, never code, and nothing is allocated beyond its own size.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnc
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.npz")
+        ...     nnc.MLP([3, 4, 2], "tanh").save(path)
+        ...     nnc.MLP.load(path)
+        MLP([3, 4, 2], activation='tanh', dtype='float32'): 26 parameters
         """
         return storage.load(cls, path, options)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the net to `path` as an ONNX graph, whole or not at all; needs the extra ``onnx``.
 
+        Parameters
+        ----------
+        path : path
+
+        Notes
+        -----
         The graph's input ``X`` (batch, m) holds an example in each row, as ONNX's users have them, of the net's dtype
         and not normalised; the output ``P`` (batch, n) is ``predict_proba(X.T).T``, whatever the loss.
 
@@ -582,6 +649,10 @@ class MLP:
             ``loss="cross_entropy"`` gives a net with the softmax of them. Else the loss is the one that goes with the
             graph's end: the squared error if that is a dense layer.
 
+        Returns
+        -------
+        MLP
+
         Raises
         ------
         ValueError
@@ -590,6 +661,15 @@ class MLP:
             If it cannot be read.
         ImportError
             If the library onnx is not installed.
+
+        Examples
+        --------
+        >>> import os, tempfile, nnc
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "net.onnx")
+        ...     nnc.MLP([3, 4, 2], "tanh").to_onnx(path)
+        ...     nnc.MLP.from_onnx(path)
+        MLP([3, 4, 2], activation='tanh', dtype='float32'): 26 parameters
         """
         from . import from_onnx
 
@@ -598,6 +678,12 @@ class MLP:
     def to_c(self, path: str | os.PathLike[str]) -> None:
         """Write the net to `path` as one file of C11 with a function ``predict``, whole or not at all.
 
+        Parameters
+        ----------
+        path : path
+
+        Notes
+        -----
         The file needs nothing else, no library either, so it runs on a microcontroller or in another program::
 
             int predict(const float x[784], float p[10]);

@@ -245,10 +245,33 @@ class _MLP(BaseEstimator):
     # ---- predict -----------------------------------------------------------------------------------------------------
 
     def predict(self, X):
-        """The prediction for each example of X (r, m): (r,), or (r, n) where there are several outputs.
+        """The prediction for each example.
 
-        A classifier gives labels, the most probable of each example (a sparse indicator matrix where it was trained on
-        one); a regressor gives numbers.
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (r, m)
+
+        Returns
+        -------
+        ndarray, (r,), or (r, n) where there are several outputs
+            A classifier gives labels, the most probable of each example (a sparse indicator matrix where it was trained
+            on one); a regressor numbers, in the dtype of the weights.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there was no `fit`.
+        ValueError
+            If X is not (r, m), has other names of columns, or numbers that are NaN, infinite or beyond the weights'
+            dtype.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nnc.sklearn import MLPClassifier
+        >>> model = MLPClassifier((), solver="lbfgs", random_state=0).fit([[-2.0], [-1.0], [1.0]], ["no", "no", "yes"])
+        >>> model.predict([[-1.5], [1.5]])
+        array(['no', 'yes'], dtype='<U3')
         """
         check_is_fitted(self)
         return self._decide(self._outputs(X))
@@ -528,6 +551,25 @@ class MLPClassifier(ClassifierMixin, _MLP):
         Returns
         -------
         self
+
+        Raises
+        ------
+        AttributeError
+            With lbfgs, which has no epochs.
+        ValueError, TypeError
+            As in `fit`; if the first call has no `classes`; with early_stopping or class_weight="balanced", which need
+            all examples.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from nnc.sklearn import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier(random_state=0)
+        >>> for _ in range(100):
+        ...     model = model.partial_fit(X[::2], y[::2], classes=[0, 1, 2]).partial_fit(X[1::2], y[1::2])
+        >>> model.score(X, y) > 0.9
+        True
         """
         with _all_or_nothing(self):
             if _check_partial_fit_first_call(self, classes):
@@ -536,7 +578,30 @@ class MLPClassifier(ClassifierMixin, _MLP):
             return self._fit(X, y, sample_weight, True)
 
     def predict_proba(self, X):
-        """(r, n): the probability of each class, in the order of `classes_`, for each example of X (r, m)."""
+        """The probability of each class for each example.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (r, m)
+
+        Returns
+        -------
+        P : ndarray, (r, n), in the dtype of the weights
+            A column for each of `classes_`, in that order.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> from nnc.sklearn import MLPClassifier
+        >>> model = MLPClassifier((), solver="lbfgs", random_state=0).fit([[-2.0], [-1.0], [1.0]], ["no", "no", "yes"])
+        >>> model.predict_proba([[-9.0], [9.0]]).round(2)
+        array([[1., 0.],
+               [0., 1.]])
+        """
         check_is_fitted(self)
         P = self._outputs(X)
         if self.n_outputs_ == 1:
@@ -544,7 +609,16 @@ class MLPClassifier(ClassifierMixin, _MLP):
         return P
 
     def predict_log_proba(self, X):
-        """The logarithm of `predict_proba`."""
+        """The logarithm of `predict_proba`; -inf where a probability is 0.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (r, m)
+
+        Returns
+        -------
+        ndarray, (r, n), in the dtype of the weights
+        """
         P = self.predict_proba(X)
         return np.log(P, out=P)
 
@@ -681,9 +755,23 @@ class MLPRegressor(RegressorMixin, _MLP):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """One epoch over X and y, from the weights and the solver's state that are there; arguments as in `fit`.
+        """One epoch over X and y, from the weights and the solver's state that are there.
 
         With lbfgs, which has no epochs, a whole training from these weights, as in scikit-learn's regressor.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`, and with early_stopping, which needs all examples.
         """
         with _all_or_nothing(self):
             return self._fit(X, y, sample_weight, True)
