@@ -84,6 +84,9 @@ CASES = [  # page, {a right piece: the wrong one}, the reasons, each with the be
      {"the update takes another parameter's gradient": "W1 = W1 - lr * dW1"}),
     (SOFTMAX, {"b1 = b1 - lr * db1": "b1 = b1 - lr * dW1"},
      {"the update takes another parameter's gradient": "b1 = b1 - lr * db1"}),
+    # db1 in the place of lr is a multiple of the gradient as well, and not what is meant.
+    (SOFTMAX, {"b1 = b1 - lr * db1": "b1 = b1 - lr * db2.ravel()[:1]"},
+     {"the update takes another parameter's gradient": "b1 = b1 - lr * db1"}),
     (SOFTMAX, {UPDATE: "W2 = W2 + lr * dW2"}, {"a step uphill": UPDATE}),
     (SOFTMAX, {UPDATE: "", "dA1 = dZ2.dot(W2.T)": f"{UPDATE}; dA1 = dZ2.dot(W2.T)"},
      {"uses updated weights": "dA1 = dZ2.dot(W2.T)"}),

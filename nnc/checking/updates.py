@@ -110,7 +110,10 @@ def own_gradient_unused(judge, check, e, run):
     ids = {judge.trace.by_id[c.id].index for c in own}
     names = [t for t, (_, index) in judge.scope(check.sid).items() if index in ids]
     ours = judge.names_of(check.sid)(target)
-    for n in sites(node) if names else ():
+    others = {judge.trace.by_id[c.id].name for c in judge.checks if c.kind in ("gradient", "step") and c not in own}
+    # What names another gradient comes first, before the learning rate, which a number's update may lack unseen.
+    first = sorted(sites(node), key=lambda n: not others & {ast.unparse(m) for m in ast.walk(n)})
+    for n in first if names else ():
         text = ast.unparse(n)
         if text in ours or not isinstance(n, ast.Name | ast.Subscript | ast.Attribute):
             continue
