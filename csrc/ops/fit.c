@@ -257,13 +257,18 @@ static int FN(forward_and_backward)(PUBLIC(fit) *fit, FN(chunk) c, FN(input) X, 
     const ptrdiff_t last = fit->net.layers - 1, *sizes = fit->net.sizes;
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
     const nnc_range examples = nnc_all_of(c.r), mine = nnc_share_of(c.r, unit, thread, threads);
+    const int by_parts = p->cut && threads == 2; /* each has the part of its own units of the layer below */
     for (ptrdiff_t l = 0; l <= last; l++) {
         const FN(input) input = l ? (FN(input)){.panel = p->A[l - 1]} : X;
-        if (l == last && threads * unit <= c.r) {
+        if (l == last && by_parts) {
+            FN(nnc_pass_part)(p, thread, c.r, ALL(l + 1), examples);
+            nnc_barrier_wait(&fit->barrier, threads);
+            FN(nnc_pass_add_parts)(p, ALL(l + 1), mine);
+        } else if (l == last && threads * unit <= c.r) {
             FN(nnc_pass_forward)(p, l, input, c.r, ALL(l + 1), mine);
         } else {
             FN(nnc_pass_forward)(p, l, input, c.r, MINE(l + 1), examples);
-            nnc_barrier_wait(&fit->barrier, threads);
+            if (!by_parts || l + 1 < last) nnc_barrier_wait(&fit->barrier, threads);
         }
     }
     FN(loss_and_gradient)(fit, c, mine.begin, mine.end);
@@ -408,6 +413,8 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
         fit->rows[i] = FN(arena_alloc)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
         fit->panel[i] = FN(arena_alloc)(base, &used, m * ld, sizeof(REAL));
     }
+    for (int i = 0; i < 2 && p->cut; i++)
+        p->parts[i] = FN(arena_alloc)(base, &used, n * ld, sizeof(REAL));
     REAL **each[] = {&fit->max, &fit->sum, &fit->L, &fit->dL};
     for (int i = 0; i < 4; i++)
         *each[i] = FN(arena_alloc)(base, &used, ld, sizeof(REAL));
@@ -501,6 +508,9 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     fit->polled_at = nnc_nanoseconds();
     fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .few = KERNELS->lanes / 4};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
+    const ptrdiff_t *top = net->sizes + net->layers - 1; /* inputs and units of the last layer */
+    if (net->layers > 1 && fit->flop >= FLOP_FOR_THREADS && 2 * top[1] <= top[0])
+        fit->pass.cut = nnc_share(top[0], 1, 1, 2); /* as the units of two threads are */
     fit->pass.accumulation = FN(accumulation_of)(fit, state);
     fit->pass.optimizer = options->optimizer == NNC_GRADIENT ? NULL : KERNELS->optimizers[options->optimizer];
 

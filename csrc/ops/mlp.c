@@ -9,8 +9,12 @@
  * updates the first layer's W for its units and every other W for those inputs of the layer that are its units of the
  * layer below. So in the backward pass it reads no number of W but those that it changes itself, and a barrier is only
  * where a thread needs all units of a layer: after a hidden layer's forward, before its backward. In the last layer
- * threads own examples, where there are enough. Every number is computed by one thread in one order, so the
- * weights do not depend on how many there are. */
+ * threads own examples, where there are enough.
+ *
+ * The last layer has few units, so that its Z is less to exchange than the A below is. Its sums are in two parts, cut
+ * where two threads' units are: each of two multiplies its own units of A, and A never leaves its cache. Any other
+ * number of threads adds up the same two parts. Every number is computed by one thread in one order, so the weights do
+ * not depend on how many there are. */
 #ifndef NNC_TEMPLATE
 #include "mlp.h"
 
@@ -62,25 +66,48 @@ void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_
                         p->rows_ld, p->ld);
 }
 
+/* Z = W X + b for these units and examples, over these inputs; `b` may be NULL */
+static void FN(multiply)(const FN(pass) *p, ptrdiff_t l, REAL *Z, const REAL *X, const REAL *b, ptrdiff_t r,
+                         nnc_range units, nnc_range examples, nnc_range inputs) {
+    const ptrdiff_t m = p->net->sizes[l], i0 = units.begin, j0 = examples.begin, k0 = inputs.begin;
+    FN(gemm_args) g = {.n = units.end - i0, .k = inputs.end - k0, .p = examples.end - j0};
+    g.A = p->net->W[l] + i0 * m + k0, g.B = X + k0 * p->ld + j0, g.C = Z + i0 * p->ld + j0;
+    g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = b ? b + i0 : NULL, g.bias_s = 1;
+    p->k->gemm_for(p->net->sizes[l + 1], m, r)(&g);
+}
+
+void FN(nnc_pass_part)(const FN(pass) *p, int part, ptrdiff_t r, nnc_range units, nnc_range examples) {
+    const ptrdiff_t l = p->net->layers - 1;
+    const nnc_range inputs = part == 0 ? nnc_all_of(p->cut) : (nnc_range){p->cut, p->net->sizes[l]};
+    FN(multiply)(p, l, p->parts[part], p->A[l - 1], part == 0 ? p->net->b[l] : NULL, r, units, examples, inputs);
+}
+
+void FN(nnc_pass_add_parts)(const FN(pass) *p, nnc_range units, nnc_range examples) {
+    REAL *Z = p->A[p->net->layers - 1];
+    for (ptrdiff_t i = units.begin; i < units.end; i++) {
+        const ptrdiff_t at = i * p->ld + examples.begin;
+        p->k->add(Z + at, p->parts[0] + at, p->parts[1] + at, NULL, examples.end - examples.begin, 0);
+    }
+}
+
 /* Z = W A + b and, in a hidden layer, A = f(Z), in place (eqs. 3.9, 12.2 - 12.4): those units, for those examples, all
  * of them in a hidden layer. A few examples would leave most of a register of the panel empty; then the sums run along
  * the rows of W and of the examples. */
 void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
                           nnc_range examples) {
     const ptrdiff_t m = p->net->sizes[l], i0 = units.begin, n = units.end - i0;
-    const ptrdiff_t j0 = examples.begin, count = examples.end - j0;
-    const REAL *W = p->net->W[l] + i0 * m, *b = p->net->b[l] + i0;
-    REAL *Z = p->A[l] + i0 * p->ld + j0;
-    if (n <= 0 || count <= 0) return;
+    REAL *Z = p->A[l] + i0 * p->ld;
+    if (n <= 0 || examples.begin >= examples.end) return;
     if (input.rows && r <= p->few) { /* too few for anybody to be given some of them */
         for (ptrdiff_t i = 0; i < n; i++)
-            for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = b[i];
-        p->k->gemm_few(Z, W, input.rows, n, m, r, p->ld, m, input.rows_ld, 1);
-    } else {
-        FN(gemm_args) g = {.n = n, .k = m, .p = count, .A = W, .B = input.panel + j0, .C = Z};
-        g.a_rs = m, g.a_cs = 1, g.b_rs = p->ld, g.c_rs = p->ld, g.bias = b, g.bias_s = 1;
-        p->k->gemm_for(p->net->sizes[l + 1], m, r)(&g);
-    }
+            for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = p->net->b[l][i0 + i];
+        p->k->gemm_few(Z, p->net->W[l] + i0 * m, input.rows, n, m, r, p->ld, m, input.rows_ld, 1);
+    } else if (p->cut && l == p->net->layers - 1) {
+        for (int part = 0; part < 2; part++)
+            FN(nnc_pass_part)(p, part, r, units, examples);
+        FN(nnc_pass_add_parts)(p, units, examples);
+    } else
+        FN(multiply)(p, l, p->A[l], input.panel, p->net->b[l], r, units, examples, nnc_all_of(m));
     if (l < p->net->layers - 1) FN(activate)(p, l, Z, (n - 1) * p->ld + r);
 }
 
