@@ -205,6 +205,39 @@ def test_the_cell_magic():
     assert shell.user_ns["dW1"].shape == (4, 5), "the cell itself runs, too"
 
 
+def test_what_names_calls_a_derivative_has_its_sign():
+    code = "J = np.sum(w ** 2)\nq = 2 * w\nstep = -q"
+    given = {"namespace": {"w": np.arange(1.0, 4.0)}, "names": {"q": "w"}}
+    assert nnc.check_derivation(code, **given).ok
+    report = nnc.check_derivation(code.replace("2 * w", "-2 * w"), **given)
+    assert wrong(report) == {"q = -2 * w": ("sign", "q = 2 * w")}, report
+    given["names"] = {"step": "w"}  # which may have another sign
+    assert nnc.check_derivation(code, **given).ok
+
+
+def test_labels_that_are_computed_with_can_be_what_is_missing():
+    """Not a fault of the forward pass, of which the backward pass would be right: 1-D labels of 0 and 1."""
+    code = """
+z = w * x + b
+L = np.log(np.exp(z) + 1) - y * z
+J = L.mean()
+dz = y_hat / 10
+dw = (dz * x).sum()
+db = dz.sum()
+"""
+    code = code.replace("L =", "y_hat = np.exp(z) / (np.exp(z) + 1)\nL =", 1)
+    x, y = np.arange(1, 11) / 2, np.array([0, 0, 0, 1, 0, 0, 1, 1, 0, 1])
+    report = nnc.check_derivation(code, namespace={"x": x, "y": y, "w": 0.5, "b": -1.5})
+    assert wrong(report) == {"dz = y_hat / 10": ("a term is missing", "dz = (y_hat - y) / 10")}, report
+
+
+def test_one_number_is_no_leaky_relu_of_another():
+    report = nnc.check_derivation(
+        "t = w * x\nz = t + b\nq = z ** 2\ndz = 2 * t\ndw = dz * x", namespace={"w": -2.0, "x": 5.0, "b": 3.0}
+    )
+    assert wrong(report) == {"dz = 2 * t": ("t where z is meant", "dz = 2 * z")}, report
+
+
 def test_the_right_line_is_the_same_in_every_process():
     """Several names have the number that is missing, and Python's sets of text have another order each time."""
     names = "".join(f"{name} = S * 1.0\n" for name in "abcdefgh")

@@ -55,7 +55,19 @@ def find_checks(evidence, names):
                 continue
         if targets:
             found.append(_check(evidence, e, targets, False, stem))
+    _take_at_the_word(evidence, found)
     return _last_turns(evidence, found, partial)
+
+
+def _take_at_the_word(evidence, checks):
+    """What the caller calls the derivative by a parameter must be that, and no step along it, unless its name or an
+    update of the parameter speaks for a step."""
+    updated = {id(c.targets[0]) for c in checks if c.kind == "update"}
+    for c in checks:
+        e = evidence.trace.by_id[c.id]
+        is_silent = c.kind == "step" and c.explicit and not claims.stems(e.base, e.key)
+        if is_silent and id(c.targets[0]) not in updated and not claims.STEP.match(claims.last(e.base)):
+            c.kind, c.strict = "gradient", True
 
 
 def _last_turns(evidence, checks, partial):
@@ -93,7 +105,7 @@ def _check(evidence, e, targets, explicit, stem=None):
     kind = stem.kind if stem else own[0].kind if own else "weak"
     strict = kind == "gradient" or kind == "delta" and not leaf
     if leaf:
-        return Check(e.id, targets, "gradient" if kind in ("gradient",) else "step", explicit, strict)
+        return Check(e.id, targets, "gradient" if kind == "gradient" else "step", explicit, strict)
     return Check(e.id, targets, "inner", explicit, strict)
 
 

@@ -40,6 +40,7 @@ DERIVATIVE = re.compile(r"delta|grad|g$|d_|d[A-Z\d]|d[a-z]\d*$|dout|dscores|<\w*
 PRIME = re.compile(r"prime|deriv|grad|^d_?[a-z]|_d$", re.I)  # a function: that of an activation
 CLAIM = re.compile(r"(d_?[A-Z]|d_\w|grad|nabla)\w*|\w+_grad")  # surely one
 VELOCITY = re.compile(r"(v|velocity|momentum)_?\w+|\w+_(v|velocity|momentum)")  # may have a learning rate in it
+STEP = re.compile(r"step|upd|change|adj|delta|move|direction|descent|vel|v\d*$", re.I)  # may go against its gradient
 GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is the derivative by
 DATA = re.compile(
     r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I

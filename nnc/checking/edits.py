@@ -16,6 +16,11 @@ from .hypotheses import Edit
 from .syntax import expression, product, replaced, sites, value_of
 
 
+def _is_numeric(v):
+    """Whether whole numbers are such as one computes with, and no labels."""
+    return v.ndim == 2 or v.ndim == 1 and set(np.unique(v)) <= {0, 1}
+
+
 def edits(node, view, counters=None):
     """The edits of a statement's tree, the likeliest first; `counters` is {name: value} of what the loops around it
     count with, None where it stands in no loop."""
@@ -23,7 +28,7 @@ def edits(node, view, counters=None):
     here = sites(node)
     texts = {n: ast.unparse(n) for n in here}
     arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size}
-    arrays = {t: v for t, v in arrays.items() if v.dtype.kind in "fb" or v.dtype.kind in "iu" and v.ndim == 2}
+    arrays = {t: v for t, v in arrays.items() if v.dtype.kind in "fb" or v.dtype.kind in "iu" and _is_numeric(v)}
     floats = [t for t, (v, _) in scope.items() if isinstance(v, float | np.floating)]
     computed = {t: np.asarray(scope[t][0]) for t in floats if scope[t][1] is not None}
     groups = {}

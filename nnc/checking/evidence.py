@@ -394,7 +394,7 @@ def _elementwise(z, a):
         if np.allclose(a, np.tanh(z), rtol=1e-9, atol=1e-13) and not np.allclose(a, z, rtol=1e-6):
             return "tanh", 0.0
         below = z < 0
-        if below.any() and np.array_equal(a[~below], z[~below]):
+        if below.sum() > 1 and np.array_equal(a[~below], z[~below]):
             slope = a[below] / z[below]
             if 0 < slope[0] < 1 and np.allclose(slope, slope[0]):
                 return "leaky ReLU", float(f"{slope[0]:.6g}")
