@@ -3,7 +3,7 @@
 csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own (csrc/isa/flags.txt), so
 that the rest of the engine runs on the oldest machine. One that the compiler does not know is left out;
 csrc/isa/dispatch.c is told (NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors,
-NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE='--coverage ...' counts what is reached.
+NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE='--coverage ...' counts what is reached outside the kernels.
 """
 
 import os
@@ -33,9 +33,8 @@ LINK = ["-pthread"]
 if os.environ.get("NNC_SANITIZE"):
     LINK += ["-fsanitize=" + os.environ["NNC_SANITIZE"], "-fno-sanitize-recover=all"]
     FLAGS += [*LINK, "-fno-omit-frame-pointer", "-g1", "-O1", "-UNDEBUG", "-fno-wrapv"]
-if os.environ.get("NNC_COVERAGE"):
-    LINK += ["--coverage"]
-    FLAGS += os.environ["NNC_COVERAGE"].split()
+COUNT = os.environ.get("NNC_COVERAGE", "").split()
+LINK += ["--coverage"] * bool(COUNT)
 
 
 class BuildEngine(build_ext):
@@ -44,7 +43,7 @@ class BuildEngine(build_ext):
         isas = {name: flags for name, flags in ISAS.items() if self.knows(flags)}
         have = [f"-DNNC_HAVE_{name.upper()}=1" for name in isas]
         # setuptools compiles one file after the other; here all cores do, and begin with those that take longest.
-        files = {f"csrc/isa/isa_{name}.c": isas[name] for name in reversed(isas)} | dict.fromkeys(SOURCES, have)
+        files = {f"csrc/isa/isa_{name}.c": isas[name] for name in reversed(isas)} | dict.fromkeys(SOURCES, have + COUNT)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects = sum(pool.map(self.compile, files, files.values()), [])
         super().build_extension(ext)

@@ -1,5 +1,6 @@
-/* check.c - runs the checks: `check [--light] [--no-fork] [isa ...]`. An isa may be `widest`; without one, all that
- * this machine has are checked. */
+/* check.c - runs the checks: `check [--light] [--no-fork] [--slow] [--one-thread] [isa ...]`. An isa may be `widest`;
+ * without one, all that this machine has are checked. --slow waits longer before it says that something hangs, and
+ * --one-thread checks the maths only. */
 #include "check.h"
 #include "../../csrc/nnc.h"
 #include "pages.h"
@@ -17,7 +18,7 @@
 
 static char check_name[200];
 static long expected, failed, failed_in_all;
-static int light;
+static int light, slow;
 
 void begin(const char *name, ...) {
     va_list rest;
@@ -26,7 +27,7 @@ void begin(const char *name, ...) {
     vsnprintf(check_name + length, sizeof check_name - (size_t)length, name, rest);
     va_end(rest);
     expected = failed = 0;
-    pages_watchdog(300); /* nothing here takes as long, unless it waits for what never comes */
+    pages_watchdog(patience(300)); /* nothing here takes as long, unless it waits for what never comes */
 }
 
 int expect(int holds, const char *what, ...) {
@@ -60,6 +61,21 @@ int often(int n) {
 int coarse(int n) {
     return light ? n : 1;
 }
+
+unsigned patience(unsigned n) { return slow ? 10 * n : n; }
+
+#if !defined(_WIN32)
+#ifdef NNC_COVERAGE
+void __gcov_dump(void);
+#endif
+
+void leave(int status) {
+#ifdef NNC_COVERAGE
+    __gcov_dump();
+#endif
+    _exit(status);
+}
+#endif
 
 /* A stray access ends here, in whose check it happened. */
 static void on_fault(int signal) {
@@ -173,8 +189,8 @@ void unlock(int arena) {
 
 /* ---- all of it ---- */
 
-static void check_maths(void) {
-    nnc_set_num_threads(2);
+static void check_maths(int threads) {
+    nnc_set_num_threads(threads);
     check_elementwise_f32();
     check_elementwise_f64();
     check_products_f32();
@@ -187,14 +203,32 @@ static void check_maths(void) {
     check_optimizers_f64();
     check_training_f32();
     check_training_f64();
+    check_hashes();
+    if (threads == 1) return;
     check_thread_counts_f32();
     check_thread_counts_f64();
     check_failures_f32();
     check_failures_f64();
 }
 
+#if !defined(_WIN32) /* refusals.c, threads.c and together.c are made of POSIX threads, signals and forks */
+static void check_runtime(int fork_too) {
+    if (fork_too) { /* before there is a pool, and before anything is remembered of the machine */
+        check_system();
+        check_pool_without_memory();
+        check_pool_refused();
+    }
+    check_pool();
+    check_worth();
+    check_scratch();
+    if (fork_too)
+        check_pool_in_child();
+    check_machine();
+}
+#endif
+
 int main(int count, char **arguments) {
-    int fork_too = 1, isas = 0;
+    int fork_too = 1, isas = 0, threads = 2;
     signal(SIGSEGV, on_fault);
     signal(SIGILL, on_fault);
 #if !defined(_WIN32)
@@ -206,24 +240,20 @@ int main(int count, char **arguments) {
     for (int i = 1; i < count; i++) {
         light |= strcmp(arguments[i], "--light") == 0;
         fork_too &= strcmp(arguments[i], "--no-fork") != 0;
+        slow |= strcmp(arguments[i], "--slow") == 0;
+        if (strcmp(arguments[i], "--one-thread") == 0) threads = 1;
         isas += arguments[i][0] != '-';
     }
 
-#if !defined(_WIN32) /* threads.c and together.c are made of POSIX threads, signals and forks */
-    if (fork_too) { /* before there is a pool */
-        check_pool_without_memory();
-        check_pool_refused();
-    }
-    check_pool();
-    if (fork_too)
-        check_pool_in_child();
-    check_machine();
+#if !defined(_WIN32)
+    if (threads > 1)
+        check_runtime(fork_too);
 #endif
     check_net();
     if (isas == 0)
         for (int i = 0; nnc_available_isa(i) != NULL; i++) {
             nnc_set_isa(nnc_available_isa(i));
-            check_maths();
+            check_maths(threads);
         }
     for (int i = 1; i < count; i++)
         if (arguments[i][0] != '-') {
@@ -232,12 +262,12 @@ int main(int count, char **arguments) {
             int chosen = expect(nnc_set_isa(name) == NNC_OK, "%s is refused", arguments[i]);
             end();
             if (chosen)
-                check_maths();
+                check_maths(threads);
         }
-    nnc_set_num_threads(2);
 #if !defined(_WIN32)
-    check_together();
-    if (fork_too)
+    if (threads > 1)
+        check_together();
+    if (threads > 1 && fork_too)
         check_fork();
 #endif
     printf("%ld failures\n", failed_in_all);

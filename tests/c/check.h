@@ -21,6 +21,14 @@ void end(void);
 int often(int n);
 int coarse(int n);
 
+/* Seconds after which something hangs: n, or ten times as many on a machine that is slow. */
+unsigned patience(unsigned n);
+
+#if !defined(_WIN32)
+/* The end of a fork's child, which leaves its parent's files as they are, and writes what a coverage build has counted. */
+_Noreturn void leave(int status);
+#endif
+
 /* Uniform random numbers, the same in every run: -1 .. 1, and 0 .. n-1. */
 double uniform(void);
 ptrdiff_t whole(ptrdiff_t n);
@@ -61,11 +69,15 @@ void unlock(int arena);
 
 /* ---- the checks, a function for each file or half of it ---- */
 void check_pool(void);
+void check_worth(void);
+void check_system(void);
+void check_scratch(void);
 void check_pool_without_memory(void);
 void check_pool_in_child(void);
 void check_pool_refused(void);
 void check_machine(void);
 void check_net(void);
+void check_hashes(void);
 void check_together(void);
 void check_fork(void);
 

@@ -1,13 +1,19 @@
 /* failing.c - see failing.h. The linker sends every request of the program to __wrap_... (-Wl,--wrap, see Makefile). */
+#define _GNU_SOURCE
+
 #include "failing.h"
 #include "../../csrc/runtime/scratch.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #ifdef NNC_WRAP
 #include <pthread.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 static atomic_int until_failure; /* requests that are still granted, and the one that is not; 0: all are */
 static atomic_int failed;
@@ -65,6 +71,35 @@ int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *how, void *(*run)
     return refused() ? EAGAIN : __real_pthread_create(id, how, run, arg);
 }
 
+static atomic_int system_is;
+
+int __real_sched_getaffinity(pid_t id, size_t bytes, cpu_set_t *set);
+long __real_sysconf(int name);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_sched_getaffinity(pid_t id, size_t bytes, cpu_set_t *set);
+long __wrap_sysconf(int name);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_sched_getaffinity(pid_t id, size_t bytes, cpu_set_t *set) {
+    const int system = atomic_load(&system_is);
+    if (system == VAST)
+        memset(set, 0xff, bytes);
+    return system == WITHOUT_AFFINITY || system == SILENT ? -1
+           : system == VAST                               ? 0
+                                                          : __real_sched_getaffinity(id, bytes, set);
+}
+
+long __wrap_sysconf(int name) { return atomic_load(&system_is) == SILENT ? -1 : __real_sysconf(name); }
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
+    if (atomic_load(&system_is) != TIMELESS)
+        return __real_clock_gettime(clock, now);
+    *now = (struct timespec){.tv_sec = 1000};
+    return 0;
+}
+
+void pretend(int system) { atomic_store(&system_is, system); }
+
 void fail_request(int n) {
     atomic_store(&failed, 0);
     atomic_store(&until_failure, n);
@@ -84,6 +119,7 @@ void fail_request(int n) { (void)n; }
 int request_failed(void) { return 0; }
 long pieces_held(void) { return 0; }
 int can_fail(void) { return 0; }
+void pretend(int system) { (void)system; }
 
 #endif
 

@@ -372,10 +372,10 @@ void check_pool_in_child(void) {
             pthread_join(holder, NULL);
         pid_t child = fork();
         if (child == 0) {
-            alarm(20); /* rather than wait for workers that are not there */
+            alarm(patience(20)); /* rather than wait for workers that are not there */
             team = 0;
             nnc_parallel(note_team, &team, 2, 1);
-            _exit(team);
+            leave(team);
         }
         int status = -1;
         int reaped = child > 0 && waitpid(child, &status, 0) == child;
@@ -394,15 +394,18 @@ void check_pool_without_memory(void) {
     begin("where no thread can be started the caller does all the work");
     pid_t child = fork();
     if (child == 0) {
-        alarm(20);
-        struct rlimit none = {1 << 20, 1 << 20};
+        alarm(patience(20));
+        struct rlimit usual, none;
         int team = 1;
         nnc_set_num_threads(8);
+        getrlimit(RLIMIT_AS, &usual);
+        none = (struct rlimit){1 << 20, usual.rlim_max};
         setrlimit(RLIMIT_AS, &none);
         /* An emulator may not obey. */
         if (mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
             nnc_parallel(note_team, &team, 8, 1);
-        _exit(team == 1 ? 0 : 10 + team);
+        setrlimit(RLIMIT_AS, &usual);
+        leave(team == 1 ? 0 : 10 + team);
     }
     int status = -1;
     expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "the child's status is %x", status);
@@ -416,14 +419,14 @@ void check_pool_refused(void) {
     for (int n = 1; can_fail() && n <= 5; n++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(20);
+            alarm(patience(20));
             int team = 0, next_team = 0;
             nnc_set_num_threads(3);
             fail_request(n);
             nnc_parallel(note_team, &team, 3, 1);
             const int failed = request_failed();
             nnc_parallel(note_team, &next_team, 3, 1);
-            _exit(!failed ? 100 : next_team == 3 ? team
+            leave(!failed ? 100 : next_team == 3 ? team
                                                  : 10 + next_team);
         }
         int status = -1;

@@ -121,17 +121,17 @@ void check_fork(void) {
     for (int i = 0; i < often(20); i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(60); /* rather than hang */
+            alarm(patience(60)); /* rather than hang */
             static work own;
             prepare(&own);
             nnc_set_num_threads(1 + i % 4);
             int wrong = do_work(&own) != NNC_OK || !same(&own, &right);
             pid_t grandchild = fork();
             if (grandchild == 0)
-                _exit(do_work(&own) != NNC_OK || !same(&own, &right));
+                leave(do_work(&own) != NNC_OK || !same(&own, &right));
             int status = -1;
             waitpid(grandchild, &status, 0);
-            _exit(wrong ? 10 : status != 0 ? 11
+            leave(wrong ? 10 : status != 0 ? 11
                                            : 0);
         }
         int status = -1;

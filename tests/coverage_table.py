@@ -1,0 +1,33 @@
+"""What gcovr has found, by folder of the engine: python tests/coverage_table.py summary.json. Fails below the limits."""
+
+import json
+import sys
+
+LIMITS = {"ops": 85, "runtime": 85, "python": 80, "kernels": 85}  # per cent of branches
+
+
+def by_folder(files):
+    """{folder: [lines reached, lines, branches reached, branches]}"""
+    folders = {}
+    for file in files:
+        counts = folders.setdefault(file["filename"].split("/")[-2], [0, 0, 0, 0])
+        for i, name in enumerate(("line_covered", "line_total", "branch_covered", "branch_total")):
+            counts[i] += file[name]
+    return folders
+
+
+def main(path):
+    with open(path) as file:
+        folders = by_folder(json.load(file)["files"])
+    print("folder      lines  branches")
+    low = []
+    for folder, (lines, of_lines, branches, of_branches) in sorted(folders.items()):
+        per_cent = 100 * branches / of_branches
+        print(f"{folder:10}{100 * lines / of_lines:6.1f}%{per_cent:9.1f}%")
+        if per_cent < LIMITS.get(folder, 0):
+            low.append(f"{folder}: {per_cent:.1f}% of branches, but {LIMITS[folder]}% are asked for")
+    sys.exit("\n".join(low))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
