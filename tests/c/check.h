@@ -25,7 +25,7 @@ int coarse(int n);
 unsigned patience(unsigned n);
 
 #if !defined(_WIN32)
-/* The end of a fork's child, which leaves its parent's files as they are, and writes what a coverage build has counted. */
+/* The end of a fork's child, which leaves its parent's files as they are; a coverage build writes its counts. */
 _Noreturn void leave(int status);
 #endif
 
