@@ -3,7 +3,7 @@
 csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own (csrc/isa/flags.txt), so
 that the rest of the engine runs on the oldest machine. One that the compiler does not know is left out;
 csrc/isa/dispatch.c is told (NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors,
-NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE='--coverage ...' counts what is reached outside the kernels.
+NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE='--coverage ...' counts what is reached (not in kernels).
 """
 
 import os

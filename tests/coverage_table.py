@@ -1,4 +1,4 @@
-"""What gcovr has found, by folder of the engine: python tests/coverage_table.py summary.json. Fails below the limits."""
+"""What gcovr has found, by folder of the engine; fails below the limits: python tests/coverage_table.py summary.json"""
 
 import json
 import sys

@@ -1,5 +1,4 @@
-/* failing.h - memory and threads that are refused once, at a moment that the test chooses; a system that knows little of
- * itself. */
+/* failing.h - memory and threads that are refused once, at a moment that the test chooses. */
 #ifndef NNC_TESTS_FAILING_H
 #define NNC_TESTS_FAILING_H
 
