@@ -215,6 +215,15 @@ def test_what_names_calls_a_derivative_has_its_sign():
     assert nnc.check_derivation(code, **given).ok
 
 
+def test_a_multiple_of_the_parameter_is_no_update_that_went_into_its_gradient():
+    for cost, line, w in (("np.sum(w ** 2)", "dw = -0.1 * w", np.arange(1.0, 4.0)), ("x * w ** 3", "dw = x * w", 2.0)):
+        found = wrong(nnc.check_derivation(f"J = {cost}\n{line}", namespace={"w": w, "x": 5.0}))
+        assert list(found) == [line] and "assigned to the gradient" not in found[line][0], found
+    page = "J = (x * w - y) ** 2\ndw = 2 * (x * w - y) * x\ndw = w - 0.1 * dw"
+    found = wrong(nnc.check_derivation(page, namespace={"w": 2.0, "x": 5.0, "y": 1.0}))
+    assert found["dw = w - 0.1 * dw"][1] == "w = w - 0.1 * dw", found
+
+
 def test_labels_that_are_computed_with_can_be_what_is_missing():
     """Not a fault of the forward pass, of which the backward pass would be right: 1-D labels of 0 and 1."""
     code = """

@@ -12,6 +12,13 @@ from .scales import blame_factor, intermediates
 from .syntax import expression, replaced, sites, value_of
 
 
+def _has_term(n, text):
+    """Whether `text` is a term of the sum or difference that a tree is."""
+    if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub):
+        return any(ast.unparse(part) == text or _has_term(part, text) for part in (n.left, n.right))
+    return False
+
+
 def given_back(judge, check, e, run):
     """``db1 = b1 - alpha * db1``: the update goes into the gradient."""
     value, target = judge.value(run, check.id), check.targets[0]
@@ -28,7 +35,8 @@ def given_back(judge, check, e, run):
         return False
     node = judge.program.statements[check.sid].node
     name = judge.names_of(check.sid)(target)[:1] or [target.name]
-    if laid.size == 1 and name[0] not in {ast.unparse(n) for n in sites(node)}:
+    is_multiple = laid.size == 1 or judge.number(value, target) is not None
+    if is_multiple and not _has_term(value_of(node), name[0]):
         return False  # any number is the parameter and a multiple of its gradient
     right = f"{name[0]} = {ast.unparse(value_of(node))}" if isinstance(node, ast.Assign) else ""
     judge.blame(
