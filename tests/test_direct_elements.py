@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 from test_direct import DTYPES, ORDINARY, PLAIN, Mine, assert_same, both, oblong, only, outcome
-from test_glue import ELEMENTWISE, SQUARE
+from test_glue import ELEMENTWISE
 from test_strides import laid_out
 
 import nnc
@@ -262,8 +262,3 @@ def test_it_goes_with_what_it_holds():
     del otherwise
     gc.collect()
     assert gone() is None
-
-
-def test_every_ufunc_of_one_output_has_one():
-    names = {name for name in set(SQUARE) | set(ELEMENTWISE) if getattr(_engine, name).nout == 1}
-    assert names == {ufunc.__name__ for ufunc in _direct.OF}

@@ -350,7 +350,7 @@ def test_array_ufunc(name, operands, kwargs):
     np.testing.assert_array_equal(got, getattr(nnc, name)(*operands))
     ((ufunc, method, inputs, options),) = recorder.asked
     soft = np.ndim(operands[-1]) == 2 and "cross_entropy" in name
-    assert ufunc is getattr(_engine, name + "_targets" if soft else name)
+    assert isinstance(ufunc, np.ufunc) and ufunc.__name__ == name + "_targets" * soft
     assert (method, options) == ("__call__", kwargs)
     assert inputs[0] is recorder and len(inputs) == len(operands)
 
