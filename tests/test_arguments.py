@@ -25,7 +25,8 @@ except ValueError:
 
 def full_name(function):
     """As one writes it: np.linalg.norm; a ufunc does not know its module."""
-    module = getattr(function, "__module__", None) or ("numpy" if getattr(np, function.__name__, None) is function else "")
+    is_numpys = getattr(np, function.__name__, None) is function
+    module = getattr(function, "__module__", None) or ("numpy" if is_numpys else "")
     return f"{module.replace('numpy', 'np')}.{function.__name__}"
 
 

@@ -370,7 +370,7 @@ def test_a_ufunc_of_another_library_has_its_own_name():
 @pytest.mark.filterwarnings("ignore")  # of functions that take a Node for what it is not
 def test_what_is_suggested_is_there():
     suggested = {}
-    for function in filter(callable, vars(np).values()):
+    for function in filter(callable, list(vars(np).values())):
         for count in range(1, 4 if hasattr(function, "_implementation") else 0):  # those that NumPy hands to Nodes
             try:
                 function(*[Node(np.ones(3))] * count)
