@@ -1,6 +1,7 @@
 """check_derivation: faults of the data, of the forward pass, of the cost and of the updates."""
 
 import pytest
+from pages_of_layers import LAYERS
 from posted_pages import POSTED
 
 import nnc
@@ -126,6 +127,9 @@ def test_the_fault_is_named_with_the_right_line(page, changes, reasons):
     assert list(found) == list(reasons), report
     for reason, right in reasons.items():
         assert found[reason].right.startswith(right), report
+
+
+POSTED = POSTED | LAYERS
 
 
 @pytest.mark.parametrize("name", POSTED)

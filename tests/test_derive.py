@@ -583,6 +583,15 @@ def test_the_code_reads_as_one_would_write_it():
     assert code.splitlines()[-1] == "dW1 = dZ1 @ X.T"
 
 
+def test_the_transpose_of_data_is_written_as_one():
+    W, X = nnc.Node(np.ones((2, 3)), name="W"), np.arange(12.0).reshape(3, 4)
+    derivation = nnc.derive(np.mean((W @ X) ** 2), wrt=W)
+    assert derivation.code().splitlines()[-1] == "dW = du1 @ C1.T"
+    space = {"np": np, "W": W.value}
+    exec(derivation.code(), space)
+    assert np.allclose(space["dW"], derivation.value)
+
+
 def test_what_has_no_formula_in_numpy_is_refused_by_its_name():
     x = nnc.Node(np.array([3.0, 1.0, 2.0]), name="x")
 

@@ -126,11 +126,14 @@ class Writer:
 
     def __init__(self, names):
         self.names, self.lines, self._kept, self._numbers = dict(names), [], [], {}
+        self._data = {}  # {id of a Node: the array of data that it stands for}
 
     def expression(self, x, is_new=False):
         """The tree of a Node, an array or a number; `is_new`: of how it is computed, where it has a name."""
         if id(x) in self.names and not is_new:
             return ast.parse(self.names[id(x)], mode="eval").body
+        if id(x) in self._data:
+            return self.expression(self._data[id(x)])
         if not isinstance(x, Node):
             return self._constant(x)
         if not x.inputs:
@@ -179,11 +182,20 @@ class Writer:
             raise TypeError(f"code: the gradient of {node.op} is no expression")
         arriving = Node(np.ones(node.shape, node.dtype))
         self.names[id(arriving)] = g
-        c = vjps[place](arriving, node, *node.inputs, **node.params)
+        c = vjps[place](arriving, node, *map(self._as_node, node.inputs), **node.params)
         x = node.inputs[place]
         c = np.zeros(x.shape) if c is None else unbroadcast(c, x, 0)
         self._kept.append((arriving, c))  # no other gets their ids
         return self.expression(c)
+
+    def _as_node(self, x):
+        """A Node that stands for an array of data, so that its transpose is written as one."""
+        if not isinstance(x, np.ndarray) or x.ndim < 2 or x.dtype.kind != "f":
+            return x
+        node = Node(x)
+        self._data[id(node)] = x
+        self._kept.append(node)
+        return node
 
     def _parameter(self, value):
         return self._constant(value) if isinstance(value, np.ndarray) else ast.parse(repr(value), mode="eval").body

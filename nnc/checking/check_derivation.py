@@ -8,7 +8,6 @@ what is printed.
 
 import ast
 import re
-import time
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from .syntax import expression, np_call, replaced, sites
 from .trace import Program
 from .updates import not_along_its_gradient, steps_of_numbers
 
-MOST_SECONDS = 5.0  # for what the forward pass may have been meant to be
+MOST_WORK = 100_000_000  # for what the forward pass may have been meant to be: see `Program.work`
 
 
 def check_derivation(what, *args, cost=None, names=None, namespace=None, **kwargs):
@@ -192,8 +191,14 @@ def _find_cost(program, trace, cost, names):
         cut = program.run(scopes=True, limited=True, turns=turns)
         cut.turns = turns
         ids = {e.id for e in found}
-        return [e for e in cut.events if e.id in ids][-1], cut
-    return found[-1], trace
+        return _where_it_was_made([e for e in cut.events if e.id in ids][-1], cut), cut
+    return _where_it_was_made(found[-1], trace), trace
+
+
+def _where_it_was_made(J, trace):
+    """The assignment of a cost that a function has returned, or J itself."""
+    made = trace.events[J.source]
+    return made if made.how not in ("bound", "returned") and _is_scalar(made.value) else J
 
 
 def _is_scalar(value):
@@ -222,8 +227,15 @@ def _last_scalar(program, trace, scalars):
         and e.id not in first
         and not np.array_equal(run.by_id[e.id].value, e.value)
     ]
-    named = [e for e in moved if not claims.stems(e.base, e.key) or claims.stems(e.base, e.key)[0].kind == "weak"]
+    labels = {claims.label(e.base, e.key)[0] for e in trace.events}
+    named = [e for e in moved if not _is_called_a_derivative(e, labels)]
     return [e for e in trace.events if named and e.base == named[-1].base and e in scalars]
+
+
+def _is_called_a_derivative(e, labels):
+    """Whether its name is that of a derivative by what is there: ``dW``, but not ``data``."""
+    stems = claims.stems(e.base, e.key)
+    return bool(stems) and stems[0].kind != "weak" and any(stem.name in labels for stem in stems)
 
 
 def _turns_to_cut(program, trace, found):
@@ -418,8 +430,10 @@ def _meant_forward(program, trace, J, names, judge):
         return None
     if unexplained and judge.mostly_right:
         return None  # what one gradient lacks is no fault of the forward pass, if others are right
+    if all(c.targets[0].gradient.size == 1 for c in judge.checks if c.kind != "inner"):
+        return None  # each number is a multiple of any other
     surely = len(judge.faults) == 1 and not unexplained  # then only what is wrong more often than the backward pass
-    until = time.process_time() + MOST_SECONDS
+    until = program.work + MOST_WORK
     judged = sum(bool(judge.status(c, judge.run())[0]) for c in judge.checks)
     for sid, edit in _forward_edits(program, trace, J, judge):
         is_shorter = edit.reason == "labels one off" and len(edit.text) < len(ast.unparse(program.statements[sid].node))
@@ -434,7 +448,7 @@ def _meant_forward(program, trace, J, names, judge):
             continue
         if not _all_right(program, trace, J, sid, edit, judge):
             continue
-        if time.process_time() > until:
+        if program.work > until:
             break
         other = _judged(program, trace, J, names, {sid: edit.tree})
         moved = [sum(t.is_leaf and bool(np.any(t.gradient)) for t in j.truth.targets) for j in (judge, other)]
@@ -513,6 +527,7 @@ def _forward_edits(program, trace, J, judge):
                 yield e.sid, edit
             for edit in other_operators(node, here):
                 yield e.sid, edit
-        for edit in other_indices(node, here):
+        whole = {t for t, (v, _) in scope.items() if np.asarray(v).dtype.kind in "iu"} if arrays else set()
+        for edit in other_indices(node, here) if any(ast.unparse(n) in whole for n in here) else ():
             edit.reason = "labels one off"
             yield e.sid, edit

@@ -40,7 +40,7 @@ def find_checks(evidence, names):
             continue
         if e.id not in depends and e.value is not None and not _is_final(evidence, e):
             continue
-        if _is_partial(evidence, e):
+        if is_partial(evidence, e):
             partial += [(e, t) for t in _claimed(evidence, e)[0][:1]]
             continue
         update = _updated(evidence, e)
@@ -51,12 +51,13 @@ def find_checks(evidence, names):
         if e.source != e.index:  # handed on: of a function that judged it already, or another name for the same
             origin = next((c for c in found if c.id == evidence.events[e.source].id), None)
             is_known = origin is not None and not set(origin.targets).isdisjoint(targets)
+            is_known = is_known and not (targets[0].is_leaf and len(origin.targets) > len(targets))
             if is_known and (len(targets) == 1 or not evidence.is_plain_copy(e)) or e.how == "in place":
                 continue
         if targets:
             found.append(_check(evidence, e, targets, False, stem))
     _take_at_the_word(evidence, found)
-    return _last_turns(evidence, found, partial)
+    return _of_last_steps(evidence, _last_turns(evidence, found, partial))
 
 
 def _take_at_the_word(evidence, checks):
@@ -81,16 +82,28 @@ def _last_turns(evidence, checks, partial):
     return _of_calls(evidence, [c for c in checks if c.id in kept or c.kind not in ("gradient", "step") or c.explicit])
 
 
+def _of_last_steps(evidence, checks):
+    """With what goes into another gradient of the same parameter as a value in between: ``dw`` of a helper, to which
+    the caller adds the penalty's term, or which it divides by m."""
+    gradients = [c for c in checks if c.kind == "gradient" and not c.explicit]
+    last = {c.targets[0]: c for c in gradients}
+    for c in gradients:
+        final = last[c.targets[0]]
+        if final.sid != c.sid and final.id in evidence.influenced(c.sid, c.id):
+            c.kind, c.strict = "inner", False
+    return checks
+
+
 def _of_calls(evidence, checks):
     """With one check for what the calls of a function, one for each example or moment, add to a gradient."""
     groups, found = {}, []
     for c in checks:
         if c.kind in ("gradient", "step") and not c.explicit:
             e = evidence.trace.by_id[c.id]
-            groups.setdefault((e.sid, e.base, e.key, c.targets[0]), []).append(c)
+            groups.setdefault((e.sid, e.base, e.key, e.shape, c.targets[0]), []).append(c)
     for c in checks:
         e = evidence.trace.by_id[c.id]
-        group = groups.get((e.sid, e.base, e.key, c.targets[0]), [c])
+        group = groups.get((e.sid, e.base, e.key, e.shape, c.targets[0]), [c])
         if len({evidence.trace.by_id[g.id].frame for g in group}) < 2:
             found.append(c)
         elif c is group[-1]:
@@ -100,13 +113,13 @@ def _of_calls(evidence, checks):
 
 
 def _check(evidence, e, targets, explicit, stem=None):
-    leaf = targets[0].is_leaf and not evidence.is_data(targets[0])
+    leaf = targets[0].is_leaf and (_is_gradient_of_owner(e) or not evidence.is_data(targets[0]))
     own = claims.stems(e.base, e.key)
     kind = stem.kind if stem else own[0].kind if own else "weak"
     strict = kind == "gradient" or kind == "delta" and not leaf
-    if leaf:
+    if leaf and len(targets) == 1:
         return Check(e.id, targets, "gradient" if kind == "gradient" else "step", explicit, strict)
-    return Check(e.id, targets, "inner", explicit, strict)
+    return Check(e.id, targets, "inner", explicit, strict and not leaf)
 
 
 def _is_final(evidence, e):
@@ -117,8 +130,11 @@ def _is_final(evidence, e):
     return not any((o.base, o.key) == (e.base, e.key) for o in evidence.events[e.index + 1 :])
 
 
-def _is_partial(evidence, e):
+def is_partial(evidence, e):
     """Whether the next thing that happens to the same variable is that it is changed in place."""
+    if _is_gradient_of_owner(e):
+        name = claims.last(e.base)
+        return any(o.owner == e.owner and claims.last(o.base) == name for o in evidence.events[e.index + 1 :])
     statement = evidence.program.statements[e.sid].node if e.sid >= 0 else None
     for other in evidence.events[e.index + 1 :]:
         if (other.base, other.key) == (e.base, e.key) and other.frame == e.frame:
@@ -149,7 +165,7 @@ def _stays(node, base):
 
 def _updated(evidence, e):
     """The parameter that this is a new value of."""
-    if isinstance(e.key, str) and claims.holds_gradients(e.base):
+    if isinstance(e.key, str) and claims.holds_gradients(e.base) or e.id == evidence.J.id:
         return None  # grads["W1"] is no new params["W1"]
     if e.source != e.index and e.how != "in place" and evidence.events[e.source].id in evidence.forward:
         return None  # ``W1 = parameters["W1"]``: another name for it
@@ -159,8 +175,11 @@ def _updated(evidence, e):
             other = evidence.trace.by_id[target.index]
             if _made_of(evidence, e) == other.index:
                 return target  # changed in place, by whatever name
-            if known == claims.label(other.base, other.key) and other.index < e.index:
-                found.append((_is_of_another(e, other), target))
+            is_near = known == claims.label(other.base, other.key) and other.index < e.index
+            apart = min(_apart(e, evidence.trace.by_id[id_]) for id_ in _aliases(target) if id_ in evidence.trace.by_id)
+            owners = [evidence.trace.by_id[id_].owner for id_ in _aliases(target) if id_ in evidence.trace.by_id]
+            if is_near and (apart == 0 or e.owner is None or not any(owners)):  # not ``self.data`` of another object
+                found.append((apart, target))
     return min(found, key=lambda x: x[0])[1] if found else None
 
 
@@ -171,9 +190,10 @@ def _made_of(evidence, e):
     return None if e.how == "in place" else e.source
 
 
-def _is_of_another(a, b):
-    """Whether two attributes are those of two objects: the ``self.dW`` of one layer, the ``self.W`` of the next."""
-    return None not in (a.owner, b.owner) and a.owner != b.owner
+def _apart(a, b):
+    """2 where two attributes are those of two objects: the ``self.dW`` of one layer, the ``self.W`` of the next; 1
+    where one of them is of no object; else 0."""
+    return 0 if a.owner == b.owner else 1 if None in (a.owner, b.owner) else 2
 
 
 def _claimed(evidence, e):
@@ -195,10 +215,12 @@ def _claimed(evidence, e):
                     fits = e.value is None or evidence.laid_out(e.value, target) is not None
                     later = other.index > e.index
                     off = not fits and not target.is_leaf
-                    apart = _is_of_another(e, other)
+                    apart = _apart(e, other)
                     turn = _turns_apart(e, other)
-                    found.append((near, apart, off, other.frame != e.frame, later, turn, -other.index, target))
-        found.sort(key=lambda x: x[:7])
+                    elsewhere = other.frame != e.frame
+                    misfit = elsewhere and not fits
+                    found.append((near, apart, off, elsewhere, misfit, later, turn, -other.index, target))
+        found.sort(key=lambda x: x[:8])
         if found:
             best = [t for near, apart, off, *_, t in found if (near, apart) == found[0][:2] and not off]
             if stem.kind in ("delta", "weak"):
@@ -207,6 +229,11 @@ def _claimed(evidence, e):
             best = list(dict.fromkeys(best))
             if best:
                 several = stem.kind in ("delta", "weak") or found[0][0] > 3 or _is_of_turns(best)
+                if found[0][3] and not found[0][4] and not several:  # ``w`` of a function that each layer calls
+                    best = (
+                        [t for t in best if evidence.laid_out(e.value, t) is not None] if e.value is not None else best
+                    )
+                    several = bool(best) and best[0].is_leaf
                 return (best[:6] if several else best[:1]), stem
     return _claimed_without_a_name(evidence, e)
 
@@ -224,8 +251,19 @@ def _is_of_turns(targets):
     return len(targets) > 1 and not targets[0].is_leaf and targets[0].index[0] == targets[1].index[0]
 
 
+def _is_gradient_of_owner(e):
+    """Whether it is ``x.grad``: the derivative by what else the object x holds, ``x.data``."""
+    return e.owner is not None and e.key is None and bool(claims.GRADIENT.fullmatch(claims.last(e.base)))
+
+
 def _claimed_without_a_name(evidence, e):
     """``grad``: the derivative by the parameter, where there is one alone of its shape."""
+    if _is_gradient_of_owner(e):
+        by_id, own = evidence.trace.by_id, []
+        for t in evidence.truth.targets:
+            owners = [by_id[id_].owner for id_ in _aliases(t) if id_ in by_id]
+            own += [t] if t.is_named and t.shape == e.shape and e.owner in owners else []
+        return (own[-1:], claims.Stem(own[-1].name, None, "gradient")) if own else ([], None)
     if e.value is None or not claims.GRADIENT.fullmatch(claims.last(e.base)) or np.ndim(e.value) == 0:
         return [], None
     leaves = [t for t in evidence.truth.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
@@ -259,7 +297,7 @@ def _explicit(evidence, names):
             events = own if len(own) >= int(k) else events
             events = [events[int(k) - 1]] if len(events) >= int(k) else []
         else:
-            events = [e for e in events if not _is_partial(evidence, e)]
+            events = [e for e in events if not is_partial(evidence, e)]
         target = _target_called(evidence, of)
         if target is None or not events:
             what = f"{key} is assigned to" if target is not None else f"the cost depends on {of}"

@@ -8,7 +8,14 @@ import ast
 
 import numpy as np
 
-from .edits_of_activations import comparisons, derivative_inserted, derivative_of, of_another_function, unwrapped
+from .edits_of_activations import (
+    comparisons,
+    derivative_inserted,
+    derivative_of,
+    of_another_function,
+    other_masks,
+    unwrapped,
+)
 from .edits_of_indices import accumulated, other_indices
 from .edits_of_operations import dropped, other_axes, other_operands, other_operators, transposed
 from .edits_of_terms import complements, left_out, penalties, powers, product_left_out, scaled_by_a_name
@@ -37,6 +44,7 @@ def edits(node, view, counters=None):
     value = value_of(node)
     yield from derivative_of(node, groups, arrays, activations, names_of)
     yield from comparisons(node, here)
+    yield from other_masks(node, {t for t, v in arrays.items() if v.dtype.kind == "b"})
     yield from unwrapped(node, groups, arrays, activations, names_of)
     yield from transposed(node, here)
     yield from other_axes(node, here, value)

@@ -7,7 +7,9 @@ import numpy as np
 from .factors import number_text
 from .hypotheses import Edit
 from .rewrite import load
-from .syntax import expression, replaced, sites, value_of
+from .syntax import expression, replaced, scaled, sites, value_of
+
+OVER_AXIS = "summed over the wrong axis"
 
 
 def edits_by_value(judge, node, sid, check, run, scope, names_of):
@@ -26,9 +28,12 @@ def edits_by_value(judge, node, sid, check, run, scope, names_of):
                         ax = -1 if target.value.ndim == 1 else axis
                         is_in_a_function = any(n.name in ast.unparse(node) for n in judge.functions())
                         text = f"{P[0]} * ({g} - np.sum({g} * {P[0]}, axis={ax}, keepdims=True))"
+                        is_summed = "sum(" in ast.unparse(value)
                         yield Edit(
                             replaced(node, {value: expression(text)}),
-                            "only the diagonal of the softmax's Jacobian",
+                            "summed over the wrong axis"
+                            if is_summed
+                            else "only the diagonal of the softmax's Jacobian",
                             f"each {P[0]} depends on all scores of its example, not on its own alone",
                             1.5 if is_in_a_function else 0.5,
                         )
@@ -118,13 +123,13 @@ def rescaled(judge, node, sid, scope):
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub) and len(texts) > 3:
         text, k = texts[3]
         so_far = load(node.target)
-        new = ast.Assign([node.target], ast.BinOp(_scaled(so_far, k, text), node.op, value))
+        new = ast.Assign([node.target], ast.BinOp(scaled(so_far, k, text), node.op, value))
         new.sid = sid
         shown = ast.unparse(node.target)
         yield Edit(
             ast.fix_missing_locations(ast.copy_location(new, node)),
             "missing 1/m",
-            f"what {shown} is by now is meant to be {ast.unparse(_scaled(so_far, k, text))}, without the term "
+            f"what {shown} is by now is meant to be {ast.unparse(scaled(so_far, k, text))}, without the term "
             "that is added here",
             1.85,
         )
@@ -136,7 +141,7 @@ def rescaled(judge, node, sid, scope):
         terms.append(value)
     for term in dict.fromkeys(terms):
         for text, k in texts:
-            new = _scaled(term, k, text)
+            new = scaled(term, k, text)
             shown = ast.unparse(term)
             what = (
                 "the L2 term"
@@ -154,9 +159,3 @@ def rescaled(judge, node, sid, scope):
                 f"{shown} is meant to be {ast.unparse(new)}",
                 1.75 + 0.1 * (term is value),
             )
-
-
-def _scaled(term, k, text):
-    if text.startswith("1 / "):
-        return ast.BinOp(term, ast.Div(), expression(text[4:]))
-    return ast.BinOp(expression(text), ast.Mult(), term)

@@ -44,11 +44,12 @@ def _applied(node, call, act, arrays, own, names_of):
                 "is what it is multiplied by",
                 1.0,
             )
-    if not name.startswith(("np.", "numpy.")) and not isinstance(x, ast.Name | ast.Attribute | ast.Subscript):
+    if not name.startswith(("np.", "numpy.")) and text not in arrays:
+        cost = 1.1 if isinstance(x, ast.Call) else 1.0  # which may be too much
         for of, reason in ((act.a, "the pre-activation where the activation is meant"), (act.z, _OF_ACTIVATION)):
             for other in names_of(of)[:1]:
                 yield Edit(
-                    replaced(node, {x: expression(other)}), reason, f"{name} is taken of {text}, not of {other}", 1.1
+                    replaced(node, {x: expression(other)}), reason, f"{name} is taken of {text}, not of {other}", cost
                 )
 
 
@@ -106,6 +107,22 @@ def comparisons(node, here):
                     else f"{text} lets through what it should stop"
                 )
                 yield Edit(replaced(node, {n: new}), reason, sentence, cost)
+
+
+def other_masks(node, masks):
+    """x[~mask] for x[mask], read or written, and the other way round; `masks` are the texts of arrays of bools."""
+    for n in ast.walk(node):
+        if isinstance(n, ast.Subscript):
+            inner = n.slice.operand if isinstance(n.slice, ast.UnaryOp) and isinstance(n.slice.op, ast.Invert) else None
+            if inner is not None or ast.unparse(n.slice) in masks:
+                new = inner if inner is not None else ast.UnaryOp(ast.Invert(), n.slice)
+                text = ast.unparse(n.slice)
+                yield Edit(
+                    replaced(node, {n.slice: new}),
+                    "the mask is the wrong way round",
+                    f"{text} picks what is meant to stay, {ast.unparse(new)} the rest",
+                    1.0,
+                )
 
 
 def unwrapped(node, groups, arrays, activations, names_of):

@@ -225,12 +225,12 @@ class Evidence:
             return False, None, check.targets[0]
         if check.kind == "update":
             return self.status_of_update(check, value)
+        if all(t.known is not None and not t.known.any() for t in check.targets):
+            return None, None, check.targets[0]
         for target in check.targets:
             k = self.ratio(value, target, check.kind == "step" or not check.strict)
             if k is not None:
                 return True, k, target
-        if all(t.known is not None and not t.known.any() for t in check.targets):
-            return None, None, check.targets[0]
         if check.kind == "step" and not check.explicit and np.size(value) == 1 == check.targets[0].gradient.size:
             return None, None, check.targets[0]  # a number by a rule of its own: a mean of squares, a momentum
         if check.kind == "step" and self._is_second_moment(value, check.targets[0]):

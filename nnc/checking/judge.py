@@ -4,7 +4,6 @@ A line is judged after the lines before it have been put right, so that only roo
 by the edit of `nnc.checking.edits` that gives the true derivative, or, where there is none, by that derivative itself.
 """
 
-import time
 from dataclasses import dataclass, field
 
 from .checks import find_checks
@@ -13,7 +12,7 @@ from .evidence import Evidence, one_line, shaped
 from .other_cost import of_another_cost
 from .put_right import put_right
 from .scales import judge_factors, rescaled_before
-from .search import MOST_SECONDS, MOST_SECONDS_IN_ALL, search
+from .search import MOST_WORK, MOST_WORK_IN_ALL, search
 from .syntax import value_of
 from .updates import given_back, own_gradient_unused, steps_of_numbers, takes_another_gradient, updated_before, uphill
 
@@ -36,9 +35,8 @@ class Judge(Evidence):
         super().__init__(program, trace, J, patches, wrap)
         self.faults, self.conventions = [], {}
         self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
-        now = time.process_time()
-        program.until = program.until or now + MOST_SECONDS_IN_ALL
-        self.until = max(program.until, now + MOST_SECONDS / 2)
+        program.until = program.until or program.work + MOST_WORK_IN_ALL
+        self.until = max(program.until, program.work + MOST_WORK // 2)
         self.rescaled = set()  # the statements of which a factor was taken back
         self._diagnosed = {}  # id of a check -> how often it was looked into
         self.is_scaled = False  # whether all factors have been judged
@@ -112,12 +110,18 @@ class Judge(Evidence):
     def _helps(self, check, hurt):
         """Whether what comes of a value is right when it is what its name claims."""
         before = self.wrong_statements(self.run())
-        for target in check.targets:
-            run = self.run(overrides=self.right_values(check.sid, {check.id: target}))
-            if self.wrong_statements(run) < before or any(self.status(c, run)[0] for c in hurt):
-                check.targets = [target, *[t for t in check.targets if t is not target]]
-                return True
+        for factor in self.conventions_of(check):
+            for target in check.targets:
+                run = self.run(overrides=self.right_values(check.sid, {check.id: target}, factor))
+                if self.wrong_statements(run) < before or any(self.status(c, run)[0] for c in hurt):
+                    check.targets = [target, *[t for t in check.targets if t is not target]]
+                    return True
         return False
+
+    def conventions_of(self, check):
+        """The factors that a value in between may have: 1, and the number of examples if the parameters' gradients
+        are sums with other terms, in which no factor can be seen."""
+        return [1.0, *(float(n) for n in self.batches()[:1] if n > 1 and check.kind == "inner")]
 
     def right_values(self, sid, targets=(), factor=1.0):
         """Overrides that put right all that a statement assigns, where it is known."""

@@ -1,10 +1,10 @@
 """What is done where no edit helps: the line is found that would make it right if it held its derivative."""
 
 import ast
-import time
 
 import numpy as np
 
+from .derived import derived_line
 from .evidence import one_line, shaped
 from .scopes import in_the_words_of_loops
 from .syntax import sites
@@ -25,9 +25,11 @@ def put_right(judge, check, e, run):
         for candidate in reversed(judge.cone(check, judge.settled)):
             role = _role(judge, candidate, check, run)
             if role is not None:
+                first = next(iter(role.values()))
+                if _as_derived(judge, candidate, first, check, run):
+                    return
                 factor = _convention_for(judge, candidate, role)
                 judge.overrides |= {i: shaped(factor * t.gradient, judge.trace.by_id[i].value) for i, t in role.items()}
-                first = next(iter(role.values()))
                 judge.blame(
                     candidate,
                     "wrong",
@@ -40,6 +42,8 @@ def put_right(judge, check, e, run):
     value = judge.value(run, check.id)
     error = next((x for id_, x, _ in judge.trace.errors if id_ == check.id), None)
     reason, sentence = _describe(judge, check, value, error)
+    if reason == "wrong" and _as_derived(judge, sid, check.targets[0], check, run):
+        return
     factor = _convention_for(judge, sid, {c.id: c.targets[0] for c in judge.checks if c.sid == sid})
     judge.blame(sid, reason, sentence, "", check, unexplained=reason == "wrong")
     right = judge.right_values(sid, factor=factor)
@@ -47,6 +51,16 @@ def put_right(judge, check, e, run):
         judge.overrides |= right
     else:
         check.skip = True  # it cannot be put right: what follows from it is not judged
+
+
+def _as_derived(judge, sid, target, check, run):
+    """Blame a line for what the chain rule says instead, and put that in its place, if it can be written there."""
+    edit = derived_line(judge, sid, target, check, run) if judge.graphical else None
+    if edit is None:
+        return False
+    judge.blame(sid, edit.reason, edit.sentence, edit.text, check, unexplained=edit.reason == "wrong")
+    judge.patches[sid] = edit.tree
+    return True
 
 
 def _raising(judge, check, run):
@@ -104,7 +118,7 @@ def _role(judge, sid, check, run):
         if shape not in (None, target.shape) or target.known is not None or not np.any(target.gradient):
             continue
         tried += 1
-        if tried > 30 or time.process_time() > judge.until:
+        if tried > 30 or judge.program.work > judge.until:
             break
         other = judge.run(overrides={ids[-1]: shaped(target.gradient, judge.trace.by_id[ids[-1]].value)})
         if judge.status(check, other)[0]:

@@ -6,9 +6,11 @@ fault; if there is none, each gradient is. A gradient with a minus that is added
 """
 
 import ast
+from itertools import product
 
 import numpy as np
 
+from .checks import is_partial
 from .claims import DERIVATIVE, last
 from .edits_of_operations import dropped, other_axes, other_operators
 from .evidence import is_one
@@ -30,7 +32,7 @@ def _gradients(judge, run):
     for c in judge.checks:
         if c.kind == "gradient" and not c.skip:
             ok, k, target = judge.status(c, run)
-            if ok:
+            if ok and np.any(target.gradient):
                 found[c] = float(np.sign(k.value)) if _is_made_up_for(judge, run, c, target) else k.value
                 if k.value < 0 and _goes_downhill(judge, run, c, target):
                     downhill.append(c)
@@ -73,13 +75,13 @@ def intermediates(judge, run):
             continue
         c = claimed.get(e.id)
         if c is not None:
-            if c.kind != "inner" or c.skip:
+            if c.kind != "inner" or c.skip or is_partial(judge, e):
                 continue
             ok, k, target = judge.status(c, run)
             if ok and k.value != 1 or ok:
                 found.append((e.sid, e.name, k.value, target, c.strict))
                 seen.add(e.sid)
-        elif e.is_array and e.source == e.index:
+        elif e.is_array and e.source == e.index and not is_partial(judge, e):
             known = judge.recognised(value)
             if known is not None:
                 strict = bool(DERIVATIVE.match(last(e.base)))
@@ -97,6 +99,8 @@ def brought_in(judge, run, check):
         if strict and sid != check.sid and check.id in judge.influenced(sid):
             ids = [c.id for c in judge.checks if c.sid == sid]
             before = [line for line in lines[:place] if any(i in judge.influenced(line[0]) for i in ids)]
+            if before and before[-1][4] and _near(factor, before[-1][2]):
+                continue  # it has come from there
             for off in dict.fromkeys((factor / before[-1][2] if before else factor, factor)):
                 if not _near(off, 1):
                     yield sid, name, off, target
@@ -117,6 +121,8 @@ def _a_line_in_between(judge, run):
                 continue
             if not before and (_near(factor, 1) or factor * off < 0):
                 continue  # it is what its name says, or has the other sign: that is not where it comes from
+            if not _mends(judge, sid, ids, off, gradients):
+                continue
         else:  # in a loop over the layers it enters once more with each of them
             off = factor / before[-1][2] if before else factor
             if _near(off, 1) or len(ids) < 2 or not _mends(judge, sid, ids, off, gradients):
@@ -174,20 +180,23 @@ def describe(judge, off, what, sid):
     sign = "sign, " if off < 0 else ""
     size = abs(off)
     minus = "the sign is the other one, and " if off < 0 else ""
-    for r in judge.batches() if not _near(size, 1) else ():
+    batches = judge.batches() if not _near(size, 1) else []
+    twos = [(1, "")]
+    if not _near(size, 2) and not _near(size, 0.5):
+        twos += [(2, ", and there is a factor 2 too many"), (0.5, ", and a factor 2 is missing")]
+    for r, (extra, also) in product(batches, twos):
         m = numbers.get(float(r), "r")
-        for extra, also in ((1, ""), (2, ", and there is a factor 2 too many"), (0.5, ", and a factor 2 is missing")):
-            name = f"{m} = {r}"
-            if _near(size, extra * r):
-                return (
-                    f"{sign}missing 1/m",
-                    f"{minus}it is {number_text(off, {float(r): m})} times {what}: J is a mean over {name}{also}",
-                )
-            if _near(size, extra / r):
-                return f"{sign}extra 1/m", (
-                    f"{minus}it is {number_text(off, {float(r): m})} times {what}: the 1/{m} of the "
-                    f"mean over {name} enters once{also}"
-                )
+        name = f"{m} = {r}"
+        if _near(size, extra * r):
+            return (
+                f"{sign}missing 1/m",
+                f"{minus}it is {number_text(off, {float(r): m})} times {what}: J is a mean over {name}{also}",
+            )
+        if _near(size, extra / r):
+            return f"{sign}extra 1/m", (
+                f"{minus}it is {number_text(off, {float(r): m})} times {what}: the 1/{m} of the "
+                f"mean over {name} enters once{also}"
+            )
     if _near(off, -1):
         return "sign", f"it is the negative of {what}"
     if _near(size, 0.5):

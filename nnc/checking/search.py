@@ -1,7 +1,6 @@
 """The search for the edit that puts a check right: of its own line, or of one before it."""
 
 import ast
-import time
 
 import numpy as np
 
@@ -14,12 +13,13 @@ from .scopes import counters
 from .syntax import sites, value_of
 
 MOST_EDITS = 1500
-MOST_SECONDS, MOST_SECONDS_IN_ALL = 8.0, 15.0  # for one fault, and for all of them
+MOST_WORK, MOST_WORK_IN_ALL = 120_000_000, 220_000_000  # for one fault, and for all of them: see `Program.work`
 
 
 def search(judge, check, run, quick=False):
     """(statement, Edit) that puts a check right and most of the others with it."""
-    until = min(time.process_time() + MOST_SECONDS, judge.until)
+    program = judge.program
+    until = min(program.work + MOST_WORK, judge.until)
     own = check.sid
     cone = [] if quick else judge.cone(check, judge.settled)
     recognised = set()
@@ -54,17 +54,16 @@ def search(judge, check, run, quick=False):
         if not hasattr(node, "value") and not isinstance(node, ast.AugAssign | ast.Return):
             continue
         node.sid = sid
-        now = time.process_time()
-        soon = now + 0.4 * (until - now)  # the lines before it want some of the time
+        soon = program.work + 0.4 * (until - program.work)  # the lines before it want some of the work
         known = {}  # text -> (the edit that came to it first, its rank)
         for edit in _edits(judge, node, sid, check, run):
             tried += 1
-            if tried > MOST_EDITS or time.process_time() > soon:
+            if tried > MOST_EDITS or program.work > soon:
                 break
             if edit.cost >= 2:
                 singles.setdefault(sid, []).append(edit)
             if edit.text not in known:
-                doubt = _doubt(sid, recognised, doubtful)
+                doubt = _doubt(judge, sid, recognised, doubtful)
                 known[edit.text] = edit, _rank(judge, check, sid, edit, place, doubt, before)
             same, rank = known[edit.text]
             if rank is not None:
@@ -81,12 +80,14 @@ def search(judge, check, run, quick=False):
             inserted = [e for e in inserted if e.pieces][:40]
             for i, a in enumerate(inserted):
                 for b in inserted[:i]:
-                    if time.process_time() > until:
+                    if program.work > until:
                         break
                     edit = combined(judge.patches.get(sid, judge.program.statements[sid].node), b, a)
                     if edit is None:
                         continue
-                    rank = _rank(judge, check, sid, edit, order.index(sid), _doubt(sid, recognised, doubtful), before)
+                    rank = _rank(
+                        judge, check, sid, edit, order.index(sid), _doubt(judge, sid, recognised, doubtful), before
+                    )
                     if rank is not None:
                         found.append((rank, len(found), sid, edit))
             if found:
@@ -112,7 +113,12 @@ def _missing_in_what_is_right(judge, check, run, cone, activated, before):
     return found
 
 
-def _doubt(sid, recognised, doubtful):
+def _doubt(judge, sid, recognised, doubtful):
+    """How far a line is from being at fault: one that is known to be right; a helper for an activation's derivative
+    farther than its call."""
+    statement = judge.program.statements[sid]
+    if statement.function in _helpers(judge):
+        return 0.1
     return -1.0 if sid in doubtful else float(sid in recognised)
 
 

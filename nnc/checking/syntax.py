@@ -98,3 +98,37 @@ def names_in(n):
 
 def is_number_one(n):
     return isinstance(n, ast.Constant) and n.value == 1
+
+
+def scaled(term, k, text):
+    """The tree of a term times a number, which is written as `text`."""
+    if text.startswith("1 / "):
+        return ast.BinOp(term, ast.Div(), expression(text[4:]))
+    return ast.BinOp(expression(text), ast.Mult(), term)
+
+
+def simplified(tree):
+    """The tree with fewer signs: ``a - b`` for ``a + -b``, ``x * y`` for ``-(-x * y)``."""
+
+    class Signs(ast.NodeTransformer):
+        def visit_UnaryOp(self, n):
+            n = self.generic_visit(n)
+            x = n.operand
+            if not isinstance(n.op, ast.USub):
+                return n
+            if is_negative(x):
+                return x.operand
+            if isinstance(x, ast.BinOp) and isinstance(x.op, ast.Mult | ast.Div) and is_negative(x.left):
+                return ast.BinOp(x.left.operand, x.op, x.right)
+            return n
+
+        def visit_BinOp(self, n):
+            n = self.generic_visit(n)
+            if isinstance(n.op, ast.Add) and is_negative(n.right):
+                return ast.BinOp(n.left, ast.Sub(), n.right.operand)
+            return n
+
+    def is_negative(n):
+        return isinstance(n, ast.UnaryOp) and isinstance(n.op, ast.USub)
+
+    return Signs().visit(copied(tree))

@@ -28,6 +28,7 @@ from .rewrite import ASSIGNMENTS, RECORDER, Source
 MOST_EVENTS = 20_000
 MOST_BYTES = 400_000_000
 MOST_SECONDS = 5.0
+WORK_OF_A_RUN, WORK_OF_AN_ASSIGNMENT = 20_000, 300  # in numbers that are assigned: 15 to 20 million are a second
 
 
 @dataclass(eq=False)
@@ -331,9 +332,9 @@ class Recorder:
                 for k, item in x.items() if isinstance(x, dict) else enumerate(x):
                     if isinstance(k, int | str):
                         add(f"{text}[{k!r}]", item, False)
-            elif deep and text == "self":
+            elif deep and (text == "self" or text in frame.f_code.co_freevars and self._is_own(x, frame)):
                 for name, item in list(vars(x).items()):
-                    add(f"self.{name}", item, True)
+                    add(f"{text}.{name}", item, text == "self")
 
         seen = frame.f_globals
         if frame.f_locals is not seen:  # a function that works on what it is given sees no others' arrays
@@ -343,6 +344,10 @@ class Recorder:
             if not name.startswith("__"):
                 add(name, before if name == base else x, True)
         return found
+
+    def _is_own(self, x, frame):
+        """Whether it is an object of one of the reader's classes."""
+        return hasattr(x, "__dict__") and type(x).__module__ == frame.f_globals.get("__name__")
 
     def store(self, sid, base, container, key, value, in_place=False):
         """``container[key] = value``: the container, or what is to take its place."""
@@ -465,7 +470,8 @@ class Program:
     def __init__(self, what, args=(), kwargs=None, namespace=None):
         self.statements, self.sources = [], []
         self.args, self.kwargs, self.functions = args, kwargs or {}, []
-        self.until = None  # the processor time at which the searches for right lines end
+        self.work = 0  # of all runs so far, a measure of their time that is the same on every machine
+        self.until = None  # the work at which the searches for right lines end
         self.raising = set()  # the statements that raised an exception in the first run
         self.moved = {}  # {id of an event: what is assigned instead, in every run}
         if isinstance(what, str):
@@ -579,6 +585,7 @@ class Program:
                 space.pop(RECORDER, None)
         if first:
             self.raising = {id_[0] for id_, _, _ in recorder.errors}
+        self.work += WORK_OF_A_RUN + WORK_OF_AN_ASSIGNMENT * len(recorder.events) + recorder._bytes // 8
         return Run(recorder, error, result)
 
     def _inputs(self):

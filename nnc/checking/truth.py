@@ -30,6 +30,7 @@ class Target:
     is_leaf: bool  # nothing of the forward pass went into it: a parameter, or data
     known: np.ndarray = None  # where the gradient is known and there is no kink; None: everywhere
     aliases: list = field(default_factory=list)  # other events with the same value
+    node: object = None  # in the graph, where there is one
 
     @property
     def shape(self):
@@ -76,6 +77,7 @@ class Truth:
         self.graph = J
         shaken = [self._shaken(names, seed) for seed in (1, 2)]
         nodes = list(reversed(ancestors(J)))
+        largest = max((np.max(np.abs(found[node]), initial=0) for node in nodes if node is not J), default=0.0)
         at = {}
         for e in run.events:
             if e.node is not None and e.node in found:
@@ -94,11 +96,16 @@ class Truth:
                 continue
             indices = at.get(node, [inside.get(node, self.J)])
             gradient = np.asarray(found[node], np.float64)
+            if np.max(np.abs(gradient), initial=0) <= 1e-14 * largest:
+                gradient = np.zeros_like(gradient)  # as that of a bias before batch normalization
             known = np.ones(gradient.shape, bool)
             for others in shaken:
                 if others is not None and len(others) == len(nodes) and others[place].shape == gradient.shape:
                     size = np.max(np.abs(gradient), initial=0)
-                    known &= np.abs(others[place] - gradient) <= 1e-5 * np.abs(gradient) + 1e-5 * size
+                    known &= (
+                        np.abs(others[place] - gradient)
+                        <= 1e-5 * np.abs(gradient) + 1e-5 * size + 100 * NOISE * largest
+                    )
             self.kinks += int(np.sum(~known)) if node in at else 0
             target = Target(
                 run.by_id[indices[0]].name if node in at else "",
@@ -109,6 +116,7 @@ class Truth:
                 not depends[node],
                 None if known.all() else known,
                 indices,
+                node,
             )
             if not node.ndim and node not in at:
                 self.scalars.append(target)
@@ -136,9 +144,10 @@ class Truth:
 
         def shake(x):
             value = x.value if isinstance(x, Node) else x
-            if np.asarray(value).dtype.kind != "f" or _is_labels(x):
+            if np.asarray(value).dtype.kind != "f" or not np.size(value) or _is_labels(x):
                 return x
-            step = NOISE * (1 + np.max(np.abs(value), initial=0)) * rng.uniform(-1, 1, np.shape(value))
+            size = np.abs(value)  # of a masked score, which is -1e9, no other is to be moved as much
+            step = NOISE * (1 + size + np.quantile(size, 0.25)) * rng.uniform(-1, 1, np.shape(value))
             if not isinstance(x, Node):
                 return x + step
             x = x + step
