@@ -340,7 +340,7 @@ OF_NODES = {"softmax": "nnc.softmax", "log_softmax": "nnc.log_softmax", "logsume
 
 def array_of_a_node(just_entered=False):
     """Where one of SciPy's functions wants the array, that is named: they make arrays before they ask anybody. If
-    SciPy has been imported behind our back, its functions take Nodes from now on."""
+    SciPy has been imported after the Node was made, its functions take Nodes from now on."""
     frame = sys._getframe(1)
     while frame and not (frame.f_globals.get("__name__", "").startswith("scipy.special")
                          and frame.f_code.co_name in OF_NODES):  # fmt: skip

@@ -1,4 +1,4 @@
-"""A net and its training as the notes have them, in `nnc.reference` and NumPy alone: what `nnc.MLP` is held against."""
+"""A net and its training as the notes have them, in `nnc.reference` and NumPy alone: the oracle of `nnc.MLP`."""
 
 import engine_rows
 import numpy as np

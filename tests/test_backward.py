@@ -1,4 +1,4 @@
-"""The way back through a graph: seeds, depth, gradients that meet, what may be wrong (csrc/python/backward.c)."""
+"""The backward pass: seeds, depth, gradients that accumulate, what may be wrong (csrc/python/backward.c)."""
 
 from dataclasses import replace
 
@@ -86,7 +86,7 @@ def test_what_a_node_was_computed_from_cannot_be_replaced(name):
 
 
 def test_the_way_back_within_the_way_back():
-    """A rule may walk a graph of its own, through the same nodes; both walks find all of theirs."""
+    """A VJP may run a traversal of its own through the same nodes; both traversals find all of theirs."""
     a, b, unrelated = Node(away(3)), Node(away(3)), Node(1.0)
     y = a * b
     inner = np.exp(a + b)  # from the same nodes, and others

@@ -1,4 +1,4 @@
-"""What a graph was computed from cannot change unseen before `backward`: results are read-only, changes are errors."""
+"""What a graph was computed from cannot change silently before `backward`: it is read-only, or a change is an error."""
 
 import copy
 import dataclasses

@@ -102,7 +102,7 @@ TWO = {  # row -> (function, (points, points), the true derivatives)
                       (lambda x, z: 1 / mp.cosh(z) ** 2, lambda x, z: -2 * mp.tanh(z) / mp.cosh(z) ** 2)),
 }  # fmt: skip
 
-# What is not held against mpmath here, by reason. All of it is against finite differences in test_rules.py.
+# What is not compared with mpmath here, by reason. All of it is against finite differences in test_rules.py.
 MOVES = """add_bias astype broadcast_to concatenate diagflat diagonal expand_dims flip getitem moveaxis ravel repeat
     reshape roll rot90 scatter squeeze stack swapaxes take take_along_axis tile transpose where copysign fmax fmin max
     min imag piece"""  # the gradient is a number of g, or 0, or a part 1/k of it

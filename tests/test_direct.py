@@ -1,4 +1,4 @@
-"""Direct calls do what the ufunc does, to the bit and to the word, whether they take its way or their own."""
+"""Direct calls do what the ufunc does, to the bit and to the word, on the fast path and by the fallback."""
 
 import itertools
 import threading
@@ -16,12 +16,12 @@ from nnc import _direct, _engine
 DTYPES = pytest.mark.parametrize("dtype", ["f4", "f8"])
 PLAIN = [name for name in SQUARE if not getattr(_engine, name).signature.startswith("(n)")  # of matrices
          and getattr(_engine, name).nout == 1]  # fmt: skip
-ORDINARY = object()
+FALLBACK = object()
 
 
 def only(name):
-    """The direct call by itself: ORDINARY where it would hand its operands on."""
-    return _engine.direct(getattr(_engine, name), _direct.UFUNCS, lambda *_, **__: ORDINARY)
+    """The direct call by itself: FALLBACK where it would hand its operands on."""
+    return _engine.direct(getattr(_engine, name), _direct.UFUNCS, lambda *_, **__: FALLBACK)
 
 
 def both(name):
@@ -54,12 +54,12 @@ def assert_same(got, wanted):
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 3), (1, 5, 4), (5, 4, 1), (7, 8, 9), (10, 20, 64), (65, 33, 40)],
                          ids=str)  # fmt: skip
 @pytest.mark.parametrize("name", PLAIN)
-def test_plain_arrays_take_the_direct_way_to_the_same_result(name, size, dtype):
+def test_plain_arrays_take_the_fast_path_to_the_same_result(name, size, dtype):
     given = oblong(name, dtype, *size)
     ufunc = getattr(_engine, name)
     for arrays in (given, [np.asfortranarray(x) for x in given], [np.repeat(x, 2, -1)[..., ::-2] for x in given]):
         got = only(name)(*arrays)
-        assert got is not ORDINARY
+        assert got is not FALLBACK
         assert_same(got, ufunc(*arrays))
         assert got.flags.owndata and got.flags.writeable and not any(np.shares_memory(got, x) for x in arrays)
 
@@ -94,7 +94,7 @@ def test_layouts(name, layout, dtype):
     given = oblong(name, dtype, 4, 5, 6)
     for i in range(len(given)):
         arrays = [laid_out(x, layout) if k == i else x for k, x in enumerate(given)]
-        assert (only(name)(*arrays) is ORDINARY) == (layout in ("misaligned", "byte-swapped"))
+        assert (only(name)(*arrays) is FALLBACK) == (layout in ("misaligned", "byte-swapped"))
         assert_same(direct(*arrays), ufunc(*arrays))
 
 
@@ -120,7 +120,7 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("how", UNUSUAL)
 @pytest.mark.parametrize("name", PLAIN)
-def test_what_is_not_plain_goes_the_ordinary_way(name, how):
+def test_what_is_not_plain_goes_to_the_fallback(name, how):
     ufunc, direct = both(name)
     given = oblong(name, "f4", 3, 4, 5)
     reals = len(given) - SQUARE[name].count("y")
@@ -128,7 +128,7 @@ def test_what_is_not_plain_goes_the_ordinary_way(name, how):
         if how.startswith("float") and x.dtype.kind != "f" or how == "float64" and reals == 1:
             continue  # labels are never that, and one matrix of float64 is plain
         arrays = [UNUSUAL[how](x) if k == i else x for k, x in enumerate(given)]
-        assert only(name)(*arrays) is ORDINARY
+        assert only(name)(*arrays) is FALLBACK
         assert_same(direct(*arrays), ufunc(*arrays))
 
 
@@ -182,7 +182,7 @@ def test_refusals(name):
 def test_a_bias_is_one_column_of_its_rows():
     Z = np.ones((4, 4))
     for b in (np.ones(4), np.ones((1, 4)), np.ones((4, 4)), np.ones((1, 1)), np.ones((3, 1))):
-        assert only("add_bias")(Z, b) is only("linear")(Z, Z, b) is ORDINARY
+        assert only("add_bias")(Z, b) is only("linear")(Z, Z, b) is FALLBACK
 
 
 @pytest.mark.parametrize("name", [name for name in PLAIN if "y" in SQUARE[name]])
@@ -193,7 +193,7 @@ def test_a_label_that_is_none(name, label):
     given = operands(SQUARE[name])
     good = ufunc(*given)
     given[-1][2] = label
-    assert only(name)(*given) is ORDINARY
+    assert only(name)(*given) is FALLBACK
     assert_same(direct(*given), ufunc(*given))
     assert np.isnan(direct(*given)[..., 2]).all()
     others = [0, 1, 3]
@@ -230,20 +230,20 @@ def test_a_number_is_an_array_of_it(name, number, dtype):
         with np.errstate(all="ignore"):
             wanted = getattr(_engine, name)(np.full(r, number).astype(dtype), *given[1:])
             assert_same(only(name)(number, *given[1:]), wanted)
-    assert only(name)(number, *oblong(name, dtype, 4, 5, 1025)[1:]) is ORDINARY
-    assert only(name)(1, *given[1:]) is only(name)(np.float64(1), *given[1:]) is ORDINARY
+    assert only(name)(number, *oblong(name, dtype, 4, 5, 1025)[1:]) is FALLBACK
+    assert only(name)(1, *given[1:]) is only(name)(np.float64(1), *given[1:]) is FALLBACK
 
 
 def test_a_number_too_large_for_float32():
     _, P, y = oblong("softmax_cross_entropy_backward", "f4", 4, 5, 6)
-    assert only("softmax_cross_entropy_backward")(1e39, P, y) is ORDINARY
-    assert only("softmax_cross_entropy_backward")(1e39, P.astype("f8"), y) is not ORDINARY
+    assert only("softmax_cross_entropy_backward")(1e39, P, y) is FALLBACK
+    assert only("softmax_cross_entropy_backward")(1e39, P.astype("f8"), y) is not FALLBACK
     with pytest.warns(RuntimeWarning, match="overflow"):
         nnc.softmax_cross_entropy_backward(1e39, P, y)
 
 
 def test_a_number_is_no_matrix():
-    assert only("matmul")(1.0, np.ones((1, 1))) is only("add_bias")(np.ones((1, 1)), 1.0) is ORDINARY
+    assert only("matmul")(1.0, np.ones((1, 1))) is only("add_bias")(np.ones((1, 1)), 1.0) is FALLBACK
 
 
 # ---- floating-point errors -------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_errstate(kind, mode, dtype):
     heard = {"ignore": 0, "warn": len(got[1]), "raise": isinstance(got[0], str), "call": len(got[2])}
     assert heard[mode] == (mode != "ignore")
     with np.errstate(all="raise"):  # nothing of it is left over
-        assert only(name)(*[np.ones_like(x) * (x.dtype.kind == "f") for x in arrays]) is not ORDINARY
+        assert only(name)(*[np.ones_like(x) * (x.dtype.kind == "f") for x in arrays]) is not FALLBACK
 
 
 def test_the_errors_of_others_are_not_reported():
@@ -311,7 +311,7 @@ def test_a_large_product_lets_other_threads_run():
     try:
         for _ in range(20):
             start = time.perf_counter()
-            assert only("matmul")(A, A) is not ORDINARY
+            assert only("matmul")(A, A) is not FALLBACK
             quarter = (time.perf_counter() - start) / 4
             if any(start + quarter < t < start + 3 * quarter for t in ticks):
                 return

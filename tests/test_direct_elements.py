@@ -6,7 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
-from test_direct import DTYPES, ORDINARY, PLAIN, Mine, assert_same, both, oblong, only, outcome
+from test_direct import DTYPES, FALLBACK, PLAIN, Mine, assert_same, both, oblong, only, outcome
 from test_glue import ELEMENTWISE
 from test_strides import laid_out
 
@@ -31,11 +31,11 @@ def elements(name, shape, dtype, numbers=None):
 @DTYPES
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (4, 4), (2, 3, 5), (200, 64), (1, 300_000), (0,), (3, 0)], ids=str)
 @NAMES
-def test_plain_arrays_take_the_direct_way_to_the_same_result(name, shape, dtype):
+def test_plain_arrays_take_the_fast_path_to_the_same_result(name, shape, dtype):
     given = elements(name, shape, dtype)
     before = copy.deepcopy(given)
     got = only(name)(*given)
-    assert got is not ORDINARY
+    assert got is not FALLBACK
     assert_same(got, getattr(_engine, name)(*given))
     assert got.flags.owndata and got.flags.writeable and got.flags.c_contiguous
     for x, was in zip(given, before, strict=True):
@@ -61,7 +61,7 @@ def test_layouts(name, layout, dtype):
     given = elements(name, (1, 4) if layout == "wild strides" else (5, 4), dtype)
     for i in range(len(given) - (name in SETTING)):
         arrays = [laid_out(x, layout) if k == i else x for k, x in enumerate(given)]
-        assert (only(name)(*arrays) is not ORDINARY) == (layout in ("read-only", "wild strides"))
+        assert (only(name)(*arrays) is not FALLBACK) == (layout in ("read-only", "wild strides"))
         assert_same(direct(*arrays), ufunc(*arrays))
 
 
@@ -74,7 +74,7 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("how", UNUSUAL)
 @NAMES
-def test_what_is_not_plain_goes_the_ordinary_way(name, how):
+def test_what_is_not_plain_goes_to_the_fallback(name, how):
     ufunc, direct = both(name)
     given = elements(name, (3, 4), "f4")
     reals = len(given) - (name in SETTING)
@@ -82,7 +82,7 @@ def test_what_is_not_plain_goes_the_ordinary_way(name, how):
         if reals == 1 and how in ("a stack", "one row", "float64"):
             continue  # by itself that is plain
         arrays = [UNUSUAL[how](x) if k == i else x for k, x in enumerate(given)]
-        assert only(name)(*arrays) is ORDINARY
+        assert only(name)(*arrays) is FALLBACK
         assert_same(direct(*arrays), ufunc(*arrays))
 
 
@@ -97,13 +97,13 @@ def test_settings(name, dtype):
     each = np.arange(12, dtype=dtype).reshape(3, 4)
     assert_same(only(name)(*given, each), ufunc(*given, each))
     for unusual in (1, np.float32(0.1), np.float64(0.1), np.array(0.1)):
-        assert only(name)(*given, unusual) is ORDINARY
+        assert only(name)(*given, unusual) is FALLBACK
         assert_same(direct(*given, unusual), ufunc(*given, unusual))
-    assert (only(name)(*given, 1e39) is ORDINARY) == (dtype == "f4")
+    assert (only(name)(*given, 1e39) is FALLBACK) == (dtype == "f4")
 
 
 def test_a_number_is_no_array():
-    assert only("relu")(1.0) is only("relu_backward")(np.ones(1), 1.0) is ORDINARY
+    assert only("relu")(1.0) is only("relu_backward")(np.ones(1), 1.0) is FALLBACK
     assert nnc.relu(-1.0) == 0 and nnc.relu(2) == 2
 
 
@@ -142,7 +142,7 @@ def test_out_in_one_piece_is_written_directly(name):
 
 @EVERY
 def test_what_out_must_be(name):
-    """All else goes the ordinary way, and ends there as it always has."""
+    """All else takes the fallback, with the ufunc's own result or error."""
     ufunc, direct = both(name)
     given, wanted = result_of(name)
     blank = np.zeros(wanted.shape, "f4")
@@ -152,7 +152,7 @@ def test_what_out_must_be(name):
                 laid_out(blank, "read-only"), np.zeros((7, *wanted.shape[1:]), "f4"), blank.tolist()):  # fmt: skip
         if type(out) is np.ndarray and out.flags.carray and out.shape == wanted.shape and out.dtype == "f4":
             continue  # a transposed row is in one piece
-        assert only(name)(*given, out=out) is ORDINARY
+        assert only(name)(*given, out=out) is FALLBACK
         results = []
         for function in (direct, ufunc):
             try:
@@ -163,7 +163,7 @@ def test_what_out_must_be(name):
             assert results[0][0] is results[1][0] and results[0][1].startswith(f"{name}: ")
         else:
             assert results[0] == results[1]
-    assert only(name)(*given, out=blank, where=True) is only(name)(*given, dtype="f8") is ORDINARY
+    assert only(name)(*given, out=blank, where=True) is only(name)(*given, dtype="f8") is FALLBACK
 
 
 @EVERY
@@ -186,7 +186,7 @@ def test_out_over_the_operands(name):
             is_direct = shift == "apart" or (shift == 0 and name in ELEMENTWISE)
             before = memory.copy()
             got = only(name)(*given, out=out)
-            assert (got is not ORDINARY) == is_direct
+            assert (got is not FALLBACK) == is_direct
             memory[:] = before
             assert direct(*given, out=out) is out
             assert_same(out.copy(), wanted)
@@ -196,19 +196,19 @@ def test_out_before_an_operand_that_runs_backwards():
     """The first number of such an operand is its last in memory."""
     memory = np.zeros((8, 3), "f4")
     A, out = memory[3::-1][:3], memory[:3]
-    assert only("matmul")(A, np.eye(3, dtype="f4"), out=out) is ORDINARY
+    assert only("matmul")(A, np.eye(3, dtype="f4"), out=out) is FALLBACK
     assert only("matmul")(memory[5:2:-1], np.eye(3, dtype="f4"), out=out) is out
-    assert only("matmul")(memory[6:3:-1], np.eye(3, dtype="f4"), out=memory[:3]) is not ORDINARY
+    assert only("matmul")(memory[6:3:-1], np.eye(3, dtype="f4"), out=memory[:3]) is not FALLBACK
 
 
 def test_out_over_labels():
     y = np.zeros(6, np.intp)
     P = np.full((1, 6), 0.5)
-    assert only("cross_entropy")(P, y, out=y.view("f8")) is ORDINARY
-    assert only("cross_entropy")(P, y[:3].repeat(2), out=y.view("f8")) is not ORDINARY
+    assert only("cross_entropy")(P, y, out=y.view("f8")) is FALLBACK
+    assert only("cross_entropy")(P, y[:3].repeat(2), out=y.view("f8")) is not FALLBACK
     halves = np.zeros(12, np.intp).view("f4")  # the last half of the last label, and then on
-    assert only("cross_entropy")(P.astype("f4"), halves[:12].view(np.intp), out=halves[11:17]) is ORDINARY
-    assert only("cross_entropy")(P.astype("f4"), halves[:12].view(np.intp), out=halves[12:18]) is not ORDINARY
+    assert only("cross_entropy")(P.astype("f4"), halves[:12].view(np.intp), out=halves[11:17]) is FALLBACK
+    assert only("cross_entropy")(P.astype("f4"), halves[:12].view(np.intp), out=halves[12:18]) is not FALLBACK
 
 
 def test_out_with_a_warning():
@@ -216,7 +216,7 @@ def test_out_with_a_warning():
     A = np.ones((1, 2, 2))
     for function in (only("relu"), _engine.relu):
         with pytest.warns(DeprecationWarning, match="broadcast"):
-            assert function(A, out=np.broadcast_arrays(A[0].copy(), A)[0]) is not ORDINARY
+            assert function(A, out=np.broadcast_arrays(A[0].copy(), A)[0]) is not FALLBACK
 
 
 def test_an_overflow_leaves_out_written():
@@ -253,11 +253,11 @@ def test_out_with_a_node():
 def test_it_goes_with_what_it_holds():
     class Otherwise:
         def __call__(self, *operands):
-            return ORDINARY
+            return FALLBACK
 
     otherwise = Otherwise()
     otherwise.direct = _engine.direct(_engine.relu, {}, otherwise)
-    assert otherwise.direct([1.0]) is ORDINARY
+    assert otherwise.direct([1.0]) is FALLBACK
     gone = weakref.ref(otherwise)
     del otherwise
     gc.collect()

@@ -1,4 +1,4 @@
-"""The graph: what a Node must do, and what it must not do unseen. The operations are tested in test_rules.py."""
+"""The graph: what a Node must do, and what it must not do silently. The operations are tested in test_rules.py."""
 
 import doctest
 import importlib

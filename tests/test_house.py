@@ -43,19 +43,19 @@ def files(*folders, suffixes):
     return found
 
 
-def wrong_includes(room, name, text):
-    """What the file csrc/<room>/<name> includes although it must not, as sentences."""
+def wrong_includes(folder, name, text):
+    """What the file csrc/<folder>/<name> includes although it must not, as sentences."""
     found = []
     for quoted, bracketed in re.findall(INCLUDE, text, flags=re.M):
         if bracketed:
-            if room != "python" and re.match(r"Python\.h|numpy/|py\w+\.h", bracketed):
-                found.append(f"{room}/{name} sees {bracketed}, but only python/ may")
+            if folder != "python" and re.match(r"Python\.h|numpy/|py\w+\.h", bracketed):
+                found.append(f"{folder}/{name} sees {bracketed}, but only python/ may")
             continue
         path = Path(*re.sub(r"^(\.\./)+", "", quoted).split("/"))
-        target = path.parts[0] if len(path.parts) > 1 else None if path.name in PUBLIC else room
-        allowed = target in {None, room} | BELOW[room]
+        target = path.parts[0] if len(path.parts) > 1 else None if path.name in PUBLIC else folder
+        allowed = target in {None, folder} | BELOW[folder]
         if not allowed:
-            found.append(f"{room}/{name} includes {quoted}, which is not below {room}/")
+            found.append(f"{folder}/{name} includes {quoted}, which is not below {folder}/")
     return found
 
 
@@ -74,7 +74,7 @@ def test_the_public_header_stands_alone():
 
 
 @pytest.mark.parametrize(
-    ("room", "line"),
+    ("folder", "line"),
     [
         ("ops", "#include <Python.h>"),
         ("kernels", "#include <numpy/arrayobject.h>"),
@@ -87,12 +87,12 @@ def test_the_public_header_stands_alone():
         ("python", '#include "../kernels/table.h"'),
     ],
 )
-def test_a_wrong_include_is_seen(room, line):
-    assert wrong_includes(room, "planted.c", f"/* a comment */\n{line}\n#include <stddef.h>\n")
+def test_a_wrong_include_is_seen(folder, line):
+    assert wrong_includes(folder, "planted.c", f"/* a comment */\n{line}\n#include <stddef.h>\n")
 
 
 @pytest.mark.parametrize(
-    ("room", "line"),
+    ("folder", "line"),
     [
         ("python", "#include <Python.h>"),
         ("python", '#include "ops/ops.h"'),
@@ -103,8 +103,8 @@ def test_a_wrong_include_is_seen(room, line):
         ("kernels", '#include "../nnc.h"'),
     ],
 )
-def test_a_right_include_is_no_fault(room, line):
-    assert not wrong_includes(room, "planted.c", line)
+def test_a_right_include_is_no_fault(folder, line):
+    assert not wrong_includes(folder, "planted.c", line)
 
 
 def imports(sources):

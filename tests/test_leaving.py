@@ -1,5 +1,5 @@
 # ruff: noqa: UP031 - "%f" % node is what is tested
-"""No number leaves the graph unseen: each way by which Python or NumPy takes a value out of an object is an error."""
+"""No number leaves the graph silently: each way by which Python or NumPy takes a value out of an object is an error."""
 
 import array
 import cmath

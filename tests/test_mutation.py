@@ -1,4 +1,4 @@
-"""The test of the tests: a wrong backward must turn the checks red, each in finite differences and beside its twin."""
+"""Mutation tests: a wrong backward must fail the checks, against finite differences and against its twin."""
 
 from types import SimpleNamespace
 

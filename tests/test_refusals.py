@@ -1,4 +1,4 @@
-"""Bad operands: an error that names the operation, the shapes and the likely mend, and nothing half-written; sgd."""
+"""Bad operands: an error that names the operation, the shapes and the likely fix, and nothing half-written; sgd."""
 
 import numpy as np
 import pytest

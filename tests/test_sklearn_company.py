@@ -1,4 +1,4 @@
-"""nnc.sklearn among what people use: pipelines and searches, joblib, dask, threadpoolctl, data larger than wanted."""
+"""nnc.sklearn with what people use beside it: pipelines, searches, joblib, dask, threadpoolctl, larger data."""
 
 import copy
 import os

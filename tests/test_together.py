@@ -130,7 +130,7 @@ def test_everything_at_once(calls, dtype):
 
 
 def test_graphs_that_share_leaves():
-    """Walks of several threads come by the same nodes; the gradients of each thread's own nodes are right."""
+    """Traversals of several threads visit the same nodes; the gradients of each thread's own nodes are right."""
     rng = np.random.default_rng(0)
     W = [nnc.Node(rng.standard_normal((5, 5)), name=f"W{i}") for i in range(30)]
     x = [rng.standard_normal((5, 1)) for _ in range(THREADS)]

@@ -85,7 +85,7 @@ typedef struct backward {
 static partial *partial_of(const backward *b, const node_object *node) {
     if (node->traversal == b->traversal) return &b->partials[node->index];
     if (node->traversal < b->traversal) return NULL;
-    /* Another traversal came by while a rule's Python ran, and left its own number. */
+    /* Another traversal visited it while a rule's Python ran, and left its own number. */
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(b->nodes); i++)
         if (PyTuple_GET_ITEM(b->nodes, i) == (const PyObject *)node) return &b->partials[i];
     return NULL;

@@ -19,7 +19,7 @@ typedef struct node_object {
     npy_uint64 operands_hash;  /* a hash of the operands that are read and can change, as they were (unchanged.c) */
     char is_mutable;     /* somebody may write into the value: a leaf's, or a view of a leaf's */
     char is_argument; /* of a function that is differentiated: its value cannot be set */
-    long long traversal; /* the last one that came by (backward.c) ... */
+    long long traversal; /* the last one that visited it (backward.c) ... */
     Py_ssize_t index;    /* ... and where this node stood in it */
 } node_object;
 

@@ -78,7 +78,7 @@ def take_back(g, C, A, indices, axis=None):
 
 
 def _put(g, batch, shape, places):
-    """The numbers of g at these places of an array of this shape, flat; where two meet they add up."""
+    """The numbers of g at these places of an array of this shape, flat; duplicates are summed."""
     out = np.zeros(batch + shape, g.dtype)
     if batch:
         np.add.at(out.reshape(batch + (math.prod(shape),)), (..., places.ravel()), g.reshape(batch + (places.size,)))

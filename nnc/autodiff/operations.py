@@ -1,7 +1,7 @@
 r"""The table of operations: how each is computed, its vector-Jacobian products, and how both are written in LaTeX.
 
 `node` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
-row of the table (and a row of examples in tests/test_rules.py, where every row is held against finite differences);
+row of the table (and a row of examples in tests/test_rules.py, where every row is compared with finite differences);
 what takes more than a line stands in `nnc.autodiff.vjps` and `nnc.autodiff.indexing`.
 
 A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes

@@ -277,7 +277,7 @@ def softmax_cross_entropy_back(g, L, Z, y, P=None):
 
 
 def softmax_cross_entropy_back_of_nodes(g, L, Z, y, P=None):
-    """dZ = (P - Y) dL, with the softmax in sight."""
+    """dZ = (P - Y) dL, with the softmax in the graph."""
     return _from_probabilities(y)(g, functional.softmax(Z), y)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a gradient that was derived by hand: held against the graph, and named.
+"""What is wrong with a gradient that was derived by hand: compared with the graph, and named.
 
 The ways to be wrong are those of the derivation: a transpose that was forgotten, a sign, the 1/r of eq. 5.3 missing or
 there twice, a sum over the batch that was left out or runs over another axis.

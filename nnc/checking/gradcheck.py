@@ -1,4 +1,4 @@
-"""Gradients held against finite differences, as the notes do on page 7 with h = 0.1.
+"""Gradients compared with finite differences, as the notes do on page 7 with h = 0.1.
 
 `numerical_gradient` is eq. 6.2, `gradcheck` compares the graph with it, entry by entry. What the graph says of a
 gradient derived by hand stands in `nnc.checking.check_gradient`.

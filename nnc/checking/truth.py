@@ -1,6 +1,6 @@
 """What the derivatives really are: the cost's, by every value that its forward pass assigns.
 
-The forward lines are run on Nodes, and the graph gives all gradients at once; they are held against finite differences
+The forward lines are run on Nodes, and the graph gives all gradients at once; they are compared with finite differences
 through the reader's own code along random directions. Where a line does not run on Nodes, or the two do not agree,
 finite differences are taken entry by entry, of large arrays for a sample of entries. Entries at a kink, where the
 gradient jumps when the values are moved by 1e-11, are no entries to judge by.

@@ -193,7 +193,7 @@ def derive(J, wrt):
 
     Each line is one application of ∂J/∂x = Σ ∂J/∂y · ∂y/∂x, the sum being over the nodes y that x goes into. A node
     that goes into several has a line for each of them, and one for the sum. The value of a line is computed from the
-    lines above it (in float64, whatever the graph is in), and held against central differences of J with respect to
+    lines above it (in float64, whatever the graph is in), and compared with central differences of J with respect to
     the node of that line, the rest of the graph being computed again. Of an array with more than 24 entries, 24 are
     compared one by one, and all of them together along one direction of random signs. Where J has a kink, as at
     ReLU's 0, there is nothing to compare with. A wrong line makes the lines below it wrong, too: the first large
