@@ -106,7 +106,7 @@ def test_the_penalty_is_half_the_decay_times_the_squares(sizes, threads):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("changes", [{}, {"momentum": 0.5}, ADAM, {"shuffle": True}], ids=lambda c: "-".join(c) or "sgd")
+@pytest.mark.parametrize("changes", [{}, {"momentum": 0.5}, ADAM, {"shuffle": True}], ids="-".join)
 def test_two_shares_train_as_one(dtype, changes):
     """The first has 5 examples and the second 3: unshuffled, a batch of 4 holds none of the latter's."""
     whole = network(dtype)
@@ -182,8 +182,8 @@ def step_rows(**changes):
         ("name", "no such optimizer"), ("name", "gradient"), ("param", [[1.0]]), ("param", np.ones((3, 2), "i4")),
         ("param", np.ones((3, 4))[:, ::2]), ("param", np.ones(3)), ("state0", None), ("state0", np.zeros((2, 2))),
         ("state1", None), ("state1", np.zeros((3, 2), "f4")), ("which", [0, 2]), ("which", np.array([[0, 2]])),
-        ("which", np.array([0, 1, 2])), ("grad", np.ones((2, 2), "f4")), ("grad", np.ones(4)), ("grad", np.ones((2, 3))),
-        ("squares", np.zeros(1, "f4")), ("squares", np.zeros(0)),
+        ("which", np.array([0, 1, 2])), ("grad", np.ones((2, 2), "f4")), ("grad", np.ones(4)),
+        ("grad", np.ones((2, 3))), ("squares", np.zeros(1, "f4")), ("squares", np.zeros(0)),
     ],
 )  # fmt: skip
 def test_step_rows_refuses(name, value):
