@@ -94,8 +94,8 @@ COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -
 HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
 # The tests that reach what the others do not
 FOR_COVERAGE := arguments backward changed direct direct_elements dtypes elementwise fit functional glue glue_fit \
-    glue_labels glue_refusals graph interrupt labels leaving model no_memory node optimizers quota refusals rules shapes special \
-    storage threads training
+    glue_labels glue_refusals graph interrupt labels leaving model no_memory node optimizers quota refusals rules shapes \
+    special storage threads training
 coverage: $(VENV)/has-coverage
 	rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(COVERAGE)
