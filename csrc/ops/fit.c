@@ -506,7 +506,7 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
         fit->flop += 6 * (double)net->sizes[l] * (double)net->sizes[l + 1] * (double)fit->chunk;
     }
     fit->polled_at = nnc_nanoseconds();
-    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .few = KERNELS->lanes / 4};
+    fit->pass = (FN(pass)){.net = &fit->net, .k = KERNELS, .few = FN(nnc_pass_few)(KERNELS)};
     fit->pass.X = FN(nnc_pass_source)(&fit->net, X);
     const ptrdiff_t *top = net->sizes + net->layers - 1; /* inputs and units of the last layer */
     if (net->layers > 1 && fit->flop >= FLOP_FOR_THREADS && 2 * top[1] <= top[0])

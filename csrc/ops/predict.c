@@ -57,9 +57,7 @@ static void FN(predict_task)(void *arg, int thread, int threads) {
     const nnc_range mine = nnc_share_of(job->X->r, CHUNK, thread, threads);
     FN(pass) pass = {.net = net, .k = KERNELS, .X = FN(nnc_pass_source)(net, job->X)};
     pass.ld = width, pass.rows_ld = job->rows_ld;
-    /* Up to half a register of images: 1.7 times as fast with 8 of 16 (784-200-10). Training keeps to a quarter, for
-     * its sums are to be those of before, and so does the end of a longer prediction, which validates it. */
-    pass.few = pass.k->lanes >= 16 && 2 * job->X->r <= pass.k->lanes ? pass.k->lanes / 2 : pass.k->lanes / 4;
+    pass.few = FN(nnc_pass_few)(pass.k);
 
     /* X twice, and two panels that the layers take in turn */
     REAL *rows = (REAL *)(job->scratch + thread * job->share), *panel = rows + width * job->rows_ld;
