@@ -188,3 +188,33 @@ V -= 0.1 * gV
     wrong = [line for line in nnc.check_derivation(page.replace("delta_k = y - t", "delta_k = t - y")).lines
              if line.ok is False]  # fmt: skip
     assert [(line.name, line.reason, line.right) for line in wrong] == [("delta_k", "sign", "delta_k = y - t")]
+
+
+def test_a_loop_that_trains_after_the_cost_is_judged_by_its_first_turn():
+    page = """
+import numpy as np
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(8, 2)), rng.integers(0, 3, 8)
+W1, W2 = rng.normal(size=(2, 4)), rng.normal(size=(4, 3))
+def scores(W1, W2):
+    H = np.tanh(X @ W1)
+    S = np.exp(H @ W2)
+    return H, S / S.sum(axis=1, keepdims=True)
+def loss(W1, W2):
+    return -np.log(scores(W1, W2)[1][range(8), y]).sum() + 0.1 * (np.sum(W1 ** 2) + np.sum(W2 ** 2))
+J = loss(W1, W2)
+def train(W1, W2, passes):
+    for i in range(passes):
+        H, P = scores(W1, W2)
+        dZ2 = P - np.eye(3)[y]
+        dW2 = H.T @ dZ2 + 0.2 * W2
+        dZ1 = dZ2 @ W2.T * (1 - H ** 2)
+        dW1 = X.T @ dZ1 + 0.2 * W1
+        W1 -= 0.01 * dW1
+        W2 -= 0.01 * dW2
+train(W1, W2, 4)
+"""
+    assert nnc.check_derivation(page).ok
+    wrong = [line for line in nnc.check_derivation(page.replace("X.T @ dZ1 + 0.2", "X.T @ dZ1 - 0.2")).lines
+             if line.ok is False]  # fmt: skip
+    assert [(line.name, line.right) for line in wrong] == [("dW1", "dW1 = X.T @ dZ1 + 0.2 * W1")]

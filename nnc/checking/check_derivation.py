@@ -255,7 +255,42 @@ def _turns_to_cut(program, trace, found):
         inside = [e for e in found if e.index < end]
         if not adds_up and not cut or _updates(program, trace, inside, began):
             cut[loop], end = 2, began[1]
+    for loop, turns in () if cut else trace.began.items():
+        if len(turns) > 1 and turns[0] > found[-1].index and _trains(program, trace, found[-1], turns):
+            return {loop: 2}
     return cut
+
+
+def _trains(program, trace, J, began):
+    """Whether a loop after the cost changes an array that the cost depends on, and the same one again in its second
+    turn: its gradients are then those of the cost in the first turn alone."""
+    end = began[2] if len(began) > 2 else len(trace.events)
+    latest = {}
+    for e in trace.events[:end]:
+        name = (e.frame, e.base, e.key)
+        before, latest[name] = latest.get(name), e
+        if e.index < began[1] or not e.is_array or before is None or not began[0] <= before.index < began[1]:
+            continue
+        if before.sid != e.sid or not _reads_itself(program, e):
+            continue
+        made = before.was
+        if made is None:
+            own = [x for x in trace.events[: began[0]] if (x.frame, x.base, x.key) == name]
+            made = own[-1].source if own else None
+        if made is None or made >= began[0]:
+            continue
+        run = program.run(overrides={trace.events[made].id: lambda x: x * 1.3 + 0.02})
+        now = run.by_id.get(J.id)
+        if now is not None and not np.array_equal(now.value, J.value):
+            return True
+    return False
+
+
+def _reads_itself(program, e):
+    """Whether an assignment is a change: ``W -= dW``, ``W = W - dW``."""
+    node = program.statements[e.sid].node
+    reads = {ast.unparse(n) for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Load)}
+    return isinstance(node, ast.AugAssign) or e.base in reads
 
 
 def _updates(program, trace, found, began):
