@@ -339,7 +339,7 @@ OF_NODES = {"softmax": "nnc.softmax", "log_softmax": "nnc.log_softmax", "logsume
 
 
 def array_of_a_node(just_entered=False):
-    """Where one of SciPy's functions wants the array, that is named: they make arrays before they ask anybody. If
+    """Where one of SciPy's functions wants the array, that is named: they make arrays without dispatching. If
     SciPy has been imported after the Node was made, its functions take Nodes from now on."""
     frame = sys._getframe(1)
     while frame and not (frame.f_globals.get("__name__", "").startswith("scipy.special")

@@ -1,6 +1,6 @@
 """NumPy's `r_` and `c_` of Nodes: ``np.r_[a, 1.0, b]`` joins arrays, numbers and slices, ``np.c_[a, b]`` columns.
 
-Both make an array of every item before they ask anybody. So their classes get another ``__getitem__``, which looks for
+Both make an array of every item without dispatching. So their classes get another ``__getitem__``, which looks for
 a Node among the items, and without one calls NumPy's. `np.r_` and `np.c_` stay the same objects, which is what a
 ``from numpy import r_`` made before has. Where they are not what is expected here, they stay as they are: a TypeError
 names `np.concatenate`.

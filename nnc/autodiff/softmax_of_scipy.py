@@ -1,6 +1,6 @@
 """SciPy's `logsumexp`, `softmax` and `log_softmax` of Nodes.
 
-These three are no ufuncs, and make arrays of their arguments before they ask anybody. So each gets another body: it
+These three are no ufuncs, and make arrays of their arguments without dispatching. So each gets another body: it
 looks for a Node among its arguments, and without one calls the old body. The function stays the same object, which is
 what a ``from scipy.special import softmax`` made before has. Nothing else of SciPy is touched, and where a function is
 not what is expected here, it stays as it is: a TypeError names the way.
