@@ -5,12 +5,12 @@
 #include "../../csrc/runtime/scratch.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #ifdef NNC_WRAP
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>

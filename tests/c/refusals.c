@@ -44,6 +44,7 @@ static int vast(void) {
                     nnc_max_threads() == (cores > 16 ? cores : 16));
 }
 
+#if defined(__linux__)
 static int may_use(cpu_set_t *set) { return sched_getaffinity(0, sizeof *set, set) == 0; }
 
 /* To be allowed everywhere else for a moment is no way where that cannot be asked for, and nowhere else is allowed. */
@@ -67,6 +68,7 @@ static int on_one_core(void) {
     nnc_set_core_to_core(0);
     return ALL_HOLD(is_same, is_alone, nnc_core_to_core() > 0);
 }
+#endif
 
 static int timeless(void) {
     pretend(TIMELESS);
@@ -92,7 +94,9 @@ void check_system(void) {
     in_child("where the system says nothing one core is used, and caches are as large as is usual", silent);
     in_child("where it does not tell which cores may be used, all may", without_affinity);
     in_child("of a thousand cores as many are used as there may be threads", vast);
+#if defined(__linux__)
     in_child("a thread stays on its core where that is the only one", on_one_core);
+#endif
     in_child("a clock that stands still", timeless);
 }
 
