@@ -348,4 +348,40 @@ g_V = X.T @ g_pre + wd * V
             ("(prob - np.eye(4)[y]) / m", "prob - np.eye(4)[y]", "missing 1/m", "g_score = (prob - np.eye(4)[y]) / m"),
         ],
     ),
+    "calls_of_each_layer": (
+        """
+import numpy as np
+class Linear:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+    def backward(self, grad_output):
+        self.grad_W = self.x.T @ grad_output
+        self.grad_b = grad_output.sum(axis=0)
+        return grad_output @ self.W.T
+class Rectifier:
+    def forward(self, x):
+        self.x = x
+        return np.maximum(x, 0)
+    def backward(self, grad_output):
+        return grad_output * (self.x > 0)
+rng = np.random.default_rng(0)
+X, T = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+first, second = Linear(rng.normal(size=(3, 4)), rng.normal(size=4)), Linear(rng.normal(size=(4, 2)), np.ones(2))
+act = Rectifier()
+h = first.forward(X)
+a = act.forward(h)
+out = second.forward(a)
+loss = np.mean((out - T) ** 2)
+grad = 2 * (out - T) / out.size
+grad = second.backward(grad)
+grad = act.backward(grad)
+grad = first.backward(grad)
+""",
+        [
+            ("grad = act.backward(grad)\n", "", "activation derivative missing", "grad = second.backward(grad) * (h > 0)"),
+        ],
+    ),
 }  # fmt: skip

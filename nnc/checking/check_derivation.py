@@ -558,8 +558,16 @@ def _forward_edits(program, trace, J, judge):
         for n in here:
             groups.setdefault(ast.unparse(n), []).append(n)
         if e.id in judge.truth.of:
-            for edit in other_names(node, groups, arrays, judge.activations, judge.names_of(e.sid)):
-                yield e.sid, edit
+            parameters = {
+                t
+                for target in judge.truth.targets
+                if target.is_leaf and not judge.is_data(target)
+                for t in judge.names_of(e.sid)(target)
+            }
+            shown = {t: v for t, v in groups.items() if t not in parameters}
+            for edit in other_names(node, shown, arrays, judge.activations, judge.names_of(e.sid)):
+                if not edit.reason.startswith("derivative taken of"):  # an activation left out is no slip of the pen
+                    yield e.sid, edit
             for edit in other_operators(node, here):
                 yield e.sid, edit
         whole = {t for t, (v, _) in scope.items() if np.asarray(v).dtype.kind in "iu"} if arrays else set()

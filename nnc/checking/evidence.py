@@ -337,9 +337,10 @@ class Evidence:
         ]
 
     def is_plain_copy(self, e):
-        """``dZ = dA``, which may have lost something."""
+        """``dZ = dA``, or ``return dA``, which may have lost something."""
         node = self.program.statements[e.sid].node
-        return isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Subscript | ast.Attribute)
+        is_copy = isinstance(node, ast.Assign | ast.Return)
+        return is_copy and isinstance(node.value, ast.Name | ast.Subscript | ast.Attribute)
 
     def recognised(self, value):
         """(Target, Factor) that a value is, or None."""

@@ -92,6 +92,8 @@ def search(judge, check, run, quick=False):
                         found.append((rank, len(found), sid, edit))
             if found:
                 break
+    if not found and not quick:
+        found = _missing_after_a_call(judge, check, before)
     if not found:
         return None
     _, _, sid, edit = min(found, key=lambda x: x[:2])
@@ -110,6 +112,24 @@ def _missing_in_what_is_right(judge, check, run, cone, activated, before):
             rank = _rank(judge, check, sid, edit, 1, 0.0, before)
             if rank is not None and not rank[0]:
                 found.append((rank, len(found) + MOST_EDITS, sid, edit))
+    return found
+
+
+def _missing_after_a_call(judge, check, before):
+    """The rated edits of ``grad = layer.backward(grad)`` by which an activation's derivative comes after it, of which
+    the call was left out."""
+    found, seen = [], {check.sid}
+    for e in reversed(judge.events[judge.J.index : judge.trace.by_id[check.id].index]):
+        node = judge.program.statements[e.sid].node if e.sid >= 0 else None
+        is_call = isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        if not is_call or e.source == e.index or e.sid in seen or not e.is_array:
+            continue
+        seen.add(e.sid)
+        node.sid = e.sid
+        for edit in derivative_inserted(node, [], _view(judge, e.sid), node.value):
+            rank = _rank(judge, check, e.sid, edit, 1, 0.0, before)
+            if rank is not None:
+                found.append((rank, len(found), e.sid, edit))
     return found
 
 
@@ -134,7 +154,8 @@ def _rank(judge, check, sid, edit, place, recognised, before):
     other_shape = np.shape(judge.value(run, check.id)) != target.shape
     run = judge.run({sid: edit.tree})
     left = judge.wrong_statements(run)
-    if left > before:
+    raising = {id_[0] for id_, _, _ in run.errors} - judge.program.raising
+    if left > before or raising:  # as another call of the same function does, whose values have another shape
         return None
     one = isinstance(k, float) or k.is_one or not check.strict
     # a line by another name that comes right as well speaks for an edit; a value that was right already against it
