@@ -381,7 +381,8 @@ grad = act.backward(grad)
 grad = first.backward(grad)
 """,
         [
-            ("grad = act.backward(grad)\n", "", "activation derivative missing", "grad = second.backward(grad) * (h > 0)"),
+            ("grad = act.backward(grad)\n", "", "activation derivative missing",
+             "grad = second.backward(grad) * (h > 0)"),
         ],
     ),
 }  # fmt: skip
