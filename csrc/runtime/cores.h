@@ -2,7 +2,7 @@
 #ifndef NNC_RUNTIME_CORES_H
 #define NNC_RUNTIME_CORES_H
 
-/* Threads that the pool has room for */
+/* The capacity of the pool */
 enum {
     NNC_MAX_THREADS = 256
 };

@@ -108,7 +108,7 @@ class Rule(_engine.Rule):
     vjps_latex: tuple
     params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
-    constants: tuple  # the places of the operands that cannot be Nodes
+    constants: tuple  # the indices of the operands that cannot be Nodes
     kinks: object = None  # kinks(A, B, ...): on which side of its kinks each number is, for functions that have some
     batch: object = None  # batch(operand, i, node, k): the axis of the i-th operand that axis k of the node comes from
     symbol: str = ""  # what a picture of the graph shows; the name where there is none
