@@ -145,6 +145,21 @@ def test_small_batches(dtype, batch):
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", [(784, 200, 10), (300, 130, 70, 3)])
+def test_the_same_predictions_for_any_number_of_threads(dtype, sizes):
+    """Shared by units, by the examples of a chunk, and by chunks."""
+    X, net = np.random.default_rng(1).random((sizes[0], 300), np.float32), nnc.MLP(sizes, dtype=dtype, seed=3)
+    for count in (8, 9, 17, 33, 64, 100, 127, 128, 129, 300):
+        seen = set()
+        for threads in (1, 2, 3, 8):
+            nnc.set_num_threads(threads)
+            P = net.predict_proba(X[:, :count])
+            np.testing.assert_allclose(P, net.forward(X[:, :count].astype(dtype)).P, rtol=2e-5)
+            seen.add(P.tobytes())
+        assert len(seen) == 1, f"{count} examples"
+
+
 def test_threads_that_are_not_worth_it_are_not_started():
     """Where cores are far apart, a step of this size is one thread's work; where they are near, two threads'."""
     code = """if True:

@@ -112,7 +112,7 @@ void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdi
         FN(nnc_pass_add_parts)(p, units, examples);
     } else
         FN(multiply)(p, l, p->A[l], input.panel, p->net->b[l], r, units, examples, nnc_all_of(m));
-    if (l < p->net->layers - 1) FN(activate)(p, l, Z, (n - 1) * p->ld + r);
+    if (l < p->net->layers - 1) FN(activate)(p, l, Z, (n - 1) * p->ld + examples.end);
 }
 
 /* Of these units of layer l - 1: dA = W^T dZ, then dZ = dA * f'(Z) */

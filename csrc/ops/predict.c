@@ -1,6 +1,6 @@
 /* predict.c - the probabilities of many examples: forward in chunks, each thread with chunks and panels of its own.
- * Where there are fewer chunks than threads, these share the units of each layer instead, as in training: 64 examples
- * of 784-200-10 are a single chunk. */
+ * Threads share a single chunk by its examples, too, and a few examples, or fewer chunks than threads, by the units of
+ * each layer. */
 #ifndef NNC_TEMPLATE
 #include "loss.h"
 #include "mlp.h"
@@ -25,6 +25,7 @@ typedef struct FN(prediction) {
     ptrdiff_t width, rows_ld, widest; /* of a chunk, of a row of X, of the widest layer */
     char *scratch;                    /* for each thread `share` bytes: the panels, then a pointer for each layer */
     ptrdiff_t share;
+    ptrdiff_t piece; /* examples at a time: a chunk, or a thread's share of the only one */
     int by_units; /* the threads share the units of each layer */
 } FN(prediction);
 
@@ -32,13 +33,13 @@ typedef struct FN(prediction) {
 typedef struct FN(layer) {
     const FN(pass) *pass;
     FN(input) input;
-    ptrdiff_t l, r;
+    ptrdiff_t l, r, chunk; /* examples; those of the whole chunk, which decide on the kernel */
 } FN(layer);
 
 static void FN(layer_task)(void *arg, int thread, int threads) {
     const FN(layer) *layer = arg;
     const nnc_range mine = nnc_share_of(layer->pass->net->sizes[layer->l + 1], 1, thread, threads);
-    FN(nnc_pass_forward)(layer->pass, layer->l, layer->input, layer->r, mine, nnc_all_of(layer->r));
+    FN(nnc_pass_forward)(layer->pass, layer->l, layer->input, layer->chunk, mine, nnc_all_of(layer->r));
 }
 
 static void FN(predict_layer)(const FN(prediction) *job, FN(layer) layer) {
@@ -54,7 +55,7 @@ static void FN(predict_task)(void *arg, int thread, int threads) {
     const FN(prediction) *job = arg;
     const PUBLIC(mlp) *net = job->net;
     const ptrdiff_t m = job->X->m, layers = net->layers, n = net->sizes[layers], width = job->width;
-    const nnc_range mine = nnc_share_of(job->X->r, CHUNK, thread, threads);
+    const nnc_range mine = nnc_share_of(job->X->r, job->piece, thread, threads);
     FN(pass) pass = {.net = net, .k = KERNELS, .X = FN(nnc_pass_source)(net, job->X)};
     pass.ld = width, pass.rows_ld = job->rows_ld;
     pass.few = FN(nnc_pass_few)(pass.k);
@@ -68,14 +69,15 @@ static void FN(predict_task)(void *arg, int thread, int threads) {
     /* The activations run over whole lines: what lies past the last example must be a number, or flags may rise. */
     if (mine.end - mine.begin < width) memset(turns, 0, (size_t)(2 * width * job->widest) * sizeof(REAL));
     const FN(input) first = {rows, panel, job->rows_ld};
-    for (ptrdiff_t i = mine.begin; i < mine.end; i += CHUNK) {
-        const ptrdiff_t r = mine.end - i < CHUNK ? mine.end - i : CHUNK;
-        if (r <= pass.few)
+    for (ptrdiff_t i = mine.begin; i < mine.end; i += job->piece) {
+        const ptrdiff_t r = mine.end - i < job->piece ? mine.end - i : job->piece;
+        const ptrdiff_t left = job->X->r - i, chunk = job->piece == CHUNK ? (left < CHUNK ? left : CHUNK) : job->X->r;
+        if (chunk <= pass.few)
             pass.k->read_rows(rows, &pass.X, i, r, job->rows_ld);
         else
             FN(nnc_pass_read)(&pass, rows, panel, NULL, i, 0, r);
         for (ptrdiff_t l = 0; l < layers; l++)
-            FN(predict_layer)(job, (FN(layer)){&pass, l ? (FN(input)){.panel = A[l - 1]} : first, l, r});
+            FN(predict_layer)(job, (FN(layer)){&pass, l ? (FN(input)){.panel = A[l - 1]} : first, l, r, chunk});
         const PUBLIC(matrix) P = {FN(at)(job->P, 0, i), n, r, job->P.rs, job->P.cs};
         FN(nnc_loss_output)(pass.k, net->loss, P, (PUBLIC(matrix)){A[layers - 1], n, r, width, 1});
     }
@@ -93,9 +95,11 @@ nnc_status PUBLIC(mlp_predict)(PUBLIC(matrix) P, const PUBLIC(mlp) *net, const n
     }
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL), chunks = (X->r + CHUNK - 1) / CHUNK;
     int threads = flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
-    job.by_units = threads > chunks;
+    const int by_examples = threads > chunks && chunks == 1 && X->r > FN(nnc_pass_few)(KERNELS);
+    job.by_units = threads > chunks && !by_examples;
+    job.piece = by_examples ? (X->r + threads * unit - 1) / (threads * unit) * unit : CHUNK;
     if (job.by_units) threads = 1;
-    job.width = X->r < CHUNK ? (X->r + unit - 1) / unit * unit : CHUNK;
+    job.width = X->r < job.piece ? (X->r + unit - 1) / unit * unit : job.piece;
     job.rows_ld = (X->m + unit - 1) / unit * unit;
     const ptrdiff_t pointers = (net->layers * (ptrdiff_t)sizeof(REAL *) + LINE - 1) / LINE * LINE;
     job.share = job.width * (job.rows_ld + X->m + 2 * job.widest) * (ptrdiff_t)sizeof(REAL) + pointers;
