@@ -218,3 +218,40 @@ train(W1, W2, 4)
     wrong = [line for line in nnc.check_derivation(page.replace("X.T @ dZ1 + 0.2", "X.T @ dZ1 - 0.2")).lines
              if line.ok is False]  # fmt: skip
     assert [(line.name, line.right) for line in wrong] == [("dW1", "dW1 = X.T @ dZ1 + 0.2 * W1")]
+
+
+@pytest.mark.parametrize(("piece", "instead", "reason"), [
+    ("W1 - alpha * dW1", "W1 + alpha * dW1", "a step uphill"),
+    ("b1 - alpha * db1", "b1 - alpha * db2[:1]", "the update takes another parameter's gradient"),
+    ("b1 - alpha * db1", "b1 - alpha * db2.mean()", "the update takes another parameter's gradient"),
+])  # fmt: skip
+def test_parameters_that_a_function_returns_are_judged_and_called_as_the_caller_calls_them(piece, instead, reason):
+    page = """
+import numpy as np
+def initial():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(4, 3)), rng.normal(size=(4, 1)), rng.normal(size=(2, 4)), rng.normal(size=(2, 1))
+def forward(X, W1, b1, W2, b2):
+    A1 = np.maximum(0, W1 @ X + b1)
+    return A1, W2 @ A1 + b2
+def backward(X, Y, A1, A2, W2):
+    dZ2 = (A2 - Y) / m
+    dZ1 = W2.T @ dZ2 * (A1 > 0)
+    return dZ1 @ X.T, dZ1.sum(axis=1, keepdims=True), dZ2 @ A1.T, dZ2.sum(axis=1, keepdims=True)
+def updated(W1, b1, W2, b2, dW1, db1, dW2, db2, alpha):
+    W1 = W1 - alpha * dW1
+    b1 = b1 - alpha * db1
+    W2 = W2 - alpha * dW2
+    b2 = b2 - alpha * db2
+    return W1, b1, W2, b2
+m = 5
+X, Y = np.random.default_rng(1).normal(size=(3, m)), np.random.default_rng(2).normal(size=(2, m))
+W1, b1, W2, b2 = initial()
+A1, A2 = forward(X, W1, b1, W2, b2)
+J = np.sum((A2 - Y) ** 2) / (2 * m)
+dW1, db1, dW2, db2 = backward(X, Y, A1, A2, W2)
+W1, b1, W2, b2 = updated(W1, b1, W2, b2, dW1, db1, dW2, db2, 0.1)
+"""
+    assert nnc.check_derivation(page).ok
+    (wrong,) = (line for line in nnc.check_derivation(page.replace(piece, instead)).lines if line.ok is False)
+    assert (wrong.name, wrong.reason, wrong.right) == (piece[:2], reason, f"{piece[:2]} = {piece}"), wrong

@@ -175,7 +175,8 @@ def _updated(evidence, e):
             other = evidence.trace.by_id[target.index]
             if _made_of(evidence, e) == other.index:
                 return target  # changed in place, by whatever name
-            is_near = known == claims.label(other.base, other.key) and other.index < e.index
+            named = evidence.named(target)
+            is_near = known == claims.label(named.base, named.key) and other.index < e.index
             apart = min(_apart(e, evidence.trace.by_id[id_]) for id_ in _aliases(target) if id_ in evidence.trace.by_id)
             owners = [evidence.trace.by_id[id_].owner for id_ in _aliases(target) if id_ in evidence.trace.by_id]
             if is_near and (apart == 0 or e.owner is None or not any(owners)):  # not ``self.data`` of another object

@@ -32,7 +32,15 @@ class Evidence:
             target = self.truth.of.get(self.events[e.source].id)
             if target is not None and e.id not in self.truth.of:
                 target.aliases.append(e.id)
+        for target in self.truth.targets:
+            if target.index in trace.by_id:
+                target.name = self.named(target).name if target.is_named else target.name
         self.checks, self.remarks = [], []  # of what the lines claim; for the report
+
+    def named(self, target):
+        """The event that gave a target its name: what a function returns has none until the caller assigns it."""
+        events = [self.trace.by_id[id_] for id_ in (target.index, *target.aliases) if id_ in self.trace.by_id]
+        return next((e for e in events if e.how != "returned"), events[0])
 
     # ---- numbers -----------------------------------------------------------------------------------------------------
 

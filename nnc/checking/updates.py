@@ -115,7 +115,7 @@ def own_gradient_unused(judge, check, e, run):
             check.is_custom = True  # a rule of its own: momentum, decay, Adam
             return True
         return False
-    ids = {judge.trace.by_id[c.id].index for c in own}
+    ids = {i for c in own for i in (judge.trace.by_id[c.id].index, judge.trace.by_id[c.id].source)}
     names = [t for t, (_, index) in judge.scope(check.sid).items() if index in ids]
     ours = judge.names_of(check.sid)(target)
     others = {judge.trace.by_id[c.id].name for c in judge.checks if c.kind in ("gradient", "step") and c not in own}
@@ -123,7 +123,7 @@ def own_gradient_unused(judge, check, e, run):
     first = sorted(sites(node), key=lambda n: not others & {ast.unparse(m) for m in ast.walk(n)})
     for n in first if names else ():
         text = ast.unparse(n)
-        if text in ours or not isinstance(n, ast.Name | ast.Subscript | ast.Attribute):
+        if text in ours or not isinstance(n, ast.Name | ast.Subscript | ast.Attribute | ast.Call):
             continue
         edit = replaced(node, {n: expression(min(names, key=len))})
         if judge.status(check, judge.run({check.sid: edit}))[0]:
