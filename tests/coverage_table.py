@@ -3,7 +3,8 @@
 import json
 import sys
 
-LIMITS = {"ops": 85, "runtime": 85, "python": 80, "kernels": 85}  # per cent of branches
+# Per cent of branches, a little below what is reached; of kernels, where the processor has AVX-512 and a matrix unit.
+LIMITS = {"ops": 93, "runtime": 93, "python": 84, "kernels": 93}
 
 
 def by_folder(files):
