@@ -4,7 +4,7 @@ import json
 import sys
 
 # Per cent of branches, a little below what is reached; of kernels, where the processor has AVX-512 and a matrix unit.
-LIMITS = {"ops": 93, "runtime": 93, "python": 84, "kernels": 93}
+LIMITS = {"ops": 95, "runtime": 93, "python": 90, "kernels": 93}
 
 
 def by_folder(files):
@@ -27,7 +27,7 @@ def main(path):
         print(f"{folder:10}{100 * lines / of_lines:6.1f}%{per_cent:9.1f}%")
         if per_cent < LIMITS.get(folder, 0):
             low.append(f"{folder}: {per_cent:.1f}% of branches, but {LIMITS[folder]}% are asked for")
-    sys.exit("\n".join(low))
+    sys.exit("\n".join(low) or None)
 
 
 if __name__ == "__main__":
