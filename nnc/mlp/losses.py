@@ -24,9 +24,11 @@ class Loss:
     def truth(self, op, y, n, r, dtype):
         """y as the engine takes it: checked labels (r,) as intp, or checked targets (n, r) in `dtype`."""
         y = np.asarray(y)
+        if self.classes == "one" and y.ndim != 2:
+            return _engine.labels(op, y, n, r)
         Z = np.broadcast_to(dtype.type(0), (n, r))
         if self.classes == "one":
-            return _engine.labels(op, y, n, r) if y.ndim != 2 else targets(op, y, Z)[0].astype(dtype, copy=False)
+            return targets(op, y, Z)[0].astype(dtype, copy=False)
         if y.ndim == 1 and n == 1:
             y = y.reshape(1, -1)
         y = numeric_targets(op, y, Z, *self.limits)
