@@ -6,7 +6,7 @@ from .epoch import load
 TITLE = "Training one example, as the network grows"
 UNIT, DECIMALS = "µs", 2
 DTYPES = {"float32": slice(-1, None)}  # with which of the numbers of threads
-BUDGET, ROUNDS = 0, 2
+BUDGET, ROUNDS = 0.1, 2
 
 BATCHES = tuple(4**i for i in range(7))         # 1 .. 4096
 WIDTHS = tuple(4**i for i in range(2, 7))       # 16 .. 4096
