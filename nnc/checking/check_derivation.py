@@ -15,7 +15,7 @@ from . import claims
 from .derivation_report import DerivationReport, Line
 from .edits import other_names
 from .edits_of_indices import other_indices
-from .edits_of_operations import other_axes, other_operators
+from .edits_of_operations import other_axes, other_operators, other_way_round
 from .judge import Judge
 from .syntax import expression, np_call, replaced, sites
 from .trace import Program
@@ -470,7 +470,11 @@ def _meant_forward(program, trace, J, names, judge):
     surely = len(judge.faults) == 1 and not unexplained  # then only what is wrong more often than the backward pass
     until = program.work + MOST_WORK
     judged = sum(bool(judge.status(c, judge.run())[0]) for c in judge.checks)
+    tried = set()
     for sid, edit in _forward_edits(program, trace, J, judge):
+        if (sid, edit.text) in tried:
+            continue
+        tried.add((sid, edit.text))
         is_shorter = edit.reason == "labels one off" and len(edit.text) < len(ast.unparse(program.statements[sid].node))
         if surely and not is_shorter and edit.reason != "softmax over the wrong axis":
             continue
@@ -479,7 +483,7 @@ def _meant_forward(program, trace, J, names, judge):
             value = float(np.squeeze(run.by_id[J.id].value))
         except (KeyError, SyntaxError, ValueError, TypeError):
             continue
-        if not np.isfinite(value) or value == judge.truth.value:
+        if not np.isfinite(value) or value == judge.truth.value and edit.reason != "sign":
             continue
         if not _all_right(program, trace, J, sid, edit, judge):
             continue
@@ -490,9 +494,7 @@ def _meant_forward(program, trace, J, names, judge):
         if moved[1] < moved[0]:
             continue  # a cost that does not depend on the data any more
         if not other.faults and sum(bool(other.status(c, other.run())[0]) for c in other.checks) >= judged:
-            e = next(e for e in trace.events if e.sid == sid)
             other.blame(sid, edit.reason, edit.sentence + "; the backward pass is right for that", edit.text, None)
-            other.faults[-1].name = e.name
             return other
     return None
 
@@ -509,9 +511,10 @@ def _all_right(program, trace, J, sid, edit, judge):
 
     found = pullback(last.node, np.float64(1))
     whole = program.run({sid: edit.tree}, turns=trace.turns)
+    kinds = ("gradient", "update", *(["step"] if all(c.kind != "gradient" for c in judge.checks) else []))
     looked = 0
     for c in judge.checks:
-        if c.kind in ("gradient", "update", "step"):
+        if c.kind in kinds and not c.is_custom:
             target = run.by_id.get(c.targets[0].index)
             mine = whole.by_id.get(c.id)
             if target is None or target.node not in found or mine is None or np.size(mine.value) != target.node.size:
@@ -534,7 +537,13 @@ def _is_of_exponentials(program, trace, statement, node):
 
 
 def _forward_edits(program, trace, J, judge):
-    """Edits of forward lines that might be what was meant: an axis, another operand, labels one off, a sign."""
+    """Edits of forward lines that might be what was meant: a difference the other way round, an axis, another operand,
+    labels one off, a sign."""
+    for e in trace.events[: J.index]:
+        node = program.statements[e.sid].node
+        if e.id in judge.truth.of and isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
+            for edit in other_way_round(node, sites(node)):
+                yield e.sid, edit
     seen = set()
     for e in trace.events:
         if e.index > J.index or e.sid in seen or e.sid < 0:

@@ -1,6 +1,7 @@
 """Which line claims what: the values that are judged, and what their names and shapes may be the derivatives by."""
 
 import ast
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ class Check:
     explicit: bool = False
     strict: bool = True  # its name says derivative, which a multiple is not
     skip: bool = False  # its name was misunderstood
-    is_custom: bool = False  # an update that is more than a step
+    is_custom: bool = False  # an update that is more than a step, or a step by a rule of its own
     parts: tuple = ()  # ids of what several calls of a function add to a gradient, one for each example
 
     @property
@@ -42,6 +43,10 @@ def find_checks(evidence, names):
             continue
         if is_partial(evidence, e):
             partial += [(e, t) for t in _claimed(evidence, e)[0][:1]]
+            continue
+        of_state = _state_of(evidence, e)
+        if of_state is not None:
+            found.append(Check(e.id, [of_state], "step", strict=False, is_custom=True))
             continue
         update = _updated(evidence, e)
         if update is not None:
@@ -98,7 +103,7 @@ def _of_calls(evidence, checks):
     """With one check for what the calls of a function, one for each example or moment, add to a gradient."""
     groups, found = {}, []
     for c in checks:
-        if c.kind in ("gradient", "step") and not c.explicit:
+        if c.kind in ("gradient", "step") and not c.explicit and not c.is_custom:
             e = evidence.trace.by_id[c.id]
             groups.setdefault((e.sid, e.base, e.key, e.shape, c.targets[0]), []).append(c)
     for c in checks:
@@ -182,6 +187,32 @@ def _updated(evidence, e):
             if is_near and (apart == 0 or e.owner is None or not any(owners)):  # not ``self.data`` of another object
                 found.append((apart, target))
     return min(found, key=lambda x: x[0])[1] if found else None
+
+
+_MOMENT = re.compile(r"(v|s|m|vs|ms|vel\w*|mom\w*|first\w*|second\w*)(_\w+)?")
+
+
+def _state_of(evidence, e):
+    """The parameter that an item of a dictionary is the velocity of, or another state of its updates:
+    ``velocity["W1"]`` beside ``params["W1"]``, ``v["dW1"]``, ``updates["W1"]``."""
+    if not isinstance(e.key, str) or not e.is_array or e.source != e.index or e.index < evidence.J.index:
+        return None
+    if claims.holds_gradients(e.base):
+        return None
+    name, key = claims.last(e.base), e.key
+    if _MOMENT.fullmatch(name):
+        key = re.sub(r"^d_?(?=[A-Za-z])", "", key)
+    for target in evidence.truth.targets:
+        if not (target.is_leaf and target.is_named) or target.shape != e.shape or evidence.is_data(target):
+            continue
+        made = [evidence.trace.by_id[id_] for id_ in _aliases(target) if id_ in evidence.trace.by_id]
+        if all(claims.label(o.base, o.key)[0] not in (e.key, key) for o in made):
+            continue
+        is_own = any(o.key == e.key and (claims.last(o.base), o.owner) == (name, e.owner) for o in made)
+        is_changed = _made_of(evidence, e) in {o.index for o in made}
+        if not is_own and not is_changed and not evidence.moves_with(e, target):
+            return target
+    return None
 
 
 def _made_of(evidence, e):

@@ -134,6 +134,7 @@ class DerivationReport:
                 s = program.statements[fault.sid]
                 row = rows[fault.sid] = Line(s.number, s.text, fault.name)
             row.ok, row.reason, row.sentence, row.right = False, fault.reason, fault.sentence, fault.right
+            row.name = fault.name or row.name
         how = "the graph" if truth.how == "graph" else f"finite differences, as {truth.why}"
         cost = "J" if judge.J.name == "J" else f"J, here {judge.J.name},"
         self.remarks.insert(0, f"the derivatives of {cost} are from {how}")

@@ -91,7 +91,7 @@ def _is_compared(node, place):
 
 
 def comparisons(node, here):
-    other = {ast.GtE: ast.Gt, ast.Gt: ast.LtE, ast.LtE: ast.Lt, ast.Lt: ast.GtE}
+    other = {ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Lt: ast.Gt}
     closed = {ast.GtE: ast.Gt, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.Lt: ast.LtE}
     for n in here:
         if isinstance(n, ast.Compare) and len(n.ops) == 1 and type(n.ops[0]) in other:

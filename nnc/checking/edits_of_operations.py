@@ -128,14 +128,20 @@ def other_axes(node, here, value):
         )
 
 
+def other_way_round(node, here):
+    """b - a for a - b."""
+    for n in here:
+        if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Sub):
+            new = ast.BinOp(n.right, ast.Sub(), n.left)
+            yield Edit(replaced(node, {n: new}), "sign", f"{ast.unparse(n)} is the wrong way round", 1.2)
+
+
 def other_operators(node, here):
+    yield from other_way_round(node, here)
     for n in here:
         if isinstance(n, ast.BinOp):
             a, b, text = n.left, n.right, ast.unparse(n)
             if isinstance(n.op, ast.Sub):
-                yield Edit(
-                    replaced(node, {n: ast.BinOp(b, ast.Sub(), a)}), "sign", f"{text} is the wrong way round", 1.2
-                )
                 yield Edit(
                     replaced(node, {n: ast.BinOp(a, ast.Add(), b)}),
                     "sign",
@@ -203,3 +209,16 @@ def dropped(node, here):
                 yield Edit(
                     replaced(node, {n: kept}), "a factor too many", f"{ast.unparse(gone)} does not belong here", 1.6
                 )
+
+
+def superfluous(node):
+    """``dW += reg * W`` and ``dW /= m`` that are not needed at all: a term of 0, a factor of 1."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
+        is_term = isinstance(node.op, ast.Add | ast.Sub)
+        yield Edit(
+            replaced(node, {node.value: ast.Constant(0 if is_term else 1)}),
+            f"a {'term' if is_term else 'factor'} too many",
+            f"{ast.unparse(node.value)} does not belong here",
+            1.6,
+            shown=f"pass  # without {ast.unparse(node)}",
+        )

@@ -77,6 +77,7 @@ def penalties(node, groups, parameters):
 
 def powers(node, groups, arrays, floats):
     """1 - a where 1 - a² is meant, and the like."""
+    products = [m for m in ast.walk(node) if isinstance(m, ast.BinOp) and isinstance(m.op, ast.Mult | ast.Div)]
     for text, places in groups.items():
         n = places[0]
         is_function = isinstance(n, ast.Call) and text.startswith(("np.", "numpy."))
@@ -86,6 +87,13 @@ def powers(node, groups, arrays, floats):
                 yield Edit(
                     replaced(node, {place: to}), "a square is missing", f"{text} is meant to be {text} ** 2", 1.8
                 )
+        elif isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub):  # a denominator, or a factor
+            for place in places:
+                if any(place in both_sides(m) for m in products):
+                    to = ast.BinOp(place, ast.Pow(), ast.Constant(2))
+                    yield Edit(
+                        replaced(node, {place: to}), "a square is missing", f"{text} is meant to be ({text}) ** 2", 1.8
+                    )
         if isinstance(n, ast.Constant) and isinstance(n.value, int | float) and not isinstance(n.value, bool):
             for k in (n.value + 1, n.value - 1, -n.value):
                 for place in places:

@@ -25,7 +25,7 @@ class Evidence:
         self.graphical = self.truth.how == "graph"
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()
-        self._influence, self._names, self._scopes, self._of_parameters = {}, {}, {}, None
+        self._influence, self._names, self._scopes, self._moved, self._of_parameters = {}, {}, {}, {}, None
         self.activations = self._activations()
         self.forward = set(self.truth.of)
         for e in self.events:  # ``A_prev, W, b = cache``: other names in the backward pass
@@ -169,7 +169,7 @@ class Evidence:
             table = {}
             for text, (_, index) in self.scope(sid).items():
                 if index is not None and index < len(self.events):
-                    target = self.truth.of.get(self.events[index].id)
+                    target = self.truth.of.get(self.events[index].id) or self._computed_again(self.events[index])
                     if target is not None:
                         table.setdefault(id(target), []).append(text)
             calls = len({e.frame for e in self.events if e.sid == sid})
@@ -177,6 +177,14 @@ class Evidence:
                 texts.sort(key=lambda text: (calls > 1 and not text.startswith("self."), len(text)))
             self._names[sid] = lambda target: table.get(id(target), [])
         return self._names[sid]
+
+    def _computed_again(self, e):
+        """The target of the same name and value, if it is one of a forward pass that the backward pass begins with."""
+        for target in self.truth.targets if e.is_array and e.index > self.J.index else ():
+            same = self.trace.by_id.get(target.index) if target.is_named else None
+            if same is not None and (same.base, same.key) == (e.base, e.key) and equal(same.value, e.value):
+                return target
+        return None
 
     def is_data(self, target):
         return bool(claims.DATA.fullmatch(claims.label(*self.base_of(target))[0]))
@@ -197,6 +205,19 @@ class Evidence:
             if other is None or not equal(e.value, other.value):
                 changed.add(e.id)
         return changed
+
+    def moves_with(self, e, target):
+        """Whether a value goes along with a parameter that is moved: its update W - lr * dW does, lr * dW does not."""
+        if target not in self._moved:
+            size = np.abs(target.value)
+            d = 1e-3 * (size + np.mean(size) + 1e-3) * np.random.default_rng(9).choice([-1.0, 1.0], target.shape)
+            run = self.program.run(self.patches, overrides={target.index: target.value + d}, turns=self.trace.turns)
+            self._moved[target] = d, run
+        d, run = self._moved[target]
+        now = self.value(run, e.id)
+        if now is None or np.shape(now) != d.shape:
+            return False
+        return float(np.sum((now - e.value) * d)) > 0.5 * float(np.sum(d * d))
 
     def comes_of_parameters(self, target):
         if self._of_parameters is None:
@@ -243,11 +264,15 @@ class Evidence:
             return None, None, check.targets[0]  # a number by a rule of its own: a mean of squares, a momentum
         if check.kind == "step" and self._is_second_moment(value, check.targets[0]):
             return None, None, check.targets[0]
-        if check.kind == "step" and claims.VELOCITY.fullmatch(claims.last(self.trace.by_id[check.id].base)):
+        if check.kind == "step" and self.is_velocity(check):
             k = self.number(value, check.targets[0])
             if k is not None:  # with a learning rate in it
                 return True, Factor(k, (f"{abs(k):.6g}",), ()), check.targets[0]
-        return False, None, check.targets[0]
+        return (None if check.is_custom else False), None, check.targets[0]
+
+    def is_velocity(self, check):
+        """Whether a step may have a learning rate in it, by its name or by its place in a dictionary of velocities."""
+        return check.is_custom or bool(claims.VELOCITY.fullmatch(claims.last(self.trace.by_id[check.id].base)))
 
     def _is_second_moment(self, value, target):
         """Whether it is a multiple of the gradient's squares, as Adam's v."""

@@ -15,10 +15,12 @@ class Edit:
     sentence: str
     cost: float
     pieces: tuple = ()  # what was inserted where: to combine edits
+    is_instead: bool = False  # of the line as it stands there, instead of the change that was made to it before
+    shown: str = ""  # what is shown instead of the tree
 
     @property
     def text(self):
-        return ast.unparse(self.tree)
+        return self.shown or ast.unparse(self.tree)
 
 
 @dataclass(eq=False)

@@ -4,6 +4,7 @@ A line is judged after the lines before it have been put right, so that only roo
 by the edit of `nnc.checking.edits` that gives the true derivative, or, where there is none, by that derivative itself.
 """
 
+import ast
 from dataclasses import dataclass, field
 
 from .checks import find_checks
@@ -159,6 +160,8 @@ class Judge(Evidence):
                 node = self.patches.get(sid, self.program.statements[sid].node)
                 penalty = regularised(self, node, value_of(node), self.value(run, check.id), check, self.scope(sid))
                 edit.reason = next((e.reason for e in penalty), edit.reason)
+            if edit.is_instead:
+                self.faults = [f for f in self.faults if f.sid != sid]
             self.blame(sid, edit.reason, edit.sentence, edit.text, check, run)
             self.patches[sid] = edit.tree
             return
@@ -168,14 +171,23 @@ class Judge(Evidence):
         put_right(self, check, e, run)
 
     def blame(self, sid, reason, sentence, right, check, run=None, unexplained=False):
-        if any(f.sid == sid for f in self.faults):
-            fault = next(f for f in self.faults if f.sid == sid)
+        standing = right and right == ast.unparse(self.program.statements[sid].node)
+        if standing:  # what it was changed to before was not meant
+            self.faults = [f for f in self.faults if f.sid != sid]
+            return None
+        fault = next((f for f in self.faults if f.sid == sid), None)
+        if fault is not None:
             fault.right = right or fault.right
+            if right and reason not in fault.reason:
+                fault.reason, fault.sentence = f"{fault.reason}, {reason}", f"{fault.sentence}; {sentence}"
             return fault
         event = next((e for e in self.events if e.sid == sid), None)
+        if check is not None and check.sid == sid:
+            event = self.trace.by_id[check.id]
         error = next((x for id_, x, _ in self.trace.errors if id_[0] == sid), None)
         if error is not None and reason != "raises":
             sentence = f"{sentence}; as it is, it raises {type(error).__name__}: {one_line(error)}"
-        fault = Fault(sid, event.name if event else "", reason, sentence, right, unexplained)
+        name = event.name if event and event.how != "returned" else ""
+        fault = Fault(sid, name, reason, sentence, right, unexplained)
         self.faults.append(fault)
         return fault

@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 
 from .checks import is_partial
-from .claims import DERIVATIVE, last
-from .edits_of_operations import dropped, other_axes, other_operators
+from .claims import DATA, DERIVATIVE, last
+from .edits_of_operations import dropped, other_axes, other_operators, superfluous
 from .evidence import is_one
 from .factors import number_text
 from .syntax import expression, replaced, sites, value_of
@@ -74,18 +74,18 @@ def intermediates(judge, run):
         if e.sid in seen or e.sid < 0 or e.id in judge.forward or value is None or e.how == "bound":
             continue
         c = claimed.get(e.id)
-        if c is not None:
-            if c.kind != "inner" or c.skip or is_partial(judge, e):
-                continue
+        if c is not None and (c.kind != "inner" or is_partial(judge, e)):
+            continue
+        if c is not None and not c.skip:
             ok, k, target = judge.status(c, run)
-            if ok and k.value != 1 or ok:
+            if ok:
                 found.append((e.sid, e.name, k.value, target, c.strict))
                 seen.add(e.sid)
         elif e.is_array and e.source == e.index and not is_partial(judge, e):
             known = judge.recognised(value)
             if known is not None:
-                strict = bool(DERIVATIVE.match(last(e.base)))
-                if not strict and np.size(value) == 1:
+                strict = bool(DERIVATIVE.match(last(e.base))) if c is None else c.strict
+                if (c is not None or not strict) and np.size(value) == 1:
                     continue  # any number
                 found.append((e.sid, e.name, known[1].value, known[0], strict))
                 seen.add(e.sid)
@@ -97,7 +97,7 @@ def brought_in(judge, run, check):
     lines = intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
         if strict and sid != check.sid and check.id in judge.influenced(sid):
-            ids = [c.id for c in judge.checks if c.sid == sid]
+            ids = [e.id for e in judge.events if e.sid == sid]
             before = [line for line in lines[:place] if any(i in judge.influenced(line[0]) for i in ids)]
             if before and before[-1][4] and _near(factor, before[-1][2]):
                 continue  # it has come from there
@@ -127,12 +127,44 @@ def _a_line_in_between(judge, run):
             off = factor / before[-1][2] if before else factor
             if _near(off, 1) or len(ids) < 2 or not _mends(judge, sid, ids, off, gradients):
                 continue
-        blame_factor(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
-        for e in judge.events:
-            if e.sid == sid and e.is_array and judge.value(run, e.id) is not None:
-                judge.overrides[e.id] = (lambda x, off=off: x / off) if len(ids) > 1 else judge.value(run, e.id) / off
+        own = _arrays(judge, run, sid)
+        _blame_where_it_came_in(judge, run, sid, name, off, target, own, len(ids) > 1)
         return True
     return False
+
+
+def _blame_where_it_came_in(judge, run, sid, name, off, target, own, in_each):
+    """Blame a factor in the values `own` of a statement, and take it back: there, or, where the statement changes what
+    has the factor already, in the one before: in ``dh = dout @ W.T / m`` before ``dh *= 1 - h ** 2``. It may enter
+    `in_each` of them, the turns of a loop, once more."""
+    judge.rescaled.add(sid)
+    e = next(e for e in judge.events if e.sid == sid and e.name == name)
+    whole = judge.recognised(judge.value(run, e.id))
+    while whole is not None and (before := changed_by(judge, e)) is not None:
+        value = judge.value(run, before.id)
+        known = judge.recognised(value) if value is not None and np.size(value) > 1 else None
+        if known is None or not _near(known[1].value, whole[1].value):
+            break
+        if known[0] is whole[0]:  # a number is all that it changes, and that is where the factor belongs
+            break
+        e, target = before, known[0]
+        own = [i for i in _arrays(judge, run, e.sid) if judge.trace.by_id[i].base == e.base]
+    blame_factor(judge, e.sid, e.name, off, f"dJ/d{target.name}" if target.name else "the derivative")
+    for id_ in own:
+        judge.overrides[id_] = (lambda x: x / off) if in_each else judge.value(run, id_) / off
+
+
+def _arrays(judge, run, sid):
+    """The ids of the arrays that a statement assigns."""
+    return [e.id for e in judge.events if e.sid == sid and e.is_array and judge.value(run, e.id) is not None]
+
+
+def changed_by(judge, e):
+    """The event whose value another one changes: for ``dh *= …`` that of ``dh = …``; None if it changes none."""
+    if e.how == "in place" and e.was is not None:
+        return judge.events[e.was]
+    same = [x for x in judge.events[: e.index] if (x.base, x.key, x.frame) == (e.base, e.key, e.frame)]
+    return same[-1] if same and is_partial(judge, same[-1]) else None
 
 
 def _mends(judge, sid, ids, off, gradients):
@@ -143,30 +175,79 @@ def _mends(judge, sid, ids, off, gradients):
 
 
 def _a_parameter(judge, run):
-    for c, k in _gradients(judge, run).items():
+    gradients = _gradients(judge, run)
+    for c, k in gradients.items():
         if k != 1 and not _near(k, 1.0) and c.sid not in judge.rescaled:
-            name = judge.trace.by_id[c.id].name
-            blame_factor(judge, c.sid, name, k, f"dJ/d{c.targets[0].name}")
+            judge.rescaled.add(c.sid)
+            name, what = judge.trace.by_id[c.id].name, f"dJ/d{c.targets[0].name}"
+            earlier = _line_that_adds_up(judge, c, k, gradients)
+            if earlier is not None:
+                sid, tree = earlier
+                blame_factor(judge, sid, name, k, what, ast.unparse(tree))
+                judge.patches[sid] = tree
+                return True
+            blame_factor(judge, c.sid, name, k, what)
             judge.overrides |= judge.right_values(c.sid)
             return True
     return False
+
+
+def _line_that_adds_up(judge, check, off, gradients):
+    """(statement, right tree) of the line before ``dW /= m`` that has a factor too many or too few: where dividing by m
+    is right for another gradient, or where the factor is none that a number of examples makes."""
+    node = judge.program.statements[check.sid].node
+    shape = _scaling(node)
+    if not shape:
+        return None
+    alike = [c for c, k in gradients.items() if k == 1 and _scaling(judge.program.statements[c.sid].node) == shape]
+    is_of_sizes = any(_near(abs(off), k * two) for r in judge.batches() for k in (r, 1 / r) for two in (1, 2, 0.5))
+    if not alike and is_of_sizes:
+        return None
+    e, tried = judge.trace.by_id[check.id], {check.sid}
+    while (e := changed_by(judge, e)) is not None:
+        if e.sid in tried or e.sid < 0:
+            continue
+        tried.add(e.sid)
+        node = judge.patches.get(e.sid, judge.program.statements[e.sid].node)
+        node.sid = e.sid
+        if value_of(node) is None:
+            continue
+        for tree in [*_simple(node), *_multiplied(node, off, _sizes(judge, e.sid))]:
+            try:
+                now = _gradients(judge, judge.run({e.sid: tree}))
+            except (SyntaxError, ValueError, TypeError):
+                continue
+            if all(c in now and (_near(now[c], 1) if c is check else _near(now[c], k)) for c, k in gradients.items()):
+                return e.sid, tree
+    return None
+
+
+def _scaling(node):
+    """``/ n`` of a statement ``gW /= n`` or ``gW = gW / n``; "" of another one."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult | ast.Div):
+        return f"{type(node.op).__name__} {ast.unparse(node.value)}"
+    value = node.value if isinstance(node, ast.Assign) else None
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult | ast.Div):
+        own = ast.unparse(node.targets[0])
+        if ast.unparse(value.left) == own:
+            return f"{type(value.op).__name__} {ast.unparse(value.right)}"
+        if isinstance(value.op, ast.Mult) and ast.unparse(value.right) == own:
+            return f"Mult {ast.unparse(value.left)}"
+    return ""
 
 
 def _near(a, b):
     return abs(a - b) <= 1e-6 * abs(b)
 
 
-def blame_factor(judge, sid, name, off, what):
+def blame_factor(judge, sid, name, off, what, right=None):
     """A statement's value is `off` times what it should be."""
     judge.rescaled.add(sid)
     reason, sentence = describe(judge, off, what, sid)
     fault = next((f for f in judge.faults if f.sid == sid), None)
-    right = right_text(judge, sid, off)
-    if fault is None:
-        check = next((c for c in judge.checks if c.sid == sid), None)
-        judge.blame(sid, reason, sentence, right, check)
-    elif reason not in fault.reason:
-        fault.reason, fault.sentence, fault.right = f"{fault.reason}, {reason}", f"{fault.sentence}; {sentence}", right
+    if fault is None or reason not in fault.reason:
+        right = right_text(judge, sid, off) if right is None else right
+        judge.blame(sid, reason, sentence, right, next((c for c in judge.checks if c.sid == sid), None))
 
 
 def describe(judge, off, what, sid):
@@ -220,12 +301,10 @@ def right_text(judge, sid, off):
     new = _with_factor(judge, sid, node, _simple, 1 / off)
     if new is not None:
         return ast.unparse(new)
-    scope, sizes = judge.scope(sid), {}
-    for text, (v, _) in scope.items():
-        if isinstance(v, int) and not isinstance(v, bool) and v > 1 and "[" not in text:
-            sizes.setdefault(float(v), text)
-    for r in judge.batches():
-        sizes.setdefault(float(r), _size_text(judge, r, scope))
+    for edit in superfluous(node):
+        if _with_factor(judge, sid, node, lambda _, edit=edit: [edit.tree], 1 / off):
+            return edit.text
+    sizes = _sizes(judge, sid)
     new = _with_factor(judge, sid, node, lambda node: _multiplied(node, off, sizes), 1 / off)
     if new is not None:
         return ast.unparse(new)
@@ -235,6 +314,17 @@ def right_text(judge, sid, off):
         whole = ast.unparse(target.value if isinstance(target, ast.Subscript) else target)
         return f"{ast.unparse(node)}; {whole} /= {number_text(off, sizes)}"  # only a part of it is assigned here
     return ast.unparse(next(_multiplied(node, off, sizes)))
+
+
+def _sizes(judge, sid):
+    """{number: text} of the whole numbers that a statement can write: by their names, or as the length of an array."""
+    scope, sizes = judge.scope(sid), {}
+    for text, (v, _) in scope.items():
+        if isinstance(v, int) and not isinstance(v, bool) and v > 1 and "[" not in text:
+            sizes.setdefault(float(v), text)
+    for r in judge.batches():
+        sizes.setdefault(float(r), _size_text(judge, r, sid))
+    return sizes
 
 
 def _with_factor(judge, sid, node, hypotheses, factor):
@@ -285,17 +375,23 @@ def _multiplied(node, off, sizes):
     yield replaced(node, {value: new})
 
 
-def _size_text(judge, r, scope):
-    """An expression for the number of examples where it has no name."""
-    for text, (v, _) in scope.items():
-        shape = getattr(v, "shape", ())
-        if len(shape) == 1 and shape[0] == r:
+def _size_text(judge, r, sid):
+    """An expression for the number of examples where it has no name: of the data, if one of them is as large."""
+    names_of = judge.names_of(sid)
+    parameters = {text for t in judge.truth.targets if t.is_leaf and not judge.is_data(t) for text in names_of(t)}
+    scope = judge.scope(sid)
+    parts = {text: last(text) for text in scope}
+    texts = sorted(
+        scope, key=lambda text: (2 * (text in parameters) - bool(DATA.fullmatch(parts[text])), parts[text] != text)
+    )
+    shapes = {text: getattr(scope[text][0], "shape", ()) for text in texts}
+    for text, shape in shapes.items():
+        if len(shape) == 1 and shape[0] == r and text not in parameters:
             return f"len({text})"
-    for text, (v, _) in scope.items():
-        shape = getattr(v, "shape", ())
+    for text, shape in shapes.items():
         if r in shape and "[" not in text:
             return f"{text}.shape[{shape.index(r)}]"
-        if getattr(v, "size", 0) == r and shape:
+        if shape and np.prod(shape, dtype=int) == r:
             return f"{text}.size"
     return str(r)
 
@@ -316,7 +412,8 @@ def _name_conventions(judge, run):
         ok, k, target = judge.status(c, run)
         if c.kind in ("gradient", "step") and ok and k.value != 1 and c.sid not in blamed:
             why = "a step" if k.value < 0 or c.kind == "step" else "the update makes up for that"
-            judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {k.text} times dJ/d{target.name}: {why}"
+            size = f"{k.value:.6g}" if c.is_custom else k.text  # with the learning rate in it
+            judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {size} times dJ/d{target.name}: {why}"
 
 
 def rescaled_before(judge, check, e, run):
@@ -325,14 +422,13 @@ def rescaled_before(judge, check, e, run):
         return False
     right = {c.id for c in judge.checks if c.kind == "gradient" and is_one(judge.status(c, run))}
     for sid, name, factor, target in brought_in(judge, run, check):
+        own = [c.id for c in judge.checks if c.sid == sid and c.kind == "inner"]
+        own = [i for i in own or _arrays(judge, run, sid) if judge.value(run, i) is not None]
         for off in (factor, -1.0) if factor < 0 else (factor,):  # the rest of it may be a convention
-            own = {c.id: judge.value(run, c.id) for c in judge.checks if c.sid == sid and c.kind == "inner"}
-            mended = {id_: value / off for id_, value in own.items() if value is not None}
-            other = judge.run(overrides=mended)
+            other = judge.run(overrides={i: judge.value(run, i) / off for i in own})
             if is_one(judge.status(check, other)) and all(
                 is_one(judge.status(c, other)) for c in judge.checks if c.id in right
             ):
-                blame_factor(judge, sid, name, off, f"dJ/d{target.name}" if target.name else "the derivative")
-                judge.overrides |= mended
+                _blame_where_it_came_in(judge, run, sid, name, off, target, own, False)
                 return True
     return False

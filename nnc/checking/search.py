@@ -53,14 +53,13 @@ def search(judge, check, run, quick=False):
         node = judge.patches.get(sid, judge.program.statements[sid].node)
         if not hasattr(node, "value") and not isinstance(node, ast.AugAssign | ast.Return):
             continue
-        node.sid = sid
         soon = program.work + 0.4 * (until - program.work)  # the lines before it want some of the work
         known = {}  # text -> (the edit that came to it first, its rank)
-        for edit in _edits(judge, node, sid, check, run):
+        for edit in _edits_of_both(judge, sid, check, run):
             tried += 1
             if tried > MOST_EDITS or program.work > soon:
                 break
-            if edit.cost >= 2:
+            if edit.cost >= 2 and not edit.is_instead:
                 singles.setdefault(sid, []).append(edit)
             if edit.text not in known:
                 doubt = _doubt(judge, sid, recognised, doubtful)
@@ -160,6 +159,19 @@ def _rank(judge, check, sid, edit, place, recognised, before):
     one = isinstance(k, float) or k.is_one or not check.strict
     # a line by another name that comes right as well speaks for an edit; a value that was right already against it
     return left, not one, edit.cost + 0.5 * recognised + 0.3 * (place > 0) + 0.2 * other_shape
+
+
+def _edits_of_both(judge, sid, check, run):
+    """The edits of a line as it stands there, then, if it was changed before, those of what it was changed to."""
+    node = judge.program.statements[sid].node
+    patched = judge.patches.get(sid, node)
+    if patched is not node:
+        node.sid = sid
+        for edit in _edits(judge, node, sid, check, run):
+            edit.is_instead = True
+            yield edit
+    patched.sid = sid
+    yield from _edits(judge, patched, sid, check, run)
 
 
 def _edits(judge, node, sid, check, run):

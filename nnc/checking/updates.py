@@ -220,14 +220,15 @@ def uphill(judge, check, e, run):
 
 
 def _step_of_the_other_sign(judge, check, run):
-    """Blame the step that an update adds, where the steps of the other parameters have the other sign."""
+    """Blame the step that an update adds: where the steps of the other parameters have the other sign, or where it is
+    a velocity that is added as it is, with the learning rate in it."""
     factors = {c: judge.status(c, run)[1] for c in judge.checks if c.kind == "step"}
     factors = {c: k.value for c, k in factors.items() if k is not None}
     own = [c for c, k in factors.items() if c.targets[0] is check.targets[0] and k > 0]
     others = [k < 0 for c, k in factors.items() if c.targets[0] is not check.targets[0]]
-    if not others or not all(others):
-        return False
-    for step in own:
+    is_alone = bool(others) and all(others)
+    size = judge.status(check, run)[1]
+    for step in [c for c in own if is_alone or judge.is_velocity(c) and abs(factors[c] - size) <= 1e-6 * size]:
         node = judge.program.statements[step.sid].node
         for edit in other_operators(node, sites(node)):
             if edit.reason == "sign" and judge.status(check, judge.run({step.sid: edit.tree}))[0]:
