@@ -119,6 +119,7 @@ def _judged(program, trace, J, names, patches=()):
     wrap = {name.partition("#")[0] for name in names.values()}
     for e in trace.events:
         wrap |= {s.name for s in claims.stems(e.base, e.key)}
+        wrap |= {name for pair in claims.local_pairs(e.base, e.key) for name in pair}
     wrap |= claims.same_names(wrap)
     before = {e.base for e in trace.events[: J.index] if _is_scalar(e.value)} - {J.base}
     wrap |= {e.base for e in trace.events[J.index + 1 :] if e.base in before and _is_scalar(e.value)}  # it is updated
@@ -234,6 +235,8 @@ def _last_scalar(program, trace, scalars):
 
 def _is_called_a_derivative(e, labels):
     """Whether its name is that of a derivative by what is there: ``dW``, but not ``data``."""
+    if any(of in labels and by in labels for of, by in claims.local_pairs(e.base, e.key)):
+        return True
     stems = claims.stems(e.base, e.key)
     return bool(stems) and stems[0].kind != "weak" and any(stem.name in labels for stem in stems)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import claims
+from .layers import by_layers
+from .local_derivatives import MOST_CHECKS, local_targets
 
 
 @dataclass(eq=False)
@@ -15,7 +17,7 @@ class Check:
 
     id: tuple
     targets: list  # any of these
-    kind: str  # "gradient" of a parameter, "inner", "step", "update"
+    kind: str  # "gradient" of a parameter, "inner", "local", "step", "update"
     explicit: bool = False
     strict: bool = True  # its name says derivative, which a multiple is not
     skip: bool = False  # its name was misunderstood
@@ -39,6 +41,10 @@ def find_checks(evidence, names):
             continue
         if e.id in evidence.forward or e.how in ("bound", "returned"):
             continue
+        if targets := local_targets(evidence, e):
+            if sum(c.sid == e.sid for c in found) < MOST_CHECKS:
+                found.append(Check(e.id, targets, "local"))
+            continue
         if e.id not in depends and e.value is not None and not _is_final(evidence, e):
             continue
         if is_partial(evidence, e):
@@ -61,6 +67,10 @@ def find_checks(evidence, names):
                 continue
         if targets:
             found.append(_check(evidence, e, targets, False, stem))
+    layers = by_layers(evidence, found, is_partial)
+    found = [c for c in found if c.id not in layers]
+    found += [_check(evidence, evidence.trace.by_id[id_], [target], False) for id_, target in layers.items()]
+    found.sort(key=lambda c: evidence.trace.by_id[c.id].index)
     _take_at_the_word(evidence, found)
     return _of_last_steps(evidence, _last_turns(evidence, found, partial))
 
@@ -181,12 +191,21 @@ def _updated(evidence, e):
             if _made_of(evidence, e) == other.index:
                 return target  # changed in place, by whatever name
             named = evidence.named(target)
+            if any(_is_place_of(evidence.trace.by_id.get(id_), e) for id_ in _aliases(target)):
+                return target
             is_near = known == claims.label(named.base, named.key) and other.index < e.index
             apart = min(_apart(e, evidence.trace.by_id[id_]) for id_ in _aliases(target) if id_ in evidence.trace.by_id)
             owners = [evidence.trace.by_id[id_].owner for id_ in _aliases(target) if id_ in evidence.trace.by_id]
             if is_near and (apart == 0 or e.owner is None or not any(owners)):  # not ``self.data`` of another object
-                found.append((apart, target))
-    return min(found, key=lambda x: x[0])[1] if found else None
+                was = None if e.was is None else evidence.events[evidence.events[e.was].source].id
+                found.append((was not in _aliases(target), apart, target))
+    return min(found, key=lambda x: x[:2])[2] if found else None
+
+
+def _is_place_of(before, e):
+    """Whether an item of a layer takes the place of one that was there before: ``theta[0][1]``."""
+    is_item = before is not None and "[" in e.base and before.index < e.index
+    return is_item and (before.base, before.key) == (e.base, e.key)
 
 
 _MOMENT = re.compile(r"(v|s|m|vs|ms|vel\w*|mom\w*|first\w*|second\w*)(_\w+)?")
@@ -233,7 +252,7 @@ def _claimed(evidence, e):
     if e.value is None or not isinstance(e.value, float | np.floating | np.ndarray):
         if e.value is not None:
             return [], None
-    for stem in claims.stems(e.base, e.key):
+    for stem in [*_of_the_cost(evidence, e), *claims.stems(e.base, e.key)]:
         found = []
         for target in evidence.truth.targets:
             if not target.is_named:
@@ -268,6 +287,14 @@ def _claimed(evidence, e):
                     several = bool(best) and best[0].is_leaf
                 return (best[:6] if several else best[:1]), stem
     return _claimed_without_a_name(evidence, e)
+
+
+def _of_the_cost(evidence, e):
+    """The stems of a name like ``dE_total_dw5``, where E_total is the cost."""
+    cost = claims.label(evidence.J.base, evidence.J.key)
+    pairs = [(claims.Stem(of, None, "gradient"), by) for of, by in claims.local_pairs(e.base, e.key)]
+    near = [(claims.nearness(of, cost), by) for of, by in pairs]
+    return [claims.Stem(by, None, "gradient") for rank, by in near if rank is not None and rank <= 2]
 
 
 def _turns_apart(e, other):

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 COSTS = ("J", "cost", "loss", "L", "total_loss", "total_cost", "mse", "sse", "objective")
+COSTS += ("E_total", "total_error", "Loss", "Cost", "MSE", "bce")
 PERHAPS_COSTS = ("E", "C", "error", "j", "l", "e", "c", "err")  # or the vector of errors
 _COST = r"(?:J|L|E|C|cost|loss|error|err|mse|total_loss)"
 _GRAD = r"(?:grads?|gradients?|nabla|deriv|derivative|partial|der|del)"
@@ -45,6 +46,11 @@ GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is 
 DATA = re.compile(
     r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I
 )
+PARAMETERS = {
+    **dict.fromkeys(("w", "W", "weight", "weights", "ws", "Ws", "theta", "Theta"), "weights"),
+    **dict.fromkeys(("b", "B", "bias", "biases", "bs"), "biases"),
+}  # a parameter of any layer
+_PARTIAL = r"(?:d|D|partial|del)"
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,25 @@ def stems(base, key=None):
             stem = match["stem"].strip("_")
             if stem and all((s.name, s.key) != (stem, key) for s in found):
                 found.append(Stem(stem, key, kind))
+    return found
+
+
+def local_pairs(base, key=None):
+    """[(A, B)]: what a name such as ``dA_dB`` may claim to be the derivative of, and by what, one pair for each way to
+    take it apart. Whether there are such values, who asks has to see.
+
+    >>> local_pairs("d_h1_d_w1"), local_pairs("partial_a_z")
+    ([('h1', 'w1')], [('a', 'z')])
+    """
+    name = key if isinstance(key, str) else last(base)
+    found = []
+    for i in range(1, len(name)) if re.match(_PARTIAL, name) else ():
+        of = rf"{_PARTIAL}_?(?P<of>\w{{{i}}})_?(?:(?:by|over|wrt)_)?"
+        for form in (rf"{of}{_PARTIAL}_?(?P<by>\w+)", rf"partial_(?P<of>\w{{{i}}})_(?P<by>\w+)"):
+            match = re.fullmatch(form, name)
+            pair = match and (match["of"].strip("_"), match["by"].strip("_"))
+            if pair and all(pair) and pair not in found and not re.fullmatch(_COST, pair[0]):
+                found.append(pair)
     return found
 
 

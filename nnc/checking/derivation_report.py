@@ -106,12 +106,12 @@ class DerivationReport:
             if row is None:
                 continue
             ok, k, target = judge.status(c, run)
-            judged |= bool(ok) and (c.kind != "inner" or c.strict or c.explicit)
+            judged |= bool(ok) and c.kind != "local" and (c.kind != "inner" or c.strict or c.explicit)
             e = trace.by_id[c.id]
             row.name = e.name
             if ok and row.ok is None:
                 row.ok, row.reason = True, "correct"
-                what = f"dJ/d{target.name}" if target.name else "a derivative inside an expression"
+                what = target.title if target.name else "a derivative inside an expression"
                 row.sentence = f"a step down along {what}" if c.kind == "update" else f"judged as {what}"
             elif not ok and row.ok is None and c.kind == "update":
                 row.sentence = "an update by a rule of its own, not judged"

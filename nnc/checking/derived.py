@@ -25,7 +25,7 @@ def derived_line(judge, sid, target, check, run):
         return None
     node.sid = sid
     own = ast.unparse(node.targets[0])
-    terms = _Terms(judge, sid, own, run).of(target.node)
+    terms = _Terms(judge, sid, own, run, target).of(target.node)
     if terms is None:
         return None
     trees, factor = terms
@@ -52,7 +52,7 @@ def _assigning(judge, node, trees, factor):
 
 def _why(judge, node, trees, factor, target, run):
     """(reason, sentence): which term is missing, or what the line is by the chain rule."""
-    name = f"dJ/d{target.name}" if target.name else "the derivative"
+    name = target.title if target.name else "the derivative"
     ids = [e.id for e in judge.events if e.sid == node.sid]
     now = judge.value(run, ids[0])
     for gone in trees if len(trees) > 1 else ():
@@ -69,9 +69,10 @@ def _why(judge, node, trees, factor, target, run):
 class _Terms:
     """The terms of a gradient, in the names that a statement can see."""
 
-    def __init__(self, judge, sid, own, run):
-        self.J, self.uses, names_of = judge.truth.graph, {}, judge.names_of(sid)
-        for node in ancestors(self.J):
+    def __init__(self, judge, sid, own, run, target):
+        self.root = judge.truth.graph if target.root is None else target.root
+        self.uses, names_of = {}, judge.names_of(sid)
+        for node in ancestors(self.root):
             for place, x in enumerate(node.inputs):
                 if isinstance(x, Node):
                     self.uses.setdefault(x, []).append((node, place))
@@ -80,7 +81,10 @@ class _Terms:
             if isinstance(v, np.ndarray) and v.dtype.kind in "biu" and text != own:
                 names.setdefault(id(self._data(v)), text)
         self.writer = Writer(names)
-        self.known = self._known(judge, sid, own, run)
+        targets = judge.truth.targets
+        if target.root is not None:
+            targets = [t for c in judge.checks if c.kind == "local" for t in c.targets if t.root is target.root]
+        self.known = self._known(judge, sid, own, run, targets)
 
     def _data(self, value):
         """The array of whole numbers in the graph that has this value, or the value."""
@@ -91,7 +95,7 @@ class _Terms:
                         return x
         return value
 
-    def _known(self, judge, sid, own, run):
+    def _known(self, judge, sid, own, run, targets):
         """{Node: (name of its gradient, the factor in it)}"""
         found = {}
         for text, (_, index) in judge.scope(sid).items():
@@ -100,7 +104,7 @@ class _Terms:
             value = judge.value(run, judge.events[index].id)
             if not isinstance(value, np.ndarray | float) or np.asarray(value).dtype.kind != "f":
                 continue
-            for t in judge.truth.targets:
+            for t in targets:
                 if t.node is not None and t.shape == np.shape(value) and np.any(t.gradient):
                     k = judge.ratio(value, t)
                     if k is not None and (t.node not in found or len(text) < len(found[t.node][0])):
@@ -126,7 +130,7 @@ class _Terms:
 
     def _gradient(self, node):
         """(tree of a node's gradient, the factor in it): its name, or the chain rule once more."""
-        if node is self.J:
+        if node is self.root:
             return ast.Constant(1.0), 1.0
         if node in self.known:
             text, factor = self.known[node]

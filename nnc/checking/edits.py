@@ -16,7 +16,7 @@ from .edits_of_activations import (
     other_masks,
     unwrapped,
 )
-from .edits_of_indices import accumulated, other_indices
+from .edits_of_indices import accumulated, other_indices, other_items
 from .edits_of_operations import dropped, other_axes, other_operands, other_operators, superfluous, transposed
 from .edits_of_terms import complements, left_out, penalties, powers, product_left_out, scaled_by_a_name
 from .hypotheses import Edit
@@ -54,6 +54,7 @@ def edits(node, view, counters=None):
     yield from other_operands(node, here, arrays)
     yield from dropped(node, here)
     yield from superfluous(node)
+    yield from other_items(node, here, arrays)
     yield from other_indices(node, here, counters or {}, view.whole)
     yield from complements(node, here, groups, arrays)
     yield from powers(node, groups, arrays, floats)

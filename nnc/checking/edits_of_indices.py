@@ -5,6 +5,8 @@ import ast
 from .hypotheses import Edit
 from .syntax import expression, replaced
 
+MOST_ITEMS = 8  # of an array that are tried in the place of one
+
 
 def accumulated(node, counters):
     """``dW = …`` for ``dW += …`` in a loop, and the other way round; ``np.add.at`` where an index comes twice."""
@@ -34,6 +36,18 @@ def accumulated(node, counters):
         return
     new.sid = node.sid
     yield Edit(ast.fix_missing_locations(ast.copy_location(new, node)), *what, 0.9)
+
+
+def other_items(node, here, arrays):
+    """x[0] for x[1]: another entry, or row, of an array."""
+    for n in here:
+        fixed = n.slice if isinstance(n, ast.Subscript) else None
+        if isinstance(fixed, ast.Constant) and type(fixed.value) is int and ast.unparse(n.value) in arrays:
+            for k in range(min([*arrays[ast.unparse(n.value)].shape[:1], MOST_ITEMS])):
+                if k != fixed.value:
+                    text, other = ast.unparse(n), f"{ast.unparse(n.value)}[{k}]"
+                    why = f"{text} where {other} is meant", f"with {other} in the place of {text} it is right"
+                    yield Edit(replaced(node, {n: expression(other)}), *why, 1.1)
 
 
 def other_indices(node, here, counters=(), whole=()):

@@ -145,8 +145,10 @@ class Evidence:
             if a.is_leaf or not a.shape and not a.is_named:
                 continue
             before = targets[i - 1 :: -1] if i else []
-            before = before if a.shape else [*reversed(self.truth.scalars), *before]
-            for z in [z for z in before if z.shape == a.shape and z is not a and (z.is_named or a.is_named)][:12]:
+            inside = [] if a.shape else self.truth.scalars[::-1]
+            near = [[z for z in zs if z.shape == a.shape and z is not a] for zs in (inside, before)]
+            near = [[z for z in zs if z.is_named or a.is_named][:12] for zs in near]
+            for z in near[0] + near[1]:
                 kind, slope = _elementwise(z.value, a.value)
                 if kind:
                     known = next((act for act in found if act.a is a), None)
@@ -256,6 +258,9 @@ class Evidence:
             return self.status_of_update(check, value)
         if all(t.known is not None and not t.known.any() for t in check.targets):
             return None, None, check.targets[0]
+        if check.kind == "local":
+            right = next((t for t in check.targets if self._is_equal(value, t)), None)
+            return (True, self.factors.nice(1.0), right) if right else (False, None, check.targets[0])
         for target in check.targets:
             k = self.ratio(value, target, check.kind == "step" or not check.strict)
             if k is not None:
@@ -273,6 +278,10 @@ class Evidence:
     def is_velocity(self, check):
         """Whether a step may have a learning rate in it, by its name or by its place in a dictionary of velocities."""
         return check.is_custom or bool(claims.VELOCITY.fullmatch(claims.last(self.trace.by_id[check.id].base)))
+
+    def _is_equal(self, value, target):
+        laid = self.laid_out(value, target)
+        return laid is not None and self.same(laid, target.gradient, target.known)
 
     def _is_second_moment(self, value, target):
         """Whether it is a multiple of the gradient's squares, as Adam's v."""

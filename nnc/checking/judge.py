@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from .checks import find_checks
 from .edits_by_value import regularised
 from .evidence import Evidence, one_line, shaped
+from .local_faults import is_harmful, takes_another_local
 from .other_cost import of_another_cost
 from .put_right import put_right
 from .scales import judge_factors, rescaled_before
 from .search import MOST_WORK, MOST_WORK_IN_ALL, search
 from .syntax import value_of
 from .updates import given_back, own_gradient_unused, steps_of_numbers, takes_another_gradient, updated_before, uphill
+
+ATTEMPTS = rescaled_before, given_back, updated_before, own_gradient_unused, uphill, of_another_cost  # before any edit
 
 
 @dataclass(eq=False)
@@ -46,11 +49,12 @@ class Judge(Evidence):
 
     def judge(self):
         run = self.run()
-        first = [self.status(c, run)[0] for c in self.checks if c.kind != "inner"]
+        first = [self.status(c, run)[0] for c in self.checks if c.kind not in ("inner", "local")]
         self.mostly_right = first.count(True) > first.count(False)
         self._judge_structure()
         judge_factors(self)
         self.is_scaled = True
+        takes_another_local(self)
         self._judge_structure()  # steps uphill, now that the gradients have their signs
         for check in steps_of_numbers(self):
             takes_another_gradient(self, check)
@@ -77,6 +81,10 @@ class Judge(Evidence):
     def _first_wrong(self, run):
         wrong = self.wrong(run, all_of_them=True)
         wrong = [c for c in wrong if not self._follows_its_gradient(c, run)]
+        for check in wrong:
+            if check.kind == "local" and not is_harmful(self, check, run):
+                check.skip = True  # nothing comes of it, or what comes of it is right
+        wrong = [c for c in wrong if not c.skip]
         firm = [c for c in wrong if c.kind != "inner" or c.explicit]
         for check in wrong:
             if check.kind != "inner" or check.explicit or self._is_misshaped(check, run):
@@ -143,14 +151,7 @@ class Judge(Evidence):
             if not check.skip:
                 put_right(self, check, e, run)
             return
-        for attempt in (
-            rescaled_before,
-            given_back,
-            updated_before,
-            own_gradient_unused,
-            uphill,
-            of_another_cost,
-        ):
+        for attempt in (updated_before,) if check.kind == "local" else ATTEMPTS:
             if attempt(self, check, e, run):
                 return
         found = search(self, check, run)

@@ -21,7 +21,7 @@ def put_right(judge, check, e, run):
     if check.kind == "update":
         _unexplained_update(judge, check, e, run)
         return
-    if not check.explicit:
+    if not check.explicit and check.kind != "local":
         for candidate in reversed(judge.cone(check, judge.settled)):
             role = _role(judge, candidate, check, run)
             if role is not None:
@@ -44,7 +44,8 @@ def put_right(judge, check, e, run):
     reason, sentence = _describe(judge, check, value, error)
     if reason == "wrong" and _as_derived(judge, sid, check.targets[0], check, run):
         return
-    factor = _convention_for(judge, sid, {c.id: c.targets[0] for c in judge.checks if c.sid == sid})
+    targets = {c.id: c.targets[0] for c in judge.checks if c.sid == sid}
+    factor = 1.0 if check.kind == "local" else _convention_for(judge, sid, targets)
     judge.blame(sid, reason, sentence, "", check, unexplained=reason == "wrong")
     right = judge.right_values(sid, factor=factor)
     if check.id in right and check.id not in judge.overrides:
@@ -146,7 +147,7 @@ def _convention_for(judge, sid, targets):
 def _describe(judge, check, value, error):
     """(reason, sentence) of a wrong value that no edit explains."""
     target = check.targets[0]
-    name = f"dJ/d{target.name}"
+    name = target.title
     if value is None:
         text = f"{type(error).__name__}: {one_line(error)}" if error is not None else "what it uses is not known"
         scope = next((s for id_, _, s in judge.trace.errors if id_ == check.id), {})

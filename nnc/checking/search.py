@@ -136,7 +136,7 @@ def _doubt(judge, sid, recognised, doubtful):
     """How far a line is from being at fault: one that is known to be right; a helper for an activation's derivative
     farther than its call."""
     statement = judge.program.statements[sid]
-    if statement.function in _helpers(judge):
+    if statement.function in {name.removeprefix("self.") for name in _helpers(judge)}:
         return 0.1
     return -1.0 if sid in doubtful else float(sid in recognised)
 
@@ -196,5 +196,10 @@ def _is_after_forward(judge, index):
 
 
 def _helpers(judge):
-    """The names of the reader's own functions that look like an activation's derivative."""
-    return [n.name for n in judge.functions() if len(n.args.args) == 1 and claims.PRIME.search(n.name)]
+    """How the reader's own functions and methods are called that look like an activation's derivative."""
+    found = []
+    for n in judge.functions():
+        own = "self." if n.args.args and n.args.args[0].arg == "self" else ""
+        if len(n.args.args) == 1 + bool(own) and claims.PRIME.search(n.name):
+            found.append(own + n.name)
+    return found

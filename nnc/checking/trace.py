@@ -28,6 +28,7 @@ from .rewrite import ASSIGNMENTS, RECORDER, Source
 MOST_EVENTS = 20_000
 MOST_BYTES = 400_000_000
 MOST_SECONDS = 5.0
+MOST_LAYERS = 20  # of a list of tuples
 WORK_OF_A_RUN, WORK_OF_AN_ASSIGNMENT = 20_000, 300  # in numbers that are assigned: 15 to 20 million are a second
 
 
@@ -46,7 +47,7 @@ class Event:
     node: object = None
     error: object = None
     owner: int = None  # of an attribute: whose it is, the id of the object
-    was: int = None  # of a change in place: the event that made this object, or changed it last
+    was: int = None  # of a change in place: the event that made this object, or changed it last; of an item: of the old
     counts: dict = None  # {name: value} of what the loops around it count with
 
     @property
@@ -249,12 +250,22 @@ class Recorder:
 
     def _each(self, sid, base, container):
         """The arrays of a list or a dictionary that nobody has seen yet."""
+        has_layers = _is_of_layers(container)
         for k, x in container.items() if isinstance(container, dict) else enumerate(container):
             if isinstance(x, np.ndarray | np.floating | float | Node) and id(x) not in self._known:
                 container[k] = self._record(sid, base, k, x, "assigned")
             elif isinstance(x, dict | list) and len(x) <= 100:
                 self._each(sid, f"{base}[{k!r}]", x)
+            elif has_layers:
+                container[k] = self._items(sid, f"{base}[{k!r}]", x)
         return container
+
+    def _items(self, sid, base, items):
+        """Those of a tuple with the parameters of a layer; what takes the tuple's place."""
+        return tuple(
+            self._record(sid, base, j, x, "assigned") if isinstance(x, np.ndarray | Node | Unknown) else x
+            for j, x in enumerate(items)
+        )
 
     def _attributes(self, sid, base, thing):
         """Those of an object, as of the self that a method gets."""
@@ -356,8 +367,11 @@ class Recorder:
         if isinstance(container, np.ndarray):
             container[key] = value
             return self._record(sid, base, None, container, "in place")
+        was, place = self._known.get(id(_item(container, key))), len(self.events)
         container[key] = value
         self.stored(sid, base, container, key, "in place" if in_place else "assigned")
+        if not in_place and len(self.events) > place:
+            self.events[place].was = was
         return container
 
     def stored(self, sid, base, container, key, how="assigned"):
@@ -367,6 +381,8 @@ class Recorder:
                 key += len(container)
             if isinstance(container[key], dict | list):
                 self._each(sid, f"{base}[{key!r}]", container[key])
+            elif _is_of_layers(container):
+                container[key] = self._items(sid, f"{base}[{key!r}]", container[key])
             elif isinstance(container[key], int | float | np.generic | np.ndarray | Node | Unknown):
                 container[key] = self._record(sid, base, key, container[key], how)
 
@@ -435,6 +451,25 @@ class Recorder:
         if isinstance(args[0], list | tuple) and any(isinstance(x, Node) for x in args[0]):
             return np.stack([x if isinstance(x, Node) else Node(x) for x in args[0]])
         return function(*args, **kwargs)
+
+
+def _item(container, key):
+    """What a dictionary or a list has at a key, or None."""
+    try:
+        return container[key] if isinstance(container, dict | list) else None
+    except (LookupError, TypeError):
+        return None
+
+
+def _is_of_layers(container):
+    """Whether a list holds the layers of a network, a tuple of arrays each; pairs of examples have no matrices."""
+    if not isinstance(container, list) or not 0 < len(container) <= MOST_LAYERS:
+        return False
+    if not all(type(layer) is tuple for layer in container):
+        return False
+    layers = [[x for x in layer if isinstance(x, np.ndarray | Node | Unknown)] for layer in container]
+    known = [x for layer in layers for x in layer if not isinstance(x, Unknown)]
+    return all(1 < len(layer) <= 4 for layer in layers) and any(x.ndim == 2 and min(x.shape) > 1 for x in known)
 
 
 def written(A, key, value):

@@ -31,10 +31,16 @@ class Target:
     known: np.ndarray = None  # where the gradient is known and there is no kink; None: everywhere
     aliases: list = field(default_factory=list)  # other events with the same value
     node: object = None  # in the graph, where there is one
+    of: str = "J"  # what is derived
+    root: object = None  # its node; None: that of J
 
     @property
     def shape(self):
         return self.gradient.shape
+
+    @property
+    def title(self):
+        return f"d{self.of}/d{self.name}"
 
 
 class Truth:
