@@ -137,3 +137,23 @@ def test_the_number_of_examples_is_written_as_the_length_of_the_data():
 def test_a_division_too_many_is_left_out():
     line = nnc.check_derivation(NETWORK.replace(".sum() / N", ".sum()")).first_wrong
     assert (line.reason, line.right) == ("extra 1/m", "pass  # without dscores /= N")
+
+
+def test_what_follows_from_a_line_that_was_put_right_keeps_its_factor():
+    page = """
+import numpy as np
+rng = np.random.default_rng(0)
+m = 6
+X, Y = rng.normal(size=(3, m)), rng.normal(size=(2, m))
+W, b = rng.normal(size=(2, 3)), rng.normal(size=(2, 1))
+Z = W @ X + b
+A = Z + Z ** 3
+J = np.sum((A - Y) ** 2) / (2 * m)
+dA = A - Y
+dZ = dA * (1 + 3 * Z ** 2)
+dW = dZ @ X.T / m
+db = dZ.sum(axis=1, keepdims=True) / m
+"""
+    assert nnc.check_derivation(page).ok
+    report = nnc.check_derivation(page.replace("dZ = dA * (1 + 3 * Z ** 2)", "dZ = dA + np.cos(Y) * X[:2]"))
+    assert [line.name for line in report.lines if line.ok is False] == ["dZ"], report

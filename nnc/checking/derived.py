@@ -18,8 +18,9 @@ from .syntax import expression, replaced, scaled, simplified, value_of
 LONGEST = 150  # characters of a line that can still be read
 
 
-def derived_line(judge, sid, target, check, run):
-    """The Edit that assigns dJ/d(target), or a multiple of it by which `check` is right; None if there is none."""
+def derived_line(judge, sid, target, check, run, convention):
+    """The Edit that assigns dJ/d(target) times its convention, or else a multiple of it by which `check` is right; None
+    if there is none."""
     node = judge.patches.get(sid, judge.program.statements[sid].node)
     if not isinstance(node, ast.Assign) or isinstance(node.targets[0], ast.Tuple) or target.node is None:
         return None
@@ -30,15 +31,13 @@ def derived_line(judge, sid, target, check, run):
         return None
     trees, factor = terms
     before = judge.wrong_statements(run)
-    for wanted in (1.0, factor):
+    for wanted in dict.fromkeys((convention, 1.0, factor)):
         new = _assigning(judge, node, trees, wanted / factor)
         if len(ast.unparse(new)) > LONGEST:
             return None
         other = judge.run({sid: new})
         if judge.status(check, other)[0] and judge.wrong_statements(other) <= before:
             return Edit(new, *_why(judge, node, trees, wanted / factor, target, run), 3.0)
-        if factor == 1:
-            break
     return None
 
 

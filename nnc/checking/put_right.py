@@ -26,9 +26,9 @@ def put_right(judge, check, e, run):
             role = _role(judge, candidate, check, run)
             if role is not None:
                 first = next(iter(role.values()))
-                if _as_derived(judge, candidate, first, check, run):
-                    return
                 factor = _convention_for(judge, candidate, role)
+                if _as_derived(judge, candidate, first, check, run, factor):
+                    return
                 judge.overrides |= {i: shaped(factor * t.gradient, judge.trace.by_id[i].value) for i, t in role.items()}
                 judge.blame(
                     candidate,
@@ -42,10 +42,11 @@ def put_right(judge, check, e, run):
     value = judge.value(run, check.id)
     error = next((x for id_, x, _ in judge.trace.errors if id_ == check.id), None)
     reason, sentence = _describe(judge, check, value, error)
-    if reason == "wrong" and _as_derived(judge, sid, check.targets[0], check, run):
-        return
     targets = {c.id: c.targets[0] for c in judge.checks if c.sid == sid}
     factor = 1.0 if check.kind == "local" else _convention_for(judge, sid, targets)
+    wanted = factor if check.kind == "inner" else 1.0
+    if reason == "wrong" and _as_derived(judge, sid, check.targets[0], check, run, wanted):
+        return
     judge.blame(sid, reason, sentence, "", check, unexplained=reason == "wrong")
     right = judge.right_values(sid, factor=factor)
     if check.id in right and check.id not in judge.overrides:
@@ -54,9 +55,10 @@ def put_right(judge, check, e, run):
         check.skip = True  # it cannot be put right: what follows from it is not judged
 
 
-def _as_derived(judge, sid, target, check, run):
-    """Blame a line for what the chain rule says instead, and put that in its place, if it can be written there."""
-    edit = derived_line(judge, sid, target, check, run) if judge.graphical else None
+def _as_derived(judge, sid, target, check, run, factor):
+    """Blame a line for what the chain rule says instead, times the factor with which what follows comes out right, and
+    put that in its place, if it can be written there."""
+    edit = derived_line(judge, sid, target, check, run, factor) if judge.graphical else None
     if edit is None:
         return False
     judge.blame(sid, edit.reason, edit.sentence, edit.text, check, unexplained=edit.reason == "wrong")
