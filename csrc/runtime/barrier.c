@@ -16,5 +16,5 @@ void nnc_barrier_wait(nnc_barrier *barrier, int threads) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         nnc_event_advance(&barrier->phase, 1);
     } else
-        nnc_event_wait(&barrier->phase, phase, nnc_spins(threads));
+        nnc_event_wait(&barrier->phase, phase, nnc_spins(threads, NNC_SPINS_IN_TASK));
 }

@@ -1,7 +1,6 @@
 /* cores.c - how many cores this process may use, and how many threads work is shared among. */
 #include "cores.h"
 #include "../nnc.h"
-#include "event.h"
 #include "system.h"
 
 #include <stdatomic.h>
@@ -20,7 +19,7 @@ int nnc_num_cores(void) {
     return n;
 }
 
-int nnc_spins(int threads) { return threads <= nnc_num_cores() ? NNC_SPINS : 0; }
+int nnc_spins(int threads, int spins) { return threads <= nnc_num_cores() ? spins : 0; }
 
 static atomic_int chosen; /* by nnc_set_num_threads; 0: nothing yet */
 

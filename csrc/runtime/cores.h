@@ -8,7 +8,7 @@ enum {
 };
 
 int nnc_num_cores(void);
-/* How long one of `threads` threads spins: with more of them than cores it would keep the others from running. */
-int nnc_spins(int threads);
+/* `spins`, or none if there are more threads than cores: who spins would keep the others from running. */
+int nnc_spins(int threads, int spins);
 
 #endif

@@ -6,9 +6,13 @@
 
 #include <stdatomic.h>
 
-/* Spins before a sleep: about 50 microseconds, which is what it costs to wake a sleeper. */
+/* Spins before a sleep. A worker without a task spins for about 50 microseconds, which is what it costs to wake it. A
+ * thread that waits for the others of its task has work left to do: with 2000 spins the threads of 200 training steps
+ * of 784-200-10 slept 10 to 60 times, with 20000 they sleep 1 to 4 times and the epoch takes 0.9 of the time. Beside a
+ * busy process, which gets the core of every sleeper, it takes 0.2 to 0.4 of it. */
 enum {
-    NNC_SPINS = 2000
+    NNC_SPINS = 2000,
+    NNC_SPINS_IN_TASK = 20000
 };
 
 typedef struct nnc_event {

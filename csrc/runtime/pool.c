@@ -123,7 +123,7 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake) {
     fegetenv(&pool.environment);
     atomic_store_explicit(&pool.working, threads - 1, memory_order_relaxed);
     atomic_store_explicit(&pool.flags, 0, memory_order_relaxed);
-    const int spins = nnc_spins(threads);
+    const int spins = nnc_spins(threads, NNC_SPINS);
     const int soon = nnc_nanoseconds() - pool.ended < RECENTLY;
     const unsigned done = atomic_load_explicit(&pool.done.count, memory_order_relaxed);
     for (worker *w = pool.workers; w < pool.workers + threads - 1; w++) {
@@ -141,7 +141,7 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake) {
             finished = last_done();
         }
     if (!finished)
-        nnc_event_wait(&pool.done, done, spins);
+        nnc_event_wait(&pool.done, done, nnc_spins(threads, NNC_SPINS_IN_TASK));
     int flags = atomic_load_explicit(&pool.flags, memory_order_relaxed) & ~fetestexcept(FLAGS);
     pool.ended = nnc_nanoseconds();
     atomic_flag_clear(&pool.busy);
