@@ -9,6 +9,7 @@
 typedef struct nnc_barrier {
     nnc_event phase;    /* counts the barriers passed */
     atomic_int arrived; /* at the current barrier */
+    atomic_int spins;   /* fewer after a wait for which they were too few: the others may have no core of their own */
 } nnc_barrier;
 
 /* Needs no counterpart: a barrier holds nothing but its own memory. */

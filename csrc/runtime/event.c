@@ -36,13 +36,13 @@ static void cpu_pause(void) {
 
 /* After the spinning come some yields: if the thread we wait for is queued on this very core, a yield is the shortest
  * way to it. */
-int nnc_event_wait(nnc_event *event, unsigned seen, int spins) {
+nnc_wait nnc_event_wait(nnc_event *event, unsigned seen, int spins) {
     for (int i = 0; i < spins; i++) {
-        if (atomic_load_explicit(&event->count, memory_order_acquire) != seen) return 0;
+        if (atomic_load_explicit(&event->count, memory_order_acquire) != seen) return NNC_SPUN;
         cpu_pause();
     }
     for (int i = 0; i < YIELDS; i++) {
-        if (atomic_load_explicit(&event->count, memory_order_acquire) != seen) return 0;
+        if (atomic_load_explicit(&event->count, memory_order_acquire) != seen) return NNC_YIELDED;
         nnc_yield();
     }
     int core = -1;
@@ -55,5 +55,5 @@ int nnc_event_wait(nnc_event *event, unsigned seen, int spins) {
     atomic_fetch_sub(&event->sleepers, 1);
     nnc_mutex_unlock(&event->lock);
     nnc_leave_core(core);
-    return 1;
+    return NNC_SLEPT;
 }

@@ -59,7 +59,7 @@ static void work(void *arg) {
     worker *self = arg;
     nnc_leave_core(self->core);
     for (unsigned seen = 0, spins = 0;;) {
-        const int slept = nnc_event_wait(&self->event, seen, (int)spins);
+        const int slept = nnc_event_wait(&self->event, seen, (int)spins) == NNC_SLEPT;
         seen = atomic_load(&self->event.count);
         spins = (unsigned)atomic_load_explicit(&self->spins, memory_order_relaxed) * (slept ? AFTER_SLEEP : 1);
         if (!claim(self))
@@ -141,7 +141,7 @@ void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake) {
             finished = last_done();
         }
     if (!finished)
-        nnc_event_wait(&pool.done, done, nnc_spins(threads, NNC_SPINS_IN_TASK));
+        nnc_event_wait(&pool.done, done, spins);
     int flags = atomic_load_explicit(&pool.flags, memory_order_relaxed) & ~fetestexcept(FLAGS);
     pool.ended = nnc_nanoseconds();
     atomic_flag_clear(&pool.busy);
