@@ -63,7 +63,7 @@ static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, cons
 void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_t *index, ptrdiff_t first, ptrdiff_t i0,
                        ptrdiff_t i1) {
     p->k->read_examples(rows + i0 * p->rows_ld, panel + i0, &p->X, index ? index + i0 : NULL, first + i0, i1 - i0,
-                        p->rows_ld, p->ld);
+                        p->rows_ld, p->ld, 1);
 }
 
 /* Up to half a register of examples: of 784-200-10, 8 of 16 are predicted in 0.6 of the time and trained in 0.7, 4 of 8
@@ -105,7 +105,7 @@ void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdi
     if (input.rows && r <= p->few) { /* too few for anybody to be given some of them */
         for (ptrdiff_t i = 0; i < n; i++)
             for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = p->net->b[l][i0 + i];
-        p->k->gemm_few(Z, p->net->W[l] + i0 * m, input.rows, n, m, r, p->ld, m, input.rows_ld, 1);
+        p->k->gemm_few(Z, p->net->W[l] + i0 * m, input.rows, n, m, r, p->ld, 1, m, input.rows_ld, 1);
     } else if (p->cut && l == p->net->layers - 1) {
         for (int part = 0; part < 2; part++)
             FN(nnc_pass_part)(p, part, r, units, examples);
@@ -142,7 +142,7 @@ static void FN(add_gradient)(const FN(pass) *p, ptrdiff_t l, REAL *D, FN(input) 
     g.C = D + inputs.begin, g.accumulate = accumulate, g.same_B = same_input;
     g.a_rs = p->ld, g.a_cs = 1, g.b_rs = input.rows_ld, g.c_rs = m;
     if (4 * m <= p->k->lanes)
-        p->k->gemm_few(g.C, dZ, input.panel + inputs.begin * p->ld, n, r, count, m, p->ld, p->ld, accumulate);
+        p->k->gemm_few(g.C, dZ, input.panel + inputs.begin * p->ld, n, r, count, m, 1, p->ld, p->ld, accumulate);
     else
         p->k->gemm_for(p->net->sizes[l + 1], r, m)(&g);
 }
