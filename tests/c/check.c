@@ -197,6 +197,8 @@ static void check_maths(int threads) {
     check_products_f64();
     check_large_products_f32();
     check_large_products_f64();
+    check_kernels_f32();
+    check_kernels_f64();
     check_losses_f32();
     check_losses_f64();
     check_optimizers_f32();

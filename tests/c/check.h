@@ -87,6 +87,8 @@ void check_products_f32(void);
 void check_products_f64(void);
 void check_large_products_f32(void);
 void check_large_products_f64(void);
+void check_kernels_f32(void);
+void check_kernels_f64(void);
 void check_losses_f32(void);
 void check_losses_f64(void);
 void check_optimizers_f32(void);
