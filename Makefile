@@ -85,10 +85,11 @@ tsan: $(VENV)/has-test
 	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
 	    $(abspath $(BIN))/python -m pytest --capture=sys tests/test_together.py
 
-# What the C program, on every instruction set of this machine, and the Python tests reach of the engine, together: a
-# table of branches by files, and one by folders. A line of a template counts once, whichever dtype and instruction set
-# reached it. Not counted are the branches inside CPython's macros for references, and those of assertions. Kernels are
-# counted by themselves, on one thread, where a count need not be atomic, which would take most of the time.
+# What the C program, on every instruction set of this machine and on NEON in an emulator, and the Python tests reach
+# of the engine, together: a table of branches by files, and one by folders. A line of a template counts once,
+# whichever dtype and instruction set reached it. Not counted are the branches inside CPython's macros for references,
+# and those of assertions. Kernels are counted by themselves, on one thread, where a count need not be atomic, which
+# would take most of the time.
 COVERAGE := $(CURDIR)/build/coverage
 COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -DNNC_COVERAGE -DNDEBUG -Wno-error
 HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
@@ -96,19 +97,27 @@ HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|P
 FOR_COVERAGE := arguments backward changed direct direct_elements dtypes elementwise fit functional glue glue_fit \
     glue_labels glue_refusals graph interrupt labels leaving model no_memory node optimizers quota refusals rules shapes \
     special storage threads training
+KERNELS := $(subst =atomic,=single,$(COUNT))
+GCOVR = $(abspath $(BIN))/gcovr --root . --merge-mode-functions=separate
+READ := --filter csrc/ --gcov-suspicious-hits-threshold 0 --exclude-branches-by-pattern '$(HIDDEN)'
 coverage: $(VENV)/has-coverage
 	rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(COVERAGE)
 	$(MAKE) -C $(COVERAGE)/tests/c BUILD=$(COVERAGE)/build/c CFLAGS="$(COUNT)" KERNEL_CFLAGS=-O2 LDFLAGS=--coverage \
 	    ARGS="--light --slow"
 	$(MAKE) -C $(COVERAGE)/tests/c BUILD=$(COVERAGE)/build/kernels CFLAGS=-O2 LDFLAGS=--coverage \
-	    KERNEL_CFLAGS="$(subst =atomic,=single,$(COUNT))" ARGS="--light --slow --one-thread"
+	    KERNEL_CFLAGS="$(KERNELS)" ARGS="--light --slow --one-thread"
+	if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then \
+	    $(MAKE) -C $(COVERAGE)/tests/c BUILD=$(COVERAGE)/build/neon CFLAGS=-O2 LDFLAGS="--coverage -static" \
+	        KERNEL_CFLAGS="$(KERNELS)" CC=aarch64-linux-gnu-gcc RUN=qemu-aarch64 \
+	        ARGS="--light --slow --one-thread neon" && cd $(COVERAGE) && \
+	    $(GCOVR) $(READ) --gcov-executable aarch64-linux-gnu-gcov --json build/coverage-neon.json build/neon; \
+	else echo "NEON is left out: there is no aarch64-linux-gnu-gcc or no qemu-aarch64"; fi
 	cd $(COVERAGE) && NNC_COVERAGE="$(COUNT)" $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	cd $(COVERAGE) && PYTHONPATH=$(COVERAGE) $(abspath $(BIN))/python -m pytest -m "not slow and not browser" \
 	    $(FOR_COVERAGE:%=tests/test_%.py)
-	cd $(COVERAGE) && $(abspath $(BIN))/gcovr --root . --filter csrc/ --merge-mode-functions=separate \
-	    --gcov-suspicious-hits-threshold 0 --exclude-branches-by-pattern '$(HIDDEN)' --json build/coverage.json
-	cd $(COVERAGE) && $(abspath $(BIN))/gcovr --root . -a build/coverage.json --merge-lines --txt-metric branch --txt - \
+	cd $(COVERAGE) && $(GCOVR) $(READ) --exclude-directories build/neon --json build/coverage.json
+	cd $(COVERAGE) && $(GCOVR) -a 'build/coverage*.json' --merge-lines --txt-metric branch --txt - \
 	    --json-summary build/summary.json
 	cd $(COVERAGE) && $(abspath $(BIN))/python tests/coverage_table.py build/summary.json
 
