@@ -65,7 +65,10 @@ static void FN(layer_task)(void *arg, int thread, int threads) {
     const FN(prediction) *job = layer->job;
     const FN(pass) *pass = layer->pass;
     const ptrdiff_t l = layer->l, r = layer->r;
-    const nnc_range mine = nnc_share_of(pass->net->sizes[l + 1], LINE / (ptrdiff_t)sizeof(REAL), thread, threads);
+    /* The caller, thread 0, begins first. It takes the last share, which is the largest where they are not even: 8 and 16
+     * images by 784-200-10 take 0.95 to 0.97 of the time. */
+    const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL);
+    const nnc_range mine = nnc_share_of(pass->net->sizes[l + 1], unit, threads - 1 - thread, threads);
     if (mine.begin >= mine.end) return;
     const int few = layer->chunk <= pass->few;
     REAL *rows = (REAL *)(layer->scratch + thread * job->share), *panel = rows + job->width * job->rows_ld;
