@@ -137,13 +137,14 @@ nnc_status PUBLIC(mlp_predict)(PUBLIC(matrix) P, const PUBLIC(mlp) *net, const n
     const ptrdiff_t unit = LINE / (ptrdiff_t)sizeof(REAL), chunks = (X->r + CHUNK - 1) / CHUNK;
     int threads = flop < FLOP_FOR_THREADS ? 1 : nnc_get_num_threads();
     /* Two lines of examples for each thread, or by units: 16, 32 and 48 images take 0.66, 0.80 and 0.91 of the time so,
-     * and 64 images 1.06 times as long (784-200-10, two threads). */
-    const int by_examples = threads > chunks && chunks == 1 && X->r > (2 * threads - 1) * unit;
+     * and 64 images 1.06 times as long (784-200-10, two threads). A line of units for each thread, or by examples. */
+    const int are_many = X->r > (2 * threads - 1) * unit || (job.widest < threads * unit && X->r > FN(few)(KERNELS));
+    const int by_examples = threads > chunks && chunks == 1 && are_many;
+    job.widest = (job.widest + unit - 1) / unit * unit;
     job.by_units = threads > chunks && !by_examples;
     job.piece = by_examples ? (X->r + threads * unit - 1) / (threads * unit) * unit : CHUNK;
     job.threads = threads;
     if (job.by_units) threads = 1;
-    job.widest = (job.widest + unit - 1) / unit * unit;
     job.width = X->r < job.piece ? (X->r + unit - 1) / unit * unit : job.piece;
     job.rows_ld = (X->m + unit - 1) / unit * unit;
     const ptrdiff_t pointers = (net->layers * (ptrdiff_t)sizeof(REAL *) + LINE - 1) / LINE * LINE;
