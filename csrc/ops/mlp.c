@@ -63,7 +63,7 @@ static void FN(activate_backward)(const FN(pass) *p, ptrdiff_t l, REAL *dA, cons
 void FN(nnc_pass_read)(const FN(pass) *p, REAL *rows, REAL *panel, const uint32_t *index, ptrdiff_t first, ptrdiff_t i0,
                        ptrdiff_t i1) {
     p->k->read_examples(rows + i0 * p->rows_ld, panel + i0, &p->X, index ? index + i0 : NULL, first + i0, i1 - i0,
-                        p->rows_ld, p->ld, 1);
+                        p->rows_ld, p->ld);
 }
 
 /* Up to half a register of examples: of 784-200-10, 8 of 16 are predicted in 0.6 of the time and trained in 0.7, 4 of 8

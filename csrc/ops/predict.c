@@ -79,7 +79,7 @@ static void FN(layer_task)(void *arg, int thread, int threads) {
     if (l == 0 && few)
         pass->k->read_rows(rows, &pass->X, layer->first, r, job->rows_ld);
     else if (l == 0)
-        pass->k->read_examples(rows, panel, &pass->X, NULL, layer->first, r, job->rows_ld, job->width, 0);
+        pass->k->read_panel(rows, panel, &pass->X, layer->first, r, job->rows_ld, job->width);
     if (few)
         FN(few_units)(layer, l ? pass->A[l - 1] : rows, l ? job->widest : job->rows_ld, mine);
     else
