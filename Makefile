@@ -95,8 +95,8 @@ COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -
 HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
 # The tests that reach what the others do not
 FOR_COVERAGE := arguments backward changed direct direct_elements dtypes elementwise fit functional glue glue_fit \
-    glue_labels glue_refusals graph interrupt labels leaving model no_memory node optimizers quota refusals rules shapes \
-    special storage threads training
+    glue_labels glue_refusals glue_rules graph interrupt labels leaving model no_memory no_memory_import node optimizers \
+    quota refusals rules shapes special storage threads training
 KERNELS := $(subst =atomic,=single,$(COUNT))
 GCOVR = $(abspath $(BIN))/gcovr --root . --merge-mode-functions=separate
 READ := --filter csrc/ --gcov-suspicious-hits-threshold 0 --exclude-branches-by-pattern '$(HIDDEN)'

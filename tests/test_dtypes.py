@@ -145,3 +145,29 @@ def test_the_rest_takes_tables_too():
         nnc.linear(pandas.DataFrame({"a": ["x", 1]}), frame, np.ones((2, 1)))
     with pytest.raises(ValueError, match=r"matmul: A is \(2, 2\) and B is \(3, 1\)"):
         nnc.matmul(frame, pandas.DataFrame([1.0, 2.0, 3.0]))
+
+
+class Table:
+    """What the tables of every library have in common."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def to_numpy(self):
+        return np.asarray(self.rows)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.rows, dtype)
+
+
+def test_tables_of_a_library_that_nnc_does_not_know():
+    A, x = np.array([[1.0, -2.0], [3.0, 4.0]]), np.array([[0.5], [2.0]])
+    np.testing.assert_array_equal(nnc.relu(Table(A)), nnc.relu(A))
+    np.testing.assert_array_equal(nnc.matmul(Table(A), x), A @ x)
+    np.testing.assert_array_equal(nnc.matmul(A, Table(x)), A @ x)
+    out = np.empty((2, 1))
+    assert nnc.matmul(Table(A), Table(x), out=out) is out and (out == A @ x).all()
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        nnc.matmul(A, Table([[1.0], [2.0, 3.0]]))
+    with pytest.raises(TypeError, match="relu"):
+        nnc.relu(Table(A), **{f"option{i}": 1 for i in range(20)})
