@@ -29,7 +29,7 @@ import numpy as np
 import nnc
 import nnc.__main__
 
-ROOM = 32 << 20  # for all that is allocated after the good files were read
+MEMORY_LEFT = 32 << 20  # for all that is allocated after the good files were read
 BUFFERS = 1 << 21  # of files and parsers, whatever the size
 NUMBERS = [0, 1, 2, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
            1 << 40, (1 << 63) - 1, (1 << 64) - 1]  # fmt: skip
@@ -273,7 +273,7 @@ def run(name, count, seed):
             reader.read(path)  # good files are read, and what is imported late is there from here on
         with open("/proc/self/statm") as status:
             size = int(status.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_LEFT, resource.RLIM_INFINITY))
         for i in range(count):
             is_traced = i % 10 == 0  # it takes longer than most readers
             rng = random.Random(f"{seed} {i}")

@@ -1,5 +1,5 @@
 """Large products of floats, which go through a matrix unit where there is one: as right as floats can be, at the edges
-of their range too, and in a process that has no room for its tiles without it."""
+of their range too, and in a process that has no memory for its tiles without it."""
 
 import json
 import os

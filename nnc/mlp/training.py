@@ -247,8 +247,8 @@ def _trained(ranks, engine, epochs, watched, optimizer, parameters):
 
 
 def _called_back(net, ranks, callback, epoch, history, parameters):
-    """Whether a rank's callback stops the training: by True itself, for one that happens to return something else
-    meant nothing by it.
+    """Whether a rank's callback stops the training. Only True does: many callbacks return something else without
+    meaning to stop it.
     """
 
     def call():

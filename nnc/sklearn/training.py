@@ -152,7 +152,7 @@ def _no_more_progress(estimator):
 
 
 def _told_to_stop(estimator, epoch):
-    """Only True itself stops: a callback that happens to return something else meant nothing by it."""
+    """Only True stops the training: many callbacks return something else without meaning to stop it."""
     stop = None if estimator.callback is None else estimator.callback(epoch, estimator)
     return isinstance(stop, (bool, np.bool_)) and bool(stop)
 
