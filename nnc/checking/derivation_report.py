@@ -94,7 +94,8 @@ class DerivationReport:
         self._several = len(files) > 1  # each has its own line 1
         wrong = [line for line in self.lines if line.ok is False]
         self.unjudged = [rows[sid] for sid in sorted(unjudged & set(rows), key=place.get)]
-        self.ok = False if wrong else True if claims_anything else None
+        self._doubted = [] if judge is None else [program.line(c.sid) for c in judge.unknown_rules]
+        self.ok = False if wrong else True if claims_anything and not self._doubted else None
         self.first_wrong = wrong[0] if wrong else None
 
     def _verdicts(self, program, trace, judge, rows):
@@ -114,7 +115,8 @@ class DerivationReport:
                 what = target.title if target.name else "a derivative inside an expression"
                 row.sentence = f"a step down along {what}" if c.kind == "update" else f"judged as {what}"
             elif not ok and row.ok is None and c.kind == "update":
-                row.sentence = "an update by a rule of its own, not judged"
+                seen = f": it goes down along {target.title}, the rest of it is" if c in judge.rules_down else ","
+                row.sentence = f"an update by a rule of its own{seen} not judged"
         claimed = {c.sid for c in judge.checks if c.kind != "inner" or not c.skip}
         for e in trace.events:
             row = rows.get(e.sid)
@@ -193,6 +195,9 @@ class DerivationReport:
     def _verdict(self):
         wrong = sum(line.ok is False for line in self.lines)
         judged = sum(line.ok is not None for line in self.lines)
+        if self.ok is None and self._doubted:
+            text = "no line is known to be wrong, but whether the update goes down its gradient could not be seen"
+            return f"{text}: {', '.join(self._doubted)}"
         if self.ok is None:
             text = "nothing was judged: no line was taken for the gradient or the update of a parameter"
             text += f", though {judged} of them hold the values of a derivative" if judged else ""

@@ -16,6 +16,7 @@ from .put_right import put_right
 from .scales import judge_factors, rescaled_before
 from .search import MOST_WORK, MOST_WORK_IN_ALL, search
 from .syntax import value_of
+from .update_rules import judge_rules
 from .updates import given_back, own_gradient_unused, steps_of_numbers, takes_another_gradient, updated_before, uphill
 
 ATTEMPTS = rescaled_before, given_back, updated_before, own_gradient_unused, uphill, of_another_cost  # before any edit
@@ -41,6 +42,7 @@ class Judge(Evidence):
         self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
         program.until = program.until or program.work + MOST_WORK_IN_ALL
         self.until = max(program.until, program.work + MOST_WORK // 2)
+        self.rules_down, self.unknown_rules = [], []  # updates that are seen to go down by their rule, and others
         self.rescaled = set()  # the statements of which a factor was taken back
         self._diagnosed = {}  # id of a check -> how often it was looked into
         self.is_scaled = False  # whether all factors have been judged
@@ -58,6 +60,7 @@ class Judge(Evidence):
         self._judge_structure()  # steps uphill, now that the gradients have their signs
         for check in steps_of_numbers(self):
             takes_another_gradient(self, check)
+        judge_rules(self)
         return self
 
     def _judge_structure(self):

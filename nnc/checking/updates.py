@@ -10,6 +10,7 @@ from .edits_of_operations import other_operators
 from .evidence import equal
 from .scales import blame_factor, intermediates
 from .syntax import expression, replaced, sites, value_of
+from .update_rules import goes_into
 
 
 def _has_term(n, text):
@@ -55,7 +56,11 @@ def updated_before(judge, check, e, run):
     updates = [
         c
         for c in judge.checks
-        if c.kind == "update" and c is not check and judge.trace.by_id[c.id].index < e.index and c.sid != check.sid
+        if c.kind == "update"
+        and c is not check
+        and judge.trace.by_id[c.id].index < e.index
+        and c.sid != check.sid
+        and not (check.kind == "update" and c.targets[0] is check.targets[0])  # a decay, then a step from there
     ]
     updates = [c for c in updates if check.id in judge.influenced(c.sid)]
     if not updates:
@@ -109,7 +114,7 @@ def own_gradient_unused(judge, check, e, run):
     target, node = check.targets[0], judge.program.statements[check.sid].node
     value = judge.value(run, check.id)
     own = [c for c in judge.checks if c.kind in ("gradient", "step") and c.targets[0] is target]
-    if own and any(check.id in judge.influenced(c.sid, c.id) or c.sid == check.sid for c in own):
+    if own and any(c.sid == check.sid or goes_into(judge, c, check) for c in own):
         ok, k, _ = judge.status(check, run)
         if ok is False and k is None and value is not None and judge.laid_out(value, target) is not None:
             check.is_custom = True  # a rule of its own: momentum, decay, Adam
