@@ -187,7 +187,9 @@ def bad_same_shape(op, left, A, right, B):
     a, b = np.shape(A), np.shape(B)
     if a == b:
         return None
-    hint = f" Did you mean {left}.T?" if a == b[::-1] else ""
+    hint = f" Did you mean {left}.T?" if a == b[::-1] and len(a) > 1 else ""
+    if not hint and len(a) != len(b) and np.prod(a, dtype=int) == np.prod(b, dtype=int):
+        hint = f" Did you mean {left}.reshape({', '.join(map(str, b))})?"
     return ValueError(f"{op}: {left} is {a} and {right} is {b}, but they must have the same shape.{hint}")
 
 

@@ -420,12 +420,35 @@ def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype
         raise _explain.elementwise("leaky_relu", error, out, Z=Z) from None
 
 
+def _is_one_shape(a, b):
+    """Whether two shapes are the same, or one is of a number, or both are of stacks of matrices of one shape."""
+    return a == b or not a or not b or min(len(a), len(b)) > 1 and a[-2:] == b[-2:]
+
+
+def _activation_backward(op):
+    """The engine's ufunc, which would broadcast (n, 1) and (r,), for operands of one shape."""
+    ufunc = getattr(_engine, op)
+
+    def refuse_or_compute(dA, A, *slope):
+        if getattr(dA, "shape", None) != getattr(A, "shape", ()) and not _is_one_shape(np.shape(dA), np.shape(A)):
+            raise _explain.bad_same_shape(op, "dA", dA, "A", A)
+        return ufunc(dA, A, *slope)
+
+    return _engine.direct(ufunc, _direct.UFUNCS, refuse_or_compute)
+
+
+_relu_backward, _leaky_relu_backward, _sigmoid_backward, _tanh_backward = map(
+    _activation_backward, ("relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward")
+)
+
+
 def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     """dA where a > 0, else 0 (section 12: δ_{z>0}); a NaN in A stays one.
 
     Parameters
     ----------
     dA, A : array_like, of one shape
+        One of them may be a single number, or a matrix where the other is a stack of such.
 
     Returns
     -------
@@ -434,7 +457,7 @@ def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Raises
     ------
     ValueError
-        If their shapes do not fit each other.
+        If their shapes are not the same: (n, 1) and (r,) would broadcast to (n, r).
     TypeError
         If they are not real numbers.
 
@@ -444,7 +467,7 @@ def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     array([0., 5.])
     """
     try:
-        return _direct.relu_backward(dA, A)
+        return _relu_backward(dA, A)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("relu_backward", error, dA=dA, A=A) from None
 
@@ -455,6 +478,7 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     Parameters
     ----------
     dA, A : array_like, of one shape
+        One of them may be a single number, or a matrix where the other is a stack of such.
     slope : float, at least 0
 
     Returns
@@ -464,7 +488,7 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     Raises
     ------
     ValueError
-        If slope is negative, or the shapes do not fit each other.
+        If slope is negative, or the shapes are not the same: (n, 1) and (r,) would broadcast to (n, r).
     TypeError
         If an operand is not real numbers.
 
@@ -476,7 +500,7 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     if type(slope) is not float or not slope >= 0:
         slope = _operands.slope("leaky_relu_backward", slope)
     try:
-        return _direct.leaky_relu_backward(dA, A, slope)
+        return _leaky_relu_backward(dA, A, slope)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("leaky_relu_backward", error, dA=dA, A=A) from None
 
@@ -487,6 +511,7 @@ def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Parameters
     ----------
     dA, A : array_like, of one shape
+        One of them may be a single number, or a matrix where the other is a stack of such.
 
     Returns
     -------
@@ -495,7 +520,7 @@ def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Raises
     ------
     ValueError
-        If their shapes do not fit each other.
+        If their shapes are not the same: (n, 1) and (r,) would broadcast to (n, r).
     TypeError
         If they are not real numbers.
 
@@ -505,7 +530,7 @@ def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     array([1.])
     """
     try:
-        return _direct.sigmoid_backward(dA, A)
+        return _sigmoid_backward(dA, A)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("sigmoid_backward", error, dA=dA, A=A) from None
 
@@ -516,6 +541,7 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Parameters
     ----------
     dA, A : array_like, of one shape
+        One of them may be a single number, or a matrix where the other is a stack of such.
 
     Returns
     -------
@@ -524,7 +550,7 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Raises
     ------
     ValueError
-        If their shapes do not fit each other.
+        If their shapes are not the same: (n, 1) and (r,) would broadcast to (n, r).
     TypeError
         If they are not real numbers.
 
@@ -534,7 +560,7 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     array([3.])
     """
     try:
-        return _direct.tanh_backward(dA, A)
+        return _tanh_backward(dA, A)
     except (TypeError, ValueError) as error:
         raise _explain.elementwise("tanh_backward", error, dA=dA, A=A) from None
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from engine_rows import KINDS
 
+import nnc
 from nnc import _engine, reference
 
 # Steps that the reference does not name.
@@ -45,3 +46,17 @@ def test_row(name, dtype):
             Z, Y = map(np.float64, inputs)
             scale = np.abs(expected) + Y * (1 + np.log(np.maximum(Y, 1)) + np.abs(Z))
         assert got.dtype == dtype and (np.abs(got - expected) <= 2 * np.finfo(dtype).eps * scale).all()
+
+
+@pytest.mark.parametrize("op", ["relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward"])
+@pytest.mark.parametrize(
+    ("a", "b"), [((), (3, 4)), ((3, 4), ()), ((2, 3, 4), (3, 4)), ((2, 3, 4), (1, 3, 4)), ((), ())]
+)
+def test_a_number_or_a_matrix_stands_for_a_stack_of_it(op, a, b):
+    rng = np.random.default_rng(1)
+    dA, A = rng.normal(size=a), rng.uniform(-1, 1, b)
+    for wrap in (np.asarray, nnc.Node):
+        found = getattr(nnc, op)(wrap(dA), A)
+        found = found.value if wrap is nnc.Node else found
+        assert np.shape(found) == np.broadcast_shapes(a, b)
+        np.testing.assert_allclose(found, getattr(reference, op)(dA, A), rtol=1e-14)

@@ -12,6 +12,15 @@ def zeros(*shape):
     return np.zeros(shape)
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, nnc.Node])
+@pytest.mark.parametrize("op", ["relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward"])
+def test_backwards_do_not_broadcast_a_column_and_a_row(op, wrap):
+    for dA, A in (((3, 1), (4,)), ((4,), (3, 1)), ((3, 4), (4,)), ((3, 4), (3, 1)), ((1, 1), (3, 4)), ((1,), (4,))):
+        with pytest.raises(ValueError) as error:
+            getattr(nnc, op)(wrap(zeros(*dA)), zeros(*A))
+        assert f"{op}: dA is {dA} and A is {A}, but they must have the same shape" in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -48,6 +57,9 @@ def zeros(*shape):
         (lambda: nnc.tanh_backward(zeros(3, 4), zeros(4, 3)), "tanh_backward: dA is (3, 4) and A is (4, 3)"),
         (lambda: nnc.sigmoid_backward(zeros(3), zeros(4)), "sigmoid_backward: dA is (3,) and A is (4,)"),
         (lambda: nnc.leaky_relu_backward(zeros(3), zeros(4)), "leaky_relu_backward: dA is (3,) and A is (4,)"),
+        (lambda: nnc.relu_backward(zeros(4, 1), zeros(4)), "the same shape. Did you mean dA.reshape(4)?"),
+        (lambda: nnc.relu_backward([1, 2], nnc.Node(zeros(1, 2))), "the same shape. Did you mean dA.reshape(1, 2)?"),
+        (lambda: nnc.tanh_backward(zeros(3, 4), zeros(3, 1)), "tanh_backward: dA is (3, 4) and A is (3, 1), but"),
         (lambda: nnc.leaky_relu(zeros(3), -0.1), "leaky_relu: slope is -0.1, but must be at least 0"),
         (lambda: nnc.leaky_relu(zeros(3), np.nan), "leaky_relu: slope is nan"),
         (lambda: nnc.leaky_relu_backward(zeros(3), zeros(3), -1), "leaky_relu_backward: slope is -1"),
