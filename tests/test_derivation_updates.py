@@ -101,3 +101,56 @@ def test_what_is_not_seen_to_go_down_is_not_called_right(update):
     report = nnc.check_derivation(PAGE + update)
     assert report.ok is None and report.first_wrong is None, report
     assert "goes down" in str(report) and "right" not in str(report)
+
+
+STATE = """
+import numpy as np
+rng = np.random.default_rng(4)
+X, Y = rng.normal(size=(7, 3)), rng.normal(size=(7, 2))
+params = {"U": rng.normal(size=(2, 3)), "c": rng.normal(size=2)}
+mem = {k: np.zeros_like(v) for k, v in params.items()}
+o = X @ params["U"].T + params["c"]
+cost = ((o - Y) ** 2).mean()
+do = 2 * (o - Y) / o.size
+grads = {}
+grads["U"] = do.T @ X
+grads["c"] = do.sum(0)
+for name in params:
+    mem[name] += grads[name] ** 2
+    params[name] -= 0.1 * grads[name] / np.sqrt(mem[name] + 1e-8)
+"""
+VELOCITIES = """
+import numpy as np
+rng = np.random.default_rng(4)
+X, Y = rng.normal(size=(7, 3)), rng.normal(size=7)
+w, b = rng.normal(size=3), rng.normal(size=7)
+v, u = 0.01 * rng.normal(size=3), 0.01 * rng.normal(size=7)
+gap = X @ w + b - Y
+cost = np.sum(gap ** 2) / 2
+dw = X.T @ gap
+db = gap
+old, old_u = v, u
+v = 0.9 * v - 0.1 * dw
+u = 0.9 * u - 0.1 * db
+w = w - 0.9 * old + 1.9 * v
+b = b - 0.9 * old_u + 1.9 * u
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "right", "instead", "mended"),
+    [
+        (STATE, "-= 0.1 * grads[name]", "+= 0.1 * grads[name]", None),
+        (STATE, "-= 0.1 * grads[name]", "-= 0.1 * grads[name].mean()", None),
+        (VELOCITIES, "+ 1.9 * v", "- 1.9 * v", "w = w - 0.9 * old + 1.9 * v"),
+        (VELOCITIES, "0.9 * v - 0.1 * dw", "0.9 * v + 0.1 * dw", "v = 0.9 * v - 0.1 * dw"),
+        (VELOCITIES, "- 0.1 * dw", "- 0.1 * dw[::-1]", "v = 0.9 * v - 0.1 * dw"),  # of three, one stays in its place
+    ],
+)
+def test_states_beside_the_parameters(page, right, instead, mended):
+    """The squares of a gradient are no update, and of two lines that may have the other sign, one is as its likes."""
+    assert nnc.check_derivation(page).ok
+    report = nnc.check_derivation(page.replace(right, instead))
+    wrong = [line for line in report.lines if line.ok is False]
+    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(right)) + 1], report
+    assert mended in (None, wrong[0].right), report

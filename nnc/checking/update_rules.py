@@ -6,6 +6,7 @@ of the entries turned round (whether each entry follows its own), with the param
 """
 
 import ast
+import re
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -15,35 +16,46 @@ from .evidence import equal
 from .syntax import expression, replaced, sites, value_of
 
 LARGE = 1e3  # where a gradient is small beside a momentum, the sign of their sum is that of the momentum
+FEW = 64  # entries, of which every two are told apart
 MOST_ENTRIES = 6  # of a rule that mixes the entries, so many are turned round one by one
 
 
 def judge_rules(judge):
     """Blame the updates by a rule of their own that do not go down, and note those of which that was not seen."""
-    updates = [c for c in judge.checks if c.kind == "update" and c.is_custom and not c.skip]
-    verdicts = {}
-    for check in updates:
-        gradient = _gradient_of(judge, check)
-        if gradient is not None:
-            verdicts[check] = gradient, *_verdict(judge, check, gradient, judge.run())
-    run = judge.run()
+    run, verdicts = judge.run(), {}
+    for check in judge.checks:
+        is_open = check.kind == "update" and not check.skip and judge.status(check, run)[0] is None
+        gradient = _gradient_of(judge, check) if is_open else None
+        if gradient is not None and _is_of_the_parameter(judge, check, gradient, run):
+            verdict = _verdict(judge, check, gradient, run)
+            if check.is_custom or verdict[1]:  # else it is a step of zeros, as with a velocity that begins
+                verdicts[check] = gradient, *verdict
     down = {c.targets[0] for c in judge.checks if c.kind == "update" and judge.status(c, run)[0]}
     down |= {c.targets[0] for c, (_, is_down, *_) in verdicts.items() if is_down}
     for check in [c for c in judge.checks if c.kind == "update" and c.is_custom and c.targets[0] not in down]:
         if check not in verdicts and _leaves_its_gradient_out(judge, check):
             judge.unknown_rules.append(check)
     _blame_no_steps(judge)
+    judge.rules_down += [c for c, (_, is_down, *_) in verdicts.items() if is_down]
     blamed = set()
     for check, (gradient, is_down, reason, sentence) in verdicts.items():
-        if reason and check.sid in blamed:
-            check.skip = True  # another turn of the same line
+        if reason and (check.sid in blamed or blamed and _is_mended(judge, check, gradient, judge.run(), {})):
+            check.skip = True  # another turn of the same line, or it was that of a function that both call
         elif reason:
             blamed.add(check.sid)
             _blame(judge, check, gradient, reason, sentence)
-        elif is_down:
-            judge.rules_down.append(check)
-        elif check.targets[0] not in down:
+        elif not is_down and check.targets[0] not in down:
             judge.unknown_rules.append(check)
+
+
+def _is_of_the_parameter(judge, check, gradient, run):
+    """Whether an update is that of the parameter, not of a state beside it, as the ``mem["W"]`` of its squares."""
+    e, target = judge.trace.by_id[check.id], check.targets[0]
+    own = [judge.trace.by_id[i] for i in (target.index, *target.aliases) if i in judge.trace.by_id]
+    if (e.base, e.key) in {(o.base, o.key) for o in own}:
+        return True
+    kept = _kept(_Steps(judge, check, gradient, run))
+    return kept is not None and kept > 0.1
 
 
 def _gradient_of(judge, check):
@@ -158,24 +170,28 @@ def _verdict(judge, check, gradient, run, patch=()):
         how = "does not depend on the old one" if abs(kept) < 1e-6 else "has the old one with the other sign"
         return False, "the old value is lost", f"the new {name} {how}: it is no step from it"
     rng = np.random.default_rng(13)
-    half = rng.permuted(np.arange(g.size) % 2 == 0).reshape(shape)
-    first, second = steps(steps.turned(half, scale)), steps(steps.turned(~half, scale))
-    if first is None or second is None:
-        return False, "", ""
-    if _is_one_for_all(here - first, here - second, g, least):
-        return (
-            False,
-            "one step for all entries",
-            (f"entries of {name} that have gradients of their own in {known_by} all move by one number made of them"),
-        )
-    others = max(np.max(np.abs(here - first)[~half], initial=0), np.max(np.abs(here - second)[half], initial=0))
+    number = np.arange(g.size).reshape(shape)
+    masks = [rng.permuted(number % 2 == 0)]
+    masks += [number >> k & 1 == 1 for k in range(int(g.size - 1).bit_length())] if g.size <= FEW else []
+    others = 0.0  # how far entries go with the gradients of others
+    for i, half in enumerate(masks):
+        changes = []
+        for entries in (half, ~half):
+            step = steps(steps.turned(entries, scale))
+            if step is None:
+                return False, "", ""
+            changes.append(here - step)
+            others = max(others, np.max(np.abs(changes[-1][~entries]), initial=0))
+        if i == 0 and _is_one_for_all(*changes, g, least):
+            sentence = f"entries of {name} that have gradients of their own in {known_by} all move by one number"
+            return False, "one step for all entries", f"{sentence} made of them"
     along = odd * np.sign(g) * (np.abs(g) > 1e-9 * np.max(np.abs(g)))
     up, down = along > least, along < -least
     if others > least:  # the rule mixes the entries
         if up.any() and not down.any():
             return False, "a step uphill", _uphill(name, known_by)
         for i in _some(along, least, rng):
-            alone = steps(steps.turned(np.arange(g.size).reshape(shape) == i, scale))
+            alone = steps(steps.turned(number == i, scale))
             if alone is not None and abs(here - alone).flat[i] <= least:
                 at = [int(k) for k in np.unravel_index(i, shape)]
                 return (
@@ -217,7 +233,8 @@ def _is_one_for_all(a, b, g, least):
     """Whether two changes of a step, and not the gradient, are one number along an axis, or one array but for one."""
     if min(np.max(np.abs(a)), np.max(np.abs(b))) <= least:
         return False
-    if abs(np.sum(a * b)) >= (1 - 1e-9) * np.linalg.norm(a) * np.linalg.norm(b):
+    is_apart = g.size == 2 and np.min(a) < 0 < np.max(a)  # as of g - g.mean(), which has one degree of freedom
+    if not is_apart and abs(np.sum(a * b)) >= (1 - 1e-9) * np.linalg.norm(a) * np.linalg.norm(b):
         return True
     axes = [i for i in range(g.ndim) if g.shape[i] > 1 and np.any(np.ptp(g, axis=i))]
     return any(max(np.max(np.ptp(d, axis=i)) for d in (a, b)) <= least for i in axes)
@@ -269,8 +286,23 @@ def _places(judge, check, gradient, reason):
         and any(e.id in after for e in judge.events if e.sid == sid)
         and check.id in judge.influenced(sid)
     ]
-    is_descent = "uphill" in reason and _subtracts_a_multiple(judge.program.statements[check.sid].node)
-    return [*between, check.sid] if is_descent else [check.sid, *between]
+    if "uphill" not in reason:
+        return [check.sid, *between]
+    return [*between, check.sid] if _is_written_as_descent(judge, check) else [check.sid, *between]
+
+
+def _is_written_as_descent(judge, check):
+    """Whether an update is written as that of another parameter that goes down or, without such, ``W - lr * step``."""
+    node = judge.program.statements[check.sid].node
+    others = [c for c in judge.rules_down if c.sid != check.sid]
+    if others:
+        return _form(node) in {_form(judge.program.statements[c.sid].node) for c in others}
+    return _subtracts_a_multiple(node)
+
+
+def _form(node):
+    """The text of a statement without its names."""
+    return re.sub(r"[A-Za-z_]\w*", "x", ast.unparse(node))
 
 
 def _subtracts_a_multiple(node):
@@ -291,11 +323,12 @@ def _edits(judge, sid, check, reason):
         return
     if "uphill" in reason:
         trees = [edit.tree for edit in other_operators(node, sites(node)) if edit.reason == "sign"]
-        yield from sorted(trees, key=lambda tree: -SequenceMatcher(None, ast.unparse(node), ast.unparse(tree)).ratio())
+        yield from sorted(trees, key=lambda tree: _changes(ast.unparse(node), ast.unparse(tree)))
         return
     if "lost" in reason and sid == check.sid and isinstance(node, ast.Assign) and len(node.targets) == 1:
         own = expression(ast.unparse(node.targets[0]))
-        yield from (replaced(node, {n: own}) for n in sites(node) if isinstance(n, ast.Name))
+        if isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.Add | ast.Sub):
+            yield from (replaced(node, {n: own}) for n in sites(node) if isinstance(n, ast.Name))
         for operator in (ast.Sub(), ast.Add()):
             yield _positive(node, ast.AugAssign(node.targets[0], operator, node.value))
     inner = []  # dW for dW.mean(), dW.T, dW[0], dW ** 2
@@ -307,6 +340,13 @@ def _edits(judge, sid, check, reason):
             ]
     for n, m in sorted(inner, key=lambda pair: len(ast.unparse(pair[0])) - len(ast.unparse(pair[1]))):
         yield replaced(node, {n: m})
+
+
+def _changes(a, b):
+    """How many characters a text differs in."""
+    blocks = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    blocks = sum(max(i - h, k - j) for tag, h, i, j, k in blocks if tag != "equal")
+    return min(blocks, sum(x != y for x, y in zip(a, b, strict=True))) if len(a) == len(b) else blocks
 
 
 def _positive(node, tree):
