@@ -567,6 +567,7 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
 
 # ---- softmax, losses, labels ----------------------------------------------------------------------------------------
 
+
 def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) -> Any:
     """p_k = e^{z_k} / Σ_j e^{z_j}, eq. 4.2, over each column unless another axis is given; a generalised ufunc.
 

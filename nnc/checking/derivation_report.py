@@ -55,7 +55,8 @@ class DerivationReport:
     Attributes
     ----------
     ok : bool or None
-        Whether no line is wrong; None where none is, but no gradient and no update was judged.
+        Whether no line is wrong; None where none is, but no gradient and no update was judged, or it was not seen
+        whether an update by a rule of its own goes down along its gradient.
     unjudged : list of Line
         The lines that claim a gradient, or change a parameter, and could not be judged.
     lines : list of Line
