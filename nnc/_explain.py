@@ -236,7 +236,7 @@ def dtype_of(x):
 
 
 def function_of_nodes(function, known, reason=None):
-    """For a function that is none of those `known`, and why it is none."""
+    """For a function that is not in `known`, and why it is not."""
     if reason is None and (getattr(function, "__module__", None) or "").startswith("numpy.fft"):
         reason = "its results are complex numbers, or come from such, which Nodes cannot have"
     if reason is None:

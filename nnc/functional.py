@@ -678,7 +678,7 @@ def softmax_backward(dP: ArrayLike, P: ArrayLike, axis: int = 0) -> Any:
 
 
 # ---- both losses -----------------------------------------------------------------------------------------------------
-# Plain arrays and labels go directly into the engine, which refuses a label that is none. Everything else, and every
+# Plain arrays and labels go directly into the engine, which refuses a label out of range. Everything else, and every
 # mistake, comes here.
 
 

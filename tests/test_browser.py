@@ -50,7 +50,7 @@ LIVE = [
     "net.fit(X.T, y, epochs=4, validation=(X_val.T, y_val), callback=picture, progress=False)",
 ]
 
-# What must be seen: a formula that is none, LaTeX that is not typeset, a picture that cannot be shown, an exception.
+# What must be seen: a formula that is not one, LaTeX that is not typeset, a picture that cannot be shown, an exception.
 WRONG = [
     "from IPython.display import HTML, Latex\nLatex(r'$$ \\frac{1} $$')",
     "Latex(r'\\frac{1}{2} without dollars')",

@@ -95,7 +95,7 @@ SPECIAL = {  # smooth functions where a vjp looks at the values of its operands
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_twice_at_special_places(name):
-    """Where operands are equal, 0, 1 or 2: a constant in a vjp that is none would lose a second derivative."""
+    """Where operands are equal, 0, 1 or 2: a vjp taken for constant that is not would lose a second derivative."""
     f, x, y = SPECIAL[name]
     x, y = np.array(x), np.array(y)
     (xx, xy), (yx, yy) = nnc.hessian(lambda x, y: np.sum(f(x, y)), (0, 1))(x, y)
