@@ -254,6 +254,7 @@ INSTEAD = {  # of an argument that Nodes cannot have, what does the same
              "np.sum(mask)",
     "initial": "+, *, np.maximum or np.minimum with it afterwards does",
     "order": "a Node's numbers are in C order; np.transpose before and after gives another",
+    "descending": "np.flip afterwards does",
     "subok": "the result is always a Node",
     "signature": ".astype says which dtype it computes with",
     "axes": "np.moveaxis before does",

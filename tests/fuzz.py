@@ -21,7 +21,7 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import numpy as np
@@ -270,7 +270,10 @@ def run(name, count, seed):
         path = Path(folder) / f"input{reader.suffix}"
         for data in reader.good:
             path.write_bytes(data)
-            reader.read(path)  # good files are read, and what is imported late is there from here on
+            reader.read(path)
+        path.write_bytes(b"no such file")
+        with suppress(ValueError):
+            reader.read(path)  # what is imported late, for good files or bad ones, is there from here on
         with open("/proc/self/statm") as status:
             size = int(status.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_LEFT, resource.RLIM_INFINITY))

@@ -71,7 +71,8 @@ def test_each_is_an_error_that_names_it_and_the_way_out(function):
     [
         (np.sum, "dtype out initial where"), (np.max, "out initial where"), (np.mean, "dtype out where"),
         (np.var, "dtype out where mean correction"), (np.cumsum, "dtype out"), (np.reshape, "order copy"),
-        (np.ravel, "order"), (np.take, "out mode"), (np.quantile, "out overwrite_input weights"), (np.sort, "order"),
+        (np.ravel, "order"), (np.take, "out mode"), (np.quantile, "out overwrite_input weights"),
+        (np.sort, "order descending" if "descending" in inspect.signature(np.sort).parameters else "order"),
         (np.exp, "out where casting order dtype subok signature"), (np.clip, "out"), (np.tile, ""), (np.where, ""),
         (np.std, "dtype out where mean correction"), (np.linalg.norm, ""), (np.linalg.solve, ""), (np.tensordot, ""),
         (np.conjugate, "out where casting order dtype subok signature"), (np.concatenate, "out dtype casting"),
