@@ -109,7 +109,7 @@ class SGD(Optimizer):
     momentum : float
         μ; 0 is plain gradient descent.
     nesterov : bool
-        w ← w - lr (∂J/∂w + μ v) instead: the gradient at where the velocity leads, nearly. Needs a momentum.
+        w ← w - lr (∂J/∂w + μ v) instead: about the gradient where the velocity leads. Needs a momentum.
 
     Raises
     ------

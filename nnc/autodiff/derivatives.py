@@ -1,6 +1,6 @@
 """The rows of Jacobian matrices (pages 15 and 16 of the notes), for `nnc.jacobian`.
 
-A Jacobian sums nothing, not even over the examples. All its rows flow backward together: the seed of
+A Jacobian sums nothing, not even over the examples. All its rows are propagated backward together: the seed of
 `node.pullback` is the identity, with one entry in front for each number of y, and every vector-Jacobian product of
 the table takes such an axis along.
 """

@@ -115,7 +115,7 @@ class MLP:
     Raises
     ------
     TypeError, ValueError
-        For an argument that is none of the above; the message says what it must be.
+        For any other argument; the message says what it must be.
 
     Examples
     --------
