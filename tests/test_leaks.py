@@ -11,7 +11,7 @@ import pytest
 from engine_rows import APART
 
 import nnc
-from nnc.autodiff.operations import RULES
+from nnc.autodiff.operations import RULES, UFUNCS
 
 CALLS = 100_000
 W, X, Y = np.ones((3, 5)), np.ones((5, 6)), np.arange(6) % 3
@@ -227,9 +227,10 @@ def repeat(function, calls, error):
 
 
 def references():
-    """Of every array and object that the calls above are given."""
+    """Of every array and object that the calls above are given, and of every operation."""
     given = [X, Y, X_WRONG, Y_WRONG, Y_LONG, TARGETS_WRONG, net, t, SPOILT, *t.Z, *t.A]
-    given += [Z, HUGE, DIRECT_LOSS, nnc._engine.matmul, repeat, RULE, RULE.forward, RULE.constants, RULE.vjps]
+    given += [Z, HUGE, DIRECT_LOSS, nnc._engine.matmul, repeat, RULE.forward, RULE.constants, RULE.vjps]
+    given += [*RULES.values(), *UFUNCS.values()]
     given += [RULES["sum"].params, RULES["sum"].takes, RULES["stack"].takes, *RULES["sum"].params, np.float32]
     given += [ADAM, WEIGHTS, *sum(ADAM.state.values(), []), *regression.weights]
     given += [*net.weights, *net.biases, *SPOILT.weights, *SPOILT.biases, *ENGINE.values(), np.dtype("f4"), None]
