@@ -1,4 +1,4 @@
-"""Settings for all tests: the slow ones wait to be asked for, hypothesis is not timed; what was left out is told."""
+"""Settings for all tests: slow ones run on request, hypothesis has no deadline, missing libraries are named."""
 
 import re
 import signal
@@ -8,21 +8,21 @@ import pytest
 
 import nnc._engine
 
-# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C; some of them send it.
+# In the background of a shell, the tests and their subprocesses would ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("nnc", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("nnc")
 
 
-# Training takes all threads that a test asks for, however far apart the cores of a busy machine seem to be.
+# Training uses all threads that a test asks for, also where messages between the cores of a busy machine are slow.
 nnc._engine.set_core_to_core(1)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Slow tests run when a marker expression speaks of them: `-m slow`, `-m "slow or not slow"`."""
+    """Slow tests run when the marker expression mentions them: `-m slow`, `-m "slow or not slow"`."""
     if "slow" not in config.option.markexpr:
-        skip = pytest.mark.skip(reason="slow; ask for it with -m slow")
+        skip = pytest.mark.skip(reason="slow: run it with -m slow")
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)

@@ -1,11 +1,11 @@
-"""Mutated files for the readers: python tests/fuzz.py READER COUNT [SEED]. What is no good file is refused.
+"""Mutated files for the readers: python tests/fuzz.py READER COUNT [SEED]. A file that is not valid must be refused.
 
-Each input is made of a good file by a few changes: bits, bytes, numbers that are large or negative, pieces cut out, put
-in, repeated or taken from another file. Where a checksum would refuse all of that at once (npz, PNG, gzip), the changes
-are made inside, and the checksum is right again. Input i of a seed is always the same one.
+Each input is a good file with a few changes: bits, bytes, numbers that are large or negative, pieces cut out, inserted,
+repeated or taken from another file. Where a checksum would detect all of these (npz, PNG, gzip), changes are also made
+inside, and the checksum is computed again. Input i of a seed is always the same.
 
-What a header claims must not be allocated. The files have a few hundred bytes; the process may take 32 MB more address
-space than it has at the start, whoever asks for it, and what Python's memory tracer sees may be a multiple of the file.
+A reader must not allocate what a header only claims. The files have a few hundred bytes; the process may take at most
+32 MB more address space than at the start, and tracemalloc may see at most a multiple of the file's size.
 """
 
 import gzip
@@ -29,16 +29,16 @@ import numpy as np
 import nnc
 import nnc.__main__
 
-MEMORY_LEFT = 32 << 20  # for all that is allocated after the good files were read
-BUFFERS = 1 << 21  # of files and parsers, whatever the size
+MEMORY_LEFT = 32 << 20  # for everything that is allocated after the good files were read
+BUFFERS = 1 << 21  # of files and parsers, for any size of file
 NUMBERS = [0, 1, 2, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
            1 << 40, (1 << 63) - 1, (1 << 64) - 1]  # fmt: skip
 
 
-# ---- changes ---------------------------------------------------------------------------------------------------------
+# ---- mutations -------------------------------------------------------------------------------------------------------
 
 
-def changed(data, rng, others=()):
+def mutate(data, rng, others=()):
     """A few changes of the bytes."""
     data = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
@@ -68,7 +68,7 @@ def changed(data, rng, others=()):
 
 
 def with_other_numbers(text, rng):
-    """Some of the numbers in the text replaced."""
+    """The text with some of its numbers replaced."""
     return re.sub(r"\d+", lambda m: str(rng.choice(NUMBERS)) if rng.random() < 0.15 else m[0], text)
 
 
@@ -84,11 +84,11 @@ class Idx:
     suffix, error, factor = "", "load_idx", 1100  # gzip's own limit is 1032
     good = [idx_file(), idx_file((10,), 0x0D, ">f4"), idx_file((2, 1), 0x0E, ">f8"), idx_file((5, 5), 0x0B, ">i2")]
 
-    def change(self, data, rng):
+    def mutate(self, data, rng):
         if rng.random() < 0.5:
-            return changed(data, rng, self.good)
-        packed = gzip.compress(changed(data, rng, self.good), mtime=0)
-        return changed(packed, rng) if rng.random() < 0.3 else packed
+            return mutate(data, rng, self.good)
+        packed = gzip.compress(mutate(data, rng, self.good), mtime=0)
+        return mutate(packed, rng) if rng.random() < 0.3 else packed
 
     def read(self, path):
         nnc.data.load_idx(path)
@@ -108,9 +108,9 @@ class Npz:
     suffix, error, factor = ".npz", "load", 8
     good = [file_of(net().save, "a.npz"), file_of(nnc.MLP([2, 2], dtype="f8", seed=0).save, "a.npz")]
 
-    def change(self, data, rng):
+    def mutate(self, data, rng):
         if rng.random() < 0.3:
-            return changed(data, rng, self.good)
+            return mutate(data, rng, self.good)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         for name in rng.sample(sorted(members), rng.choice((1, 1, 2))):
@@ -118,7 +118,7 @@ class Npz:
                 header = with_other_numbers(members[name][10:128].decode("latin1"), rng).encode("latin1")
                 members[name] = members[name][:10] + header.ljust(118)[:118] + members[name][128:]
             else:
-                members[name] = changed(members[name], rng, list(members.values()))
+                members[name] = mutate(members[name], rng, list(members.values()))
         if rng.random() < 0.1:
             members.pop(rng.choice(sorted(members)))
         file = io.BytesIO()
@@ -140,22 +140,22 @@ class Safetensors:
         tensors = {"0.weight": np.ones((3, 4), "f"), "0.bias": np.ones(3, "f")}
         self.good = [file_of(net().save, "a.safetensors"), safetensors.numpy.save(tensors)]
 
-    def change(self, data, rng):
+    def mutate(self, data, rng):
         if rng.random() < 0.4:
-            return changed(data, rng, self.good)
+            return mutate(data, rng, self.good)
         (size,) = struct.unpack("<Q", data[:8])
         header, content = data[8 : 8 + size], data[8 + size :]
         if rng.random() < 0.5:
             header = with_other_numbers(header.decode(), rng).encode()
         elif rng.random() < 0.5:
-            said = json.loads(header)
-            metadata = said.get("__metadata__", {})
+            entries = json.loads(header)
+            metadata = entries.get("__metadata__", {})
             for name in metadata:
                 if rng.random() < 0.3:
-                    metadata[name] = changed(metadata[name].encode(), rng).decode("latin1")
-            header = json.dumps(said).encode()
+                    metadata[name] = mutate(metadata[name].encode(), rng).decode("latin1")
+            header = json.dumps(entries).encode()
         else:
-            header = changed(header, rng)
+            header = mutate(header, rng)
         return struct.pack("<Q", len(header)) + header + content
 
     def read(self, path):
@@ -174,9 +174,9 @@ class Onnx:
                           "Softmax", "Identity", "Cast", "Dropout", "Flatten", "Reshape", "BatchNormalization",
                           "Concat", "Constant", "ArgMax", "Elu", "Where"]  # fmt: skip
 
-    def change(self, data, rng):
+    def mutate(self, data, rng):
         if rng.random() < 0.4:
-            return changed(data, rng, self.good)
+            return mutate(data, rng, self.good)
         model = self.onnx.ModelProto.FromString(data)
         graph = model.graph
         names = [name for node in graph.node for name in (*node.input, *node.output)] + ["", "nowhere"]
@@ -193,7 +193,7 @@ class Onnx:
             elif kind == 4:
                 tensor.data_type = rng.randrange(24)
             elif kind == 5:
-                tensor.raw_data = changed(tensor.raw_data, rng)
+                tensor.raw_data = mutate(tensor.raw_data, rng)
             elif kind == 6 and node.attribute:
                 attribute = rng.choice(node.attribute)
                 attribute.i = rng.choice((-1, 0, 1, 2, 1 << 40))
@@ -225,9 +225,9 @@ class Png:
         self.model = Path(tempfile.mkdtemp()) / "model.npz"
         nnc.MLP([16, 2], seed=0).save(self.model)
 
-    def change(self, data, rng):
+    def mutate(self, data, rng):
         if rng.random() < 0.3:
-            return changed(data, rng, self.good)
+            return mutate(data, rng, self.good)
         chunks, at = [], 8
         while at < len(data):
             (size,) = struct.unpack(">I", data[at : at + 4])
@@ -235,9 +235,9 @@ class Png:
             at += size + 12
         for chunk in rng.sample(chunks, rng.choice((1, 1, 2))):
             if chunk[0] == b"IDAT" and rng.random() < 0.5:
-                chunk[1] = zlib.compress(changed(zlib.decompress(chunk[1]), rng))
+                chunk[1] = zlib.compress(mutate(zlib.decompress(chunk[1]), rng))
             else:
-                chunk[1] = changed(chunk[1], rng)
+                chunk[1] = mutate(chunk[1], rng)
         if rng.random() < 0.1:
             rng.shuffle(chunks)
         if rng.random() < 0.1:
@@ -247,13 +247,13 @@ class Png:
         return data[:8] + b"".join(packed)
 
     def read(self, path):
-        """As the command line does it: what goes wrong is one line."""
-        said = io.StringIO()
-        with redirect_stdout(io.StringIO()), redirect_stderr(said):
+        """As the command line does it: an error is one line."""
+        stderr = io.StringIO()
+        with redirect_stdout(io.StringIO()), redirect_stderr(stderr):
             code = nnc.__main__.main(["predict", str(self.model), str(path)])
         if code:
-            assert said.getvalue().count("\n") == 1, said.getvalue()
-            raise ValueError(said.getvalue())
+            assert stderr.getvalue().count("\n") == 1, stderr.getvalue()
+            raise ValueError(stderr.getvalue())
 
 
 READERS = {"idx": Idx, "npz": Npz, "safetensors": Safetensors, "onnx": Onnx, "png": Png}
@@ -263,7 +263,7 @@ READERS = {"idx": Idx, "npz": Npz, "safetensors": Safetensors, "onnx": Onnx, "pn
 
 
 def run(name, count, seed):
-    reader, refused, most = READERS[name](), 0, 0
+    reader, refused, highest = READERS[name](), 0, 0
     folder = Path("/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir())
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(dir=folder) as folder:
@@ -271,16 +271,16 @@ def run(name, count, seed):
         for data in reader.good:
             path.write_bytes(data)
             reader.read(path)
-        path.write_bytes(b"no such file")
+        path.write_bytes(b"not a valid file")
         with suppress(ValueError):
-            reader.read(path)  # what is imported late, for good files or bad ones, is there from here on
+            reader.read(path)  # what is imported late, for good files or bad ones, is imported now
         with open("/proc/self/statm") as status:
             size = int(status.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_LEFT, resource.RLIM_INFINITY))
         for i in range(count):
-            is_traced = i % 10 == 0  # it takes longer than most readers
+            is_traced = i % 10 == 0  # tracing takes longer than most readers do
             rng = random.Random(f"{seed} {i}")
-            data = reader.change(rng.choice(reader.good), rng)
+            data = reader.mutate(rng.choice(reader.good), rng)
             path.write_bytes(data)
             if is_traced:
                 tracemalloc.start()
@@ -296,9 +296,9 @@ def run(name, count, seed):
             if is_traced:
                 _, peak = tracemalloc.get_traced_memory()
                 tracemalloc.stop()
-                most = max(most, peak)
+                highest = max(highest, peak)
                 assert peak < BUFFERS + reader.factor * len(data), f"{name} {seed} {i}: {peak} bytes for {len(data)}"
-    print(f"{name}: {count} inputs, {refused} refused, {count - refused} read; at most {most:,} bytes traced for one")
+    print(f"{name}: {count} inputs, {refused} refused, {count - refused} read; at most {highest:,} bytes traced")
 
 
 if __name__ == "__main__":

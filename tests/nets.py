@@ -1,11 +1,11 @@
-"""A net and its training as the notes have them, in `nnc.reference` and NumPy alone: the oracle of `nnc.MLP`."""
+"""A net and its training as in the notes, with `nnc.reference` and NumPy alone: the reference for `nnc.MLP`."""
 
 import engine_rows
 import numpy as np
 
 from nnc import reference as ref
 
-ACTIVATIONS = {  # of every row of csrc/activations.inc
+ACTIVATIONS = {  # (forward, backward) of every row of csrc/activations.inc
     name: (lambda Z: Z, lambda dA, A: dA)
     if name == "identity"
     else (getattr(ref, name), getattr(ref, f"{name}_backward"))
@@ -19,7 +19,7 @@ def parameters(net, dtype=np.float64):
 
 
 def forward(W, b, activations, X, shift=None):
-    """Z and A of every layer; `shift`, such as (("Z", 0), array), is added where it says, to measure a derivative."""
+    """Z and A of every layer; `shift`, such as (("Z", 0), array), is added there, to measure a derivative."""
     Z, A = [], []
     where, delta = shift or (None, 0)
     for layer in range(len(W)):
@@ -58,12 +58,12 @@ def fit(W, b, activations, X, y, epochs, batch_size, lr, momentum=0.0):
     history = []
     for _ in range(epochs):
         batches = [slice(start, start + batch_size) for start in range(0, X.shape[1], batch_size)]
-        losses = [step(W, b, v, activations, X[:, some], y[..., some], lr, momentum) for some in batches]
+        losses = [step(W, b, v, activations, X[:, batch], y[..., batch], lr, momentum) for batch in batches]
         history.append(np.concatenate(losses).mean())
     return history
 
 
-# ---- what the tests of fit share -------------------------------------------------------------------------------------
+# ---- shared by the tests of fit --------------------------------------------------------------------------------------
 
 M, N = 7, 4  # inputs, classes
 
@@ -82,9 +82,9 @@ def arrays(net):
 
 
 def assert_equal(net, other):
-    for mine, its in zip(arrays(net), arrays(other), strict=True):
-        assert mine.tobytes() == its.tobytes()
+    for a, b in zip(arrays(net), arrays(other), strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def differ(net, other):
-    return any(mine.tobytes() != its.tobytes() for mine, its in zip(arrays(net), arrays(other), strict=True))
+    return any(a.tobytes() != b.tobytes() for a, b in zip(arrays(net), arrays(other), strict=True))

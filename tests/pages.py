@@ -1,4 +1,4 @@
-"""Five right derivations in different styles, and faults planted in each: (the right line, a wrong one, what is wrong).
+"""Five right derivations in different styles, and faults to plant in each: (the right piece, a wrong one, the reason).
 
 The reasons are regular expressions. The wrong line must be blamed, and no other.
 """

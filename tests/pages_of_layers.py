@@ -1,4 +1,4 @@
-"""Right derivations made of layer functions, layer objects and single operations, with faults as in `posted_pages`."""
+"""Right derivations made of layer functions, layer objects and single operations; faults as in `posted_pages`."""
 
 LAYERS = {
     "functions_with_caches": (

@@ -1,6 +1,6 @@
-"""Right derivations in the styles in which people write them, and faults that are asked about.
+"""Right derivations in the styles in which people write them, and faults that people ask about.
 
-Of each page: (a right piece, a wrong one in its place, the reason by which it is named, how the right line begins).
+The faults of a page: (a right piece, the wrong one, the reason that is reported, how the right line begins).
 """
 
 POSTED = {

@@ -1,4 +1,4 @@
-"""The arguments of NumPy's functions that Nodes cannot have: each is an error that names it; none is passed over."""
+"""The arguments of NumPy's functions that do not work on Nodes: each is an error that names it; none is ignored."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from itertools import chain, combinations, islice, product
 
 import numpy as np
 import pytest
-from operands import away, begin
+from operands import away, reset_rng
 
 import nnc
 from nnc import Node
@@ -21,12 +21,12 @@ A = np.arange(1.0, 7.0).reshape(2, 3)
 try:
     inspect.signature(np.exp)
 except ValueError:
-    pytest.skip("this NumPy does not tell the signatures of its C functions", allow_module_level=True)
+    pytest.skip("this NumPy has no signatures of its C functions", allow_module_level=True)
 
 def full_name(function):
-    """As one writes it: np.linalg.norm; a ufunc does not know its module."""
-    is_numpys = getattr(np, function.__name__, None) is function
-    module = getattr(function, "__module__", None) or ("numpy" if is_numpys else "")
+    """As users write it: np.linalg.norm. A ufunc has no module."""
+    is_numpy = getattr(np, function.__name__, None) is function
+    module = getattr(function, "__module__", None) or ("numpy" if is_numpy else "")
     return f"{module.replace('numpy', 'np')}.{function.__name__}"
 
 
@@ -39,14 +39,14 @@ VALUES = {"out": np.empty_like(A), "where": A > 2, "dtype": np.float32, "casting
 
 
 def required(function):
-    """Nodes for what has no default."""
+    """Nodes for the parameters without a default."""
     parameters = inspect.signature(function).parameters.values()
     kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     return [Node(A) for p in parameters if p.default is p.empty and p.kind in kinds]
 
 
 @pytest.mark.parametrize("function", [f for f, names in NAMES.items() if names], ids=full_name)
-def test_each_is_an_error_that_names_it_and_the_way_out(function):
+def test_each_is_an_error_that_names_it(function):
     operands = required(function)
     if function in (np.concatenate, np.stack, np.linalg.multi_dot):
         operands = [[Node(A), Node(A)]]
@@ -54,15 +54,15 @@ def test_each_is_an_error_that_names_it_and_the_way_out(function):
         operands = ["ij->j", Node(A)]
     like = {"like": Node(A)} if function in (np.array, np.asarray, np.asanyarray, np.full) else {}
     for name in NAMES[function]:
-        says = f"{full_name(function)}: the argument '{name}' does not work on Nodes; "
-        if isinstance(function, np.ufunc) and name == "out":  # NumPy hands it over in a tuple
-            says = f"{full_name(function)}: a result with a Node in it is a new Node and cannot be written into an"
+        message = f"{full_name(function)}: the argument '{name}' does not work on Nodes; "
+        if isinstance(function, np.ufunc) and name == "out":  # which NumPy passes in a tuple
+            message = f"{full_name(function)}: a result with a Node in it is a new Node and cannot be written into an"
         value = VALUES.get(name, "F")
         if name == "out" and getattr(function, "nout", 1) == 2:
             value = (value, value.copy())
         if name == "subok":
             value = not inspect.signature(function).parameters[name].default
-        with pytest.raises(TypeError, match="^" + re.escape(says)):
+        with pytest.raises(TypeError, match="^" + re.escape(message)):
             function(*operands, **like, **{name: value})
 
 
@@ -78,11 +78,11 @@ def test_each_is_an_error_that_names_it_and_the_way_out(function):
         (np.conjugate, "out where casting order dtype subok signature"), (np.concatenate, "out dtype casting"),
     ],
 )  # fmt: skip
-def test_of_some_by_hand(function, names):
+def test_the_refused_arguments_of_some_functions(function, names):
     assert " ".join(NAMES[function]) == names
 
 
-BY_PLACE = {
+POSITIONAL = {
     "initial of sum": lambda x: np.sum(x, 0, None, None, False, 10.0),
     "initial of max": lambda x: np.max(x, 0, None, False, 10.0),
     "order of reshape": lambda x: np.reshape(x, (3, 2), "F"), "order of ravel": lambda x: np.ravel(x, "F"),
@@ -94,14 +94,14 @@ BY_PLACE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BY_PLACE)
-def test_none_is_passed_over_by_its_place(name):
+@pytest.mark.parametrize("name", POSITIONAL)
+def test_a_positional_argument_is_not_ignored_either(name):
     with pytest.raises(TypeError, match=f"the argument '{name.split()[0]}' does not work on Nodes"):
-        BY_PLACE[name](Node(A))
+        POSITIONAL[name](Node(A))
 
 
-SAYS_NOTHING = {
-    "order": lambda x: np.reshape(x, (3, 2), order="C"), "order by place": lambda x: np.ravel(x, "C"),
+NO_EFFECT = {
+    "order": lambda x: np.reshape(x, (3, 2), order="C"), "order, positional": lambda x: np.ravel(x, "C"),
     "method": lambda x: x.reshape(3, 2, order="C"), "None": lambda x: np.var(x, 0, None, None, 1),
     "dtype": lambda x: np.std(x, axis=1, dtype=None, keepdims=True), "where": lambda x: np.exp(x, where=True),
     "casting": lambda x: np.add(x, x, casting="same_kind"), "out": lambda x: np.dot(x, x.T, out=None),
@@ -112,16 +112,16 @@ SAYS_NOTHING = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SAYS_NOTHING)
-def test_what_numpy_does_anyway_may_be_said(name):
-    f = SAYS_NOTHING[name]
+@pytest.mark.parametrize("name", NO_EFFECT)
+def test_an_argument_that_changes_nothing_is_accepted(name):
+    f = NO_EFFECT[name]
     y = f(Node(A))
     assert isinstance(y, Node)
     np.testing.assert_allclose(y.value, f(A), rtol=1e-15)
     assert nnc.gradcheck(lambda x: np.sum(f(x) * (1 + np.arange(np.size(f(A))).reshape(np.shape(f(A))))), A)
 
 
-def test_another_type_error_stands():
+def test_other_errors_are_not_taken_for_a_refused_argument():
     for wrong in (lambda x: np.var(x, axis="0"), lambda x: np.sum(x, axis=1.5), lambda x: np.clip(x, "a", "b"),
                   lambda x: np.var(x, ddof=object(), dtype=None), lambda x: np.einsum("ij", x, out=None, optimize=x)):
         with pytest.raises((TypeError, ValueError)) as error:  # fmt: skip
@@ -129,7 +129,7 @@ def test_another_type_error_stands():
         assert "does not work on Nodes" not in str(error.value)
 
 
-def test_the_page_has_all():
+def test_the_page_of_all_functions_lists_them():
     run = [sys.executable, "-m", "nnc.autodiff"]
     text = subprocess.run(run, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     lines = text[text.index("## Arguments that Nodes cannot have"):].splitlines()
@@ -140,11 +140,11 @@ def test_the_page_has_all():
         assert not names or any(line.startswith(row) and name in line for line in lines), full_name(function)
 
 
-# ---- those that Nodes can have ---------------------------------------------------------------------------------------
+# ---- arguments that work on Nodes -----------------------------------------------------------------------------------
 
-begin()
+reset_rng()
 M = away(3, 3) + 2 * np.eye(3)
-GIVEN = {  # for each name what may be given: by a function's requirements, or as an option
+GIVEN = {  # values to try for each name, whether a function requires the argument or not
     "axis": [0, 1, -1, None, (0, 1)], "axes": [(1, 0), 0, 1, 2, ([0], [1])], "keepdims": [True], "k": [1, -1, 2],
     "n": [2, 0, 1], "N": [3], "offset": [1, -1], "ddof": [1], "decimals": [1], "endpoint": [False], "retstep": [True],
     "method": ["lower", "nearest", "hazen", "inverted_cdf"], "num": [5], "kth": [2, -1, (1, 2)], "kind": ["stable"],
@@ -164,14 +164,14 @@ GIVEN = {  # for each name what may be given: by a function's requirements, or a
 }  # fmt: skip
 
 
-NOT_CALLED = {  # what they need is no array, a list of arrays, arrays in any number, or of a shape of its own
+NOT_CALLED = {  # they take no array, a list of arrays, any number of arrays, or arrays of a special shape
     "astype", "einsum", "where", "take_along_axis", "array", "asarray", "asanyarray", "full", "atleast_1d",
     "atleast_2d", "atleast_3d", "broadcast_arrays", "meshgrid", "select", "choose", "tensorsolve", "ldexp",
 }  # fmt: skip
 
 
 def calls(function):
-    """Arguments by position and by name, one or two of these, which may or may not make sense."""
+    """Positional arguments and up to two keyword arguments, which need not make sense together."""
     parameters = inspect.signature(function).parameters.values()
     options = [p.name for p in parameters if p.default is not p.empty and p.name in GIVEN]
     options = [name for name in options if name not in NAMES[function]]
@@ -192,7 +192,7 @@ def values_of(results):
 
 @pytest.mark.parametrize("function", NAMES, ids=full_name)
 def test_every_other_argument_does_what_it_does_in_numpy(function):
-    made = 0
+    compared = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for args, keywords in calls(function):
@@ -207,9 +207,9 @@ def test_every_other_argument_does_what_it_does_in_numpy(function):
                 except TypeError as error:
                     assert "Node" in str(error), (args, keywords)
                     continue
-                made += 1
+                compared += 1
                 assert len(got) == len(wanted)
                 for y, z in zip(got, wanted, strict=True):
                     np.testing.assert_allclose(y, z, rtol=1e-12, atol=1e-13, err_msg=f"{nodes}, {keywords}")
                     assert np.shape(y) == np.shape(z)
-    assert bool(made) != (function.__name__ in NOT_CALLED)
+    assert bool(compared) != (function.__name__ in NOT_CALLED)

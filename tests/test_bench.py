@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: sums of a report, pictures, a real peer beside nnc. No figure is judged."""
+"""The benchmarks measure what they say: figures of a report, pictures, a real peer beside nnc. No speed is judged."""
 
 import os
 import pathlib
@@ -23,7 +23,7 @@ from bench import (
 )  # fmt: skip
 from bench.peers import Process, installed
 
-# 2e9 operations in a millisecond: 2000 GFLOP/s a thread; with loads 1600
+# 2e9 operations in a millisecond: 2000 GFLOP/s per thread; with loads 1600
 FMA = {"fma": [[0.002, 0.004], [0.001, 0.002]], "near": [[0.00125, 0.002], [0.002, 0.002]],
        "far": [[0.002, 0.002]]}  # fmt: skip
 
@@ -51,8 +51,8 @@ def test_a_table_has_a_row_for_each_case():
     case, other = list(matmul.CASES)[:2]
     rounds = {"nnc": {case: [[1e-4, 1e-4]], other: [[1e-4, 1e-4]]}, "numpy": {case: [[2e-4, 3e-4]]}, "peak": FMA}
     faster = rounds | {"numpy": {case: [[25e-4, 3e-3]]}}
-    group = [report.Results(matmul, *of) for of in (("float32", 1, rounds), ("float32", 2, faster),
-                                                    ("float64", 1, rounds))]  # fmt: skip
+    settings = ("float32", 1, rounds), ("float32", 2, faster), ("float64", 1, rounds)
+    group = [report.Results(matmul, *arguments) for arguments in settings]
     head, _, *lines = report.table(group).splitlines()[:4]
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (head, *lines)]
     assert cells[0] == ["float32, threads: 1 / 2", "nnc, GFLOP/s", "NumPy", "best, float64", "of the peak"]
@@ -123,7 +123,7 @@ def test_the_peak_is_a_number_of_operations():
     assert peak.gflops(0.001, 2) == pytest.approx(4000)
 
 
-def test_the_way_from_core_to_core():
+def test_the_time_from_core_to_core():
     assert core_to_core.seconds(1) == 0
     if len(os.sched_getaffinity(0)) > 1:
         assert 1e-9 < core_to_core.seconds(2) < 1e-2
@@ -136,14 +136,14 @@ def test_the_way_from_core_to_core():
 
 
 def test_the_model_of_threads():
-    """A step of 784-200-10 has 4 n m operations an example, 6 n m as the model counts them, and three meetings."""
-    alone, meetings, lines = threads.work((784, 200, 10), 64)
-    assert alone == 6 * 158800 * 64 / 256 + 4 * (158800 + 210) * 2 / 64 and (meetings, lines) == (3, 210 * 64 * 4 / 64)
+    """A step of 784-200-10 has 4 n m operations an example, 6 n m as the model counts them, and three barriers."""
+    alone, barriers, lines = threads.work((784, 200, 10), 64)
+    assert alone == 6 * 158800 * 64 / 256 + 4 * (158800 + 210) * 2 / 64 and (barriers, lines) == (3, 210 * 64 * 4 / 64)
     assert threads.best((784, 200, 10), 64, 2, 60)[0] == 2 and threads.best((64, 64, 10), 1, 8, 60) == (1, 1.0)
     assert threads.best((784, 200, 10), 64, 128, 1e6) == (1, 1.0)
     page = (report.HERE.parent / "csrc" / "README.md").read_text()
     shown = [row for row in threads.rows() if row in page]
-    assert len(shown) == 10  # the page shows some of them, as they are
+    assert len(shown) == 10  # csrc/README.md has some of them
 
 
 @pytest.mark.parametrize("peer", predict.RUNS)

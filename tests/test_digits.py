@@ -6,7 +6,7 @@ the derivative overflows, or is subnormal, only that is asked for. Below is a li
 
 import numpy as np
 import pytest
-from engine_rows import ACTIVATED, APART_BOTH
+from engine_rows import LOSS_FUNCTIONS, WITH_BACKWARD
 
 import nnc
 from nnc.autodiff.operations import RULES
@@ -109,11 +109,11 @@ MOVES = """add_bias astype broadcast_to concatenate diagflat diagonal expand_dim
 STEPS = "angle ceil floor floor_divide fmod ldexp remainder rint round sign trunc"  # constant, or 1 and a whole number
 SUMS = """add_bias_backward convolve cumprod cumsum einsum linear matmul mean norm prod sum softmax softmax_backward
     log_softmax cross_entropy cross_entropy_backward softmax_cross_entropy softmax_cross_entropy_backward """
-SUMS += " ".join(APART_BOTH)
-#   eps times the number of terms: their bounds are those of the forward sums, in tests/specimens.py
+SUMS += " ".join(LOSS_FUNCTIONS)
+#   eps times the number of terms: their bounds are those of the forward sums, in tests/error_bounds.py
 FACTORS = """cholesky det eigh eigvalsh inv logabsdet lstsq pinv qr solve svd svdvals"""  # as good as the condition
 #   number of the matrix lets them be
-GIVEN = "maximum_backward " + " ".join(f"{name}_backward" for name in ACTIVATED)
+GIVEN = "maximum_backward " + " ".join(f"{name}_backward" for name in WITH_BACKWARD)
 #   0, g, g/2, slope g; of A, which is rounded
 LATER = "sinc"  # its derivative is a difference of large numbers near 0: held by test_sinc below
 

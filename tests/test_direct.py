@@ -7,14 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
-from test_glue import SQUARE, operands
+from test_glue import OPERANDS, operands
 from test_strides import LAYOUTS, laid_out
 
 import nnc
 from nnc import _direct, _engine
 
 DTYPES = pytest.mark.parametrize("dtype", ["f4", "f8"])
-PLAIN = [name for name in SQUARE if not getattr(_engine, name).signature.startswith("(n)")  # of matrices
+PLAIN = [name for name in OPERANDS if not getattr(_engine, name).signature.startswith("(n)")  # of matrices
          and getattr(_engine, name).nout == 1]  # fmt: skip
 FALLBACK = object()
 
@@ -33,7 +33,7 @@ def oblong(name, dtype, n, m, r):
     """Operands of three different sizes."""
     rng = np.random.default_rng(0)
     shapes = {"W": (n, m), "X": (m, r), "M": (n, r), "P": (n, r), "B": (n, 1), "L": (r,)}
-    letters = {"matmul": "WX", "linear": "WXB"}.get(name, SQUARE[name])
+    letters = {"matmul": "WX", "linear": "WXB"}.get(name, OPERANDS[name])
     return [rng.integers(0, n, r) if letter == "y" else rng.uniform(0.1, 1, shapes[letter]).astype(dtype)
             for letter in letters]  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_layouts(name, layout, dtype):
 def test_empty_arrays(name, size, dtype):
     n, m, r = size
     ufunc, direct = both(name)
-    arrays = oblong(name, dtype, max(n, 1), m, r) if "y" in SQUARE[name] else oblong(name, dtype, n, m, r)
+    arrays = oblong(name, dtype, max(n, 1), m, r) if "y" in OPERANDS[name] else oblong(name, dtype, n, m, r)
     assert_same(direct(*arrays), ufunc(*arrays))
 
 
@@ -123,7 +123,7 @@ UNUSUAL = {
 def test_what_is_not_plain_goes_to_the_fallback(name, how):
     ufunc, direct = both(name)
     given = oblong(name, "f4", 3, 4, 5)
-    reals = len(given) - SQUARE[name].count("y")
+    reals = len(given) - OPERANDS[name].count("y")
     for i, x in enumerate(given):
         if how.startswith("float") and x.dtype.kind != "f" or how == "float64" and reals == 1:
             continue  # labels are never that, and one matrix of float64 is plain
@@ -139,7 +139,7 @@ def test_keywords_go_the_ordinary_way(name):
     out = np.empty_like(ufunc(*given))
     assert direct(*given, out=out) is out
     assert_same(out, ufunc(*given))
-    if "y" not in SQUARE[name]:
+    if "y" not in OPERANDS[name]:
         assert_same(direct(*given, dtype="f8"), ufunc(*given, dtype="f8"))
     with pytest.raises(TypeError, match="nonsense"):
         direct(*given, nonsense=1)
@@ -167,7 +167,7 @@ def test_vectors_and_keywords():
 @pytest.mark.parametrize("name", PLAIN)
 def test_refusals(name):
     ufunc, direct = both(name)
-    given = operands(SQUARE[name])
+    given = operands(OPERANDS[name])
     wrong = [given[:-1], [*given, given[0], given[0]], [np.ones((4, 4), complex), *given[1:]], [None, *given[1:]]]
     wrong += [[*given[:i], np.ones((3, 5)), *given[i + 1 :]] for i in range(len(given)) if len(given) > 1]
     wrong += [[*given[:i], np.ones(()), *given[i + 1 :]] for i in range(len(given))]
@@ -185,12 +185,12 @@ def test_a_bias_is_one_column_of_its_rows():
         assert only("add_bias")(Z, b) is only("linear")(Z, Z, b) is FALLBACK
 
 
-@pytest.mark.parametrize("name", [name for name in PLAIN if "y" in SQUARE[name]])
+@pytest.mark.parametrize("name", [name for name in PLAIN if "y" in OPERANDS[name]])
 @pytest.mark.parametrize("label", [-1, 4, np.iinfo(np.intp).min, np.iinfo(np.intp).max])
 def test_a_label_that_is_none(name, label):
     """It is not for a ufunc to refuse, which makes its example NaN; the others are as they would be."""
     ufunc, direct = both(name)
-    given = operands(SQUARE[name])
+    given = operands(OPERANDS[name])
     good = ufunc(*given)
     given[-1][2] = label
     assert only(name)(*given) is FALLBACK
@@ -223,7 +223,7 @@ def test_only_the_engines_ufuncs():
 
 @DTYPES
 @pytest.mark.parametrize("number", [0.1, -0.0, np.inf, np.nan, 1e-300])
-@pytest.mark.parametrize("name", [name for name in PLAIN if SQUARE[name][0] == "L"])
+@pytest.mark.parametrize("name", [name for name in PLAIN if OPERANDS[name][0] == "L"])
 def test_a_number_is_an_array_of_it(name, number, dtype):
     for r in (1, 6, 1024):
         given = oblong(name, dtype, 4, 5, r)

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from engine_rows import ACTIVATED
+from engine_rows import WITH_BACKWARD
 
 import nnc
 
@@ -35,10 +35,10 @@ PRIMITIVES = {
     "add_bias": (nnc.add_bias, (A34, ones(3, 1)), (0, 1)), "add_bias_backward": (nnc.add_bias_backward, (A34,), (0,)),
     "linear": (nnc.linear, (A34, A45, ones(3, 1)), (0, 1, 2)),
     "linear_backward": (nnc.linear_backward, (ones(3, 5), A34, A45), (0, 1, 2)),
-    **{name: (getattr(nnc, name), (A34,), (0,)) for name in ACTIVATED},
+    **{name: (getattr(nnc, name), (A34,), (0,)) for name in WITH_BACKWARD},
     "leaky_relu": (nnc.leaky_relu, (A34, ones()), (0,)),
     **{f"{name}_backward": (getattr(nnc, f"{name}_backward"), (A34, A34), (0, 1))
-       for name in ACTIVATED},
+       for name in WITH_BACKWARD},
     "leaky_relu_backward": (nnc.leaky_relu_backward, (A34, A34, ones()), (0, 1)),
     "softmax": (nnc.softmax, (A34,), (0,)), "log_softmax": (nnc.log_softmax, (A34,), (0,)),
     "softmax, axis 1": (lambda Z: nnc.softmax(Z, axis=1), (A34,), (0,)),

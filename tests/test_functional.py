@@ -7,8 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
-from engine_rows import ACTIVATED, APART
-from specimens import ROWS, cast, copies
+from engine_rows import ELEMENTWISE_LOSSES, WITH_BACKWARD
+from error_bounds import ROWS, cast, copies
 
 import nnc
 from nnc import _engine, functional, init
@@ -58,7 +58,7 @@ def test_public_names():
         ("add_bias", "(n,r),(n,1)->(n,r)"),
         ("softmax", "(n)->(n)"),
         ("log_softmax", "(n)->(n)"),
-        *[(name, None) for name in ACTIVATED],
+        *[(name, None) for name in WITH_BACKWARD],
     ],
 )
 def test_real_ufuncs(name, signature):
@@ -106,7 +106,7 @@ def of_dtypes(row, dtypes):
     return made, k
 
 
-LOSSES = ("cross_entropy", *APART)  # whose targets never widen the result
+LOSSES = ("cross_entropy", *ELEMENTWISE_LOSSES)  # whose targets never widen the result
 PLAIN = [row for row in ROWS if row.name != "sgd" and not any(loss in row.name for loss in LOSSES)]
 
 

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from engine_rows import ELEMENTWISE, SQUARE
+from engine_rows import ELEMENTWISE, OPERANDS
 from fits import fit, network
 
 from nnc import _engine as engine
@@ -42,7 +42,7 @@ def run(code, **environment):
 
 def test_every_ufunc_is_here():
     ufuncs = {name: ufunc for name, ufunc in vars(engine).items() if isinstance(ufunc, np.ufunc)}
-    assert {name: ufunc.nin for name, ufunc in ufuncs.items()} == ELEMENTWISE | {n: len(s) for n, s in SQUARE.items()}
+    assert {name: ufunc.nin for name, ufunc in ufuncs.items()} == ELEMENTWISE | {n: len(s) for n, s in OPERANDS.items()}
     assert all(ufunc.__name__ == name and f"{name}(" in ufunc.__doc__ for name, ufunc in ufuncs.items())
     assert {name for name, ufunc in ufuncs.items() if ufunc.signature is None} == set(ELEMENTWISE)
 
@@ -181,10 +181,10 @@ def unusual(a):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("name", [*ELEMENTWISE, *SQUARE])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *OPERANDS])
 def test_strides_alignment_byte_order(name, dtype):
     ufunc = getattr(engine, name)
-    inputs = operands(SQUARE.get(name, "P" * ufunc.nin), dtype)
+    inputs = operands(OPERANDS.get(name, "P" * ufunc.nin), dtype)
     expected = results(ufunc, *inputs)
     for views in itertools.product(*(list(unusual(a)) for a in inputs[:2])):
         for got, right in zip(results(ufunc, *views, *inputs[2:]), expected, strict=True):
@@ -199,10 +199,10 @@ def test_strides_alignment_byte_order(name, dtype):
                 np.testing.assert_allclose(out, right, rtol=16 * np.finfo(dtype).eps, atol=0)
 
 
-@pytest.mark.parametrize("name", [*ELEMENTWISE, *SQUARE])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *OPERANDS])
 def test_out_may_overlap_the_inputs(name):
     ufunc = getattr(engine, name)
-    letters = SQUARE.get(name, "P" * ufunc.nin)
+    letters = OPERANDS.get(name, "P" * ufunc.nin)
     *others, expected = results(ufunc, *operands(letters))
 
     def check(inputs, out, where):
@@ -316,9 +316,9 @@ def test_an_overflow_warns_and_a_quiet_nan_does_not():
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 16, 33])
 def test_ordinary_numbers_raise_no_warning(n, dtype):
     with np.errstate(all="raise"):
-        for name in ELEMENTWISE | SQUARE:
+        for name in ELEMENTWISE | OPERANDS:
             ufunc = getattr(engine, name)
-            for result in results(ufunc, *operands(SQUARE.get(name, "P" * ufunc.nin), dtype, n)):
+            for result in results(ufunc, *operands(OPERANDS.get(name, "P" * ufunc.nin), dtype, n)):
                 assert np.isfinite(result).all(), name
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_rows import APART
+from engine_rows import ELEMENTWISE_LOSSES
 
 import nnc
 from nnc.autodiff.operations import RULES, UFUNCS
@@ -125,7 +125,7 @@ FAILING = {
 
 ADAM, WEIGHTS = nnc.optim.Adam(), np.ones(X.shape[1])
 regression = nnc.MLP([X.shape[0], 4, 3], loss="squared_error", seed=0)
-LOSSES_APART = [(getattr(nnc, name), getattr(nnc, f"{name}_backward")) for name in APART]
+LOSS_PAIRS = [(getattr(nnc, name), getattr(nnc, f"{name}_backward")) for name in ELEMENTWISE_LOSSES]
 
 WORKING = {
     "fit": lambda: net.fit(X, Y, epochs=1, progress=False),
@@ -135,7 +135,7 @@ WORKING = {
     ),
     "fit, targets": lambda: regression.fit(X, X[:3], epochs=1, progress=False),
     "loss and gradient": lambda: net.loss_and_gradient(X, Y, sample_weight=WEIGHTS),
-    "losses of outputs apart": lambda: [(loss(Z, Z), backward(1.0, Z, Z)) for loss, backward in LOSSES_APART],
+    "losses of outputs apart": lambda: [(loss(Z, Z), backward(1.0, Z, Z)) for loss, backward in LOSS_PAIRS],
     "predict": lambda: net.predict(X),
     "forward and backward": lambda: net.backward(net.forward(X), Y),
     "constructor": lambda: nnc.MLP([5, 4, 3]),

@@ -6,15 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from differences import output_of
-from engine_rows import APART
+from engine_rows import ELEMENTWISE_LOSSES
+from finite_differences import output_of
 from nets import arrays, assert_equal
 
 import nnc
 from nnc import reference as ref
 
 R, M = 96, 7
-LOSSES = {"cross_entropy": 4, **dict.fromkeys(APART, 3), "poisson": 2}  # and how many outputs they are tried on
+LOSSES = {"cross_entropy": 4, **dict.fromkeys(ELEMENTWISE_LOSSES, 3), "poisson": 2}  # with the number of outputs
 
 
 def truth(loss, n, seed=0):
@@ -38,7 +38,7 @@ def make(loss="cross_entropy", dtype=np.float64, n=None):
 
 LOSS_AND_OUTPUT = {
     "cross_entropy": (ref.softmax_cross_entropy, ref.softmax, ref.softmax_cross_entropy_backward),
-    **{name: (getattr(ref, name), output_of(name), getattr(ref, f"{name}_backward")) for name in APART},
+    **{name: (getattr(ref, name), output_of(name), getattr(ref, f"{name}_backward")) for name in ELEMENTWISE_LOSSES},
 }
 
 

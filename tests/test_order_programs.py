@@ -5,11 +5,11 @@ Each is a function of a module of NumPy's functions and of the library that has 
 
 import numpy
 import pytest
-from operands import begin, rng
+from operands import reset_rng, rng
 
 import nnc
 
-begin()
+reset_rng()
 X, W, B = rng.standard_normal((3, 7)), rng.standard_normal((3, 4)) / 3, rng.standard_normal((2, 5, 3))
 LABELS = numpy.arange(7) % 2
 P = {"W1": rng.standard_normal((4, 3)), "b1": rng.standard_normal((4, 1)), "W2": rng.standard_normal((2, 4))}

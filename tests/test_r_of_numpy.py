@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operands import away, begin
+from operands import away, reset_rng
 from test_order import hold_twice
 from test_rules import hold
 
@@ -15,7 +15,7 @@ import nnc
 from nnc import Node
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass")
-begin()
+reset_rng()
 A3, B3, A23 = away(3), away(3) + 0.3, away(2, 3)
 CASES = {
     "r_": (lambda a, b: np.r_[a, 0.5, b, 1:4, [7, 8]], A3, B3),

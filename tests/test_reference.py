@@ -4,8 +4,8 @@ import inspect
 
 import numpy as np
 import pytest
-from differences import PAIRS, check_gradients
-from specimens import ROWS, cast, check
+from error_bounds import ROWS, cast, check
+from finite_differences import PAIRS, check_gradients
 
 import nnc
 from nnc import reference as ref

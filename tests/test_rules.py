@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_rows import APART, KINDS
-from further_rows import FURTHER_CONSTANTS, further_rows
-from operands import away, begin, inside, rng
+from engine_rows import ELEMENTWISE_LOSSES, KINDS
+from more_examples import MORE_CONSTANTS, more_examples
+from operands import away, inside, reset_rng, rng
 
 import nnc
 from nnc.autodiff.node import Node, pullback
@@ -18,7 +18,7 @@ from nnc.autodiff.operations import FUNCTIONS, RULES, UFUNCS, Rule, row, write
 
 LABELS = np.array([2, 0, 2, 1, 0])
 TARGETS = np.full((3, 5), 0.2) + 0.4 * np.eye(3)[:, LABELS]
-begin()
+reset_rng()
 PAIRS = [
     (away(3, 4), away(3, 4) + 0.013),
     (away(3, 1), away(4)),
@@ -46,8 +46,8 @@ CONSTANT = {
     "cross_entropy_backward": [2],
     "softmax_cross_entropy": [1],
     "softmax_cross_entropy_backward": [2],
-    **{name: [1] for name in APART},
-    **{f"{name}_backward": [2] for name in APART},
+    **{name: [1] for name in ELEMENTWISE_LOSSES},
+    **{f"{name}_backward": [2] for name in ELEMENTWISE_LOSSES},
     "where": [0],
 }
 LOSSES = {name for name in CONSTANT if "cross_entropy" in name and "binary" not in name}  # of labels or of targets
@@ -110,12 +110,12 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     ],
     "log_softmax": [(away(3, 4), {"axis": 0}), (away(3, 4), {"axis": -1}), (away(2, 3, 4), {"axis": 1})],
     "cross_entropy": [(inside(3, 5), LABELS), (inside(3, 5), TARGETS)],
-    **dict.fromkeys(APART, [(away(3, 5), inside(3, 5))]),
+    **dict.fromkeys(ELEMENTWISE_LOSSES, [(away(3, 5), inside(3, 5))]),
     "squared_error": [(away(3, 5), away(3, 5) + 1)],
     "binary_cross_entropy": [(3 * away(3, 5), inside(3, 5)), (away(3, 5), (away(3, 5) > 0).astype(float))],
     "poisson": [(away(3, 5), np.arange(15.0).reshape(3, 5))],
     "softmax_cross_entropy": [(away(3, 5), LABELS), (5 * away(3, 5), TARGETS)],
-    **{f"{name}_backward": [(away(5), inside(3, 5), inside(3, 5))] for name in APART},
+    **{f"{name}_backward": [(away(5), inside(3, 5), inside(3, 5))] for name in ELEMENTWISE_LOSSES},
     "add_bias_backward": [(away(3, 4),), (away(3, 1),)],
     "sigmoid_gradient": [(away(3, 4), 3 * away(3, 4)), (away(4), away(2, 4))],
     "tanh_gradient": [(away(3, 4), 3 * away(3, 4)), (away(), away(2, 4))],
@@ -219,8 +219,8 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     "stack": [],
 }
 
-EXAMPLES |= further_rows()
-CONSTANT |= FURTHER_CONSTANTS
+EXAMPLES |= more_examples()
+CONSTANT |= MORE_CONSTANTS
 
 PRODUCTS = [("ij,jk->ik", (2, 3), (3, 4)), ("ij,kj->ik", (2, 3), (4, 3)), ("ji,jk->ik", (3, 2), (3, 4)),
             ("ji,kj->ik", (3, 2), (4, 3)), ("ij,jk->ki", (2, 3), (3, 4)), ("ij,kj->ki", (2, 3), (4, 3)),

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from engine_rows import ACTIVATIONS, APART
+from engine_rows import ACTIVATIONS, ELEMENTWISE_LOSSES
 
 import nnc
 
@@ -65,7 +65,7 @@ def test_it_computes_what_the_net_does(tmp_path, dtype, compiler, sizes, activat
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("loss", APART)
+@pytest.mark.parametrize("loss", ELEMENTWISE_LOSSES)
 def test_the_other_losses(tmp_path, dtype, loss):
     for sizes, activation in [((20, 9, 3), "relu"), ((7, 1), ())]:
         net = make_net(sizes, activation, dtype, mean=0.5, loss=loss)

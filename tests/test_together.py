@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 import pytest
-from engine_rows import ACTIVATED
+from engine_rows import WITH_BACKWARD
 
 import nnc
 from nnc import _engine
@@ -32,9 +32,9 @@ def primitives(dtype):
     yield "linear_backward", lambda: nnc.linear_backward(Z, A, B)
     yield "add_bias", lambda: nnc.add_bias(Z, b)
     yield "add_bias_backward", lambda: nnc.add_bias_backward(Z)
-    for name in (*ACTIVATED, "softmax", "log_softmax"):
+    for name in (*WITH_BACKWARD, "softmax", "log_softmax"):
         yield name, functools.partial(getattr(nnc, name), Z)
-    for name in (*(f"{name}_backward" for name in ACTIVATED), "softmax_backward"):
+    for name in (*(f"{name}_backward" for name in WITH_BACKWARD), "softmax_backward"):
         yield name, functools.partial(getattr(nnc, name), Z, P)
     yield "softmax of rows", lambda: nnc.softmax(Z, axis=1)
     yield "cross_entropy", lambda: nnc.cross_entropy(P, y)

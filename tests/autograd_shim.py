@@ -1,7 +1,7 @@
-"""A thin stand-in for autograd over nnc, so that autograd's own tests run on Nodes: a plugin of pytest.
+"""A shim: a pytest plugin with autograd's interface on top of nnc, so that autograd's own tests run on Nodes.
 
-``autograd.numpy`` is NumPy itself but for what NumPy lets nobody take part in: `array` of lists. Complex
-numbers are left out. NNC_ORDER is the highest order that is checked.
+``autograd.numpy`` is NumPy itself, except for `array` of lists, which NumPy does not dispatch. Complex numbers are left
+out. NNC_ORDER is the highest order of derivative that is checked.
 """
 
 import itertools
@@ -34,16 +34,16 @@ def array(object, *args, **options):
 
 
 def make_diagonal(D, offset=0, axis1=-1, axis2=-2):
-    """autograd's own: the last axis becomes the diagonal of the last two."""
+    """As in autograd: the last axis becomes the diagonal of the last two."""
     return np.expand_dims(D, -1) * np.eye(np.shape(D)[-1])
 
 
 class Wrapped(ModuleType):
-    """A module of NumPy with some names of its own."""
+    """A module of NumPy with some names added or replaced."""
 
-    def __init__(self, name, module, **own):
+    def __init__(self, name, module, **names):
         super().__init__(name)
-        self.__dict__.update(own)
+        self.__dict__.update(names)
         self._module = module
 
     def __getattr__(self, name):
@@ -58,8 +58,8 @@ anp = Wrapped("autograd.numpy", np, array=array, make_diagonal=make_diagonal, li
 # ---- autograd --------------------------------------------------------------------------------------------------------
 
 
-def of_one_number(f):
-    """autograd takes any result of one number for a scalar."""
+def with_scalar_result(f):
+    """autograd takes any result with one element for a scalar."""
 
     def scalar(*args, **kwargs):
         y = f(*args, **kwargs)
@@ -69,11 +69,11 @@ def of_one_number(f):
 
 
 def grad(f, argnum=0):
-    return nnc.grad(of_one_number(f), argnum)
+    return nnc.grad(with_scalar_result(f), argnum)
 
 
 def value_and_grad(f, argnum=0):
-    return nnc.value_and_grad(of_one_number(f), argnum)
+    return nnc.value_and_grad(with_scalar_result(f), argnum)
 
 
 def jacobian(f, argnum=0):
@@ -89,8 +89,8 @@ def value(tree):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """No test draws other numbers for what ran before it."""
-    np.random.seed(0)  # noqa: NPY002, what their tests draw from
+    """Each test draws the same numbers, whichever tests ran before it."""
+    np.random.seed(0)  # noqa: NPY002, which autograd's tests use
 
 
 def random_like(tree):
@@ -108,15 +108,15 @@ def moved(tree, direction, step):
 
 
 def difference(f, xs, vs, step):
-    up, down = (value(f(*moved(xs, vs, way))) for way in (step, -step))
+    up, down = (value(f(*moved(xs, vs, h))) for h in (step, -step))
     down = iter(leaves(down))
     return over(lambda y: y - next(down), up)
 
 
 def slopes(f, xs, vs):
-    """f's derivative along vs by differences.
+    """f's derivative along vs by finite differences, twice.
 
-    Of a short step, which crosses no kink; and of the fourth order with longer ones, which loses fewer digits.
+    With a short step, which crosses no kink; and of fourth order with longer steps, which loses fewer digits.
     """
     short, near, far = (difference(f, xs, vs, step) for step in (STEP / 2, 100 * STEP, 200 * STEP))
     far = iter(leaves(far))
@@ -151,13 +151,13 @@ def check_grads(f, argnum=0, modes=("fwd", "rev"), order=2):
         if any(np.iscomplexobj(x) for x in leaves(list(args))):
             return
 
-        def of_those(*xs):
+        def f_of_these(*xs):
             given = list(args)
             for i, x in zip(argnums, xs, strict=True):
                 given[i] = x
             return f(*given, **kwargs)
 
-        check(of_those, tuple(args[i] for i in argnums), modes, min(order, HIGHEST))
+        check(f_of_these, tuple(args[i] for i in argnums), modes, min(order, HIGHEST))
 
     return checked
 
@@ -171,7 +171,7 @@ def combo_check(f, argnum=0, **options):
     return checked
 
 
-# ---- in their places -------------------------------------------------------------------------------------------------
+# ---- the plugin ------------------------------------------------------------------------------------------------------
 
 
 def pytest_configure(config):

@@ -1,12 +1,12 @@
-"""Examples of the rows that NumPy's further functions have, as `test_rules.EXAMPLES` has them of the others."""
+"""Operands for rows of the table of operations, in addition to those in `test_rules.EXAMPLES`."""
 
 import numpy as np
 from operands import away, inside, of_rank, positive, regular
 
-FURTHER_CONSTANTS = {"ldexp": [1], "piece": [1]}
+MORE_CONSTANTS = {"ldexp": [1], "piece": [1]}
 
 
-def further_rows():
+def more_examples():
     ANY = [(away(3, 4),), (away(),), (away(2, 1, 3),)]
     WIDE = [(3 * away(3, 4),), (2.3 * away(),)]
     PAIRS = [(away(3, 4), away(3, 4) + 0.013), (away(3, 1), away(4)), (away(3, 4), 0.7), (away(), away(2, 3))]

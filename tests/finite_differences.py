@@ -1,10 +1,10 @@
-"""Each forward with its backward, and the check of the one against central differences of the other, in float64."""
+"""Each forward with its backward, which is checked against central differences of the forward, in float64."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from engine_rows import ACTIVATED, APART
+from engine_rows import ELEMENTWISE_LOSSES, WITH_BACKWARD
 
 from nnc import reference as ref
 from nnc.mlp.losses import LOSSES
@@ -25,7 +25,7 @@ class Pair:
 
 
 def of_output(name, *options):
-    """The activations' kind of backward: it takes the output."""
+    """A backward that takes the output, as those of the activations do."""
     return lambda f, dA, A, *operands: getattr(f, name)(dA, A, *options)
 
 
@@ -50,7 +50,7 @@ def with_targets(rng):
     return [*scores(rng), ref.softmax(rng.standard_normal((4, 5)))]
 
 
-def probable(operands):
+def as_probabilities(operands):
     return lambda rng: [ref.softmax((made := operands(rng))[0]), *made[1:]]
 
 
@@ -67,7 +67,7 @@ def of_loss(name, output=lambda Z: Z):
 
 
 def output_of(loss):
-    """What the loss of csrc/losses.inc makes of the scores, in NumPy."""
+    """The activation of the last layer for a loss of csrc/losses.inc, in NumPy."""
     name = LOSSES[loss].output_name
     return {"identity": lambda Z: Z, "exp": np.exp}.get(name) or getattr(ref, name)
 
@@ -88,17 +88,17 @@ PAIRS = [
     Pair("leaky_relu", 1, lambda rng: [*away_from_kink(rng), 0.3], of_output("leaky_relu_backward", 0.3), "-0.3"),
     Pair("softmax", 1, scores, of_output("softmax_backward")),
     Pair("softmax", 1, lambda rng: [*scores(rng), 1], of_output("softmax_backward", 1), "-rows"),
-    Pair("cross_entropy", 1, probable(with_labels), of_inputs("cross_entropy_backward")),
-    Pair("cross_entropy", 1, probable(with_targets), of_inputs("cross_entropy_backward"), "-targets"),
+    Pair("cross_entropy", 1, as_probabilities(with_labels), of_inputs("cross_entropy_backward")),
+    Pair("cross_entropy", 1, as_probabilities(with_targets), of_inputs("cross_entropy_backward"), "-targets"),
     Pair("softmax_cross_entropy", 1, with_labels, loss_backward),
     Pair("softmax_cross_entropy", 1, with_targets, loss_backward, "-targets"),
 ]
-PAIRS += [Pair(name, 1, away_from_kink, of_output(f"{name}_backward")) for name in ACTIVATED]
-PAIRS += [Pair(name, 1, with_numbers, of_loss(f"{name}_backward", output_of(name))) for name in APART]
+PAIRS += [Pair(name, 1, away_from_kink, of_output(f"{name}_backward")) for name in WITH_BACKWARD]
+PAIRS += [Pair(name, 1, with_numbers, of_loss(f"{name}_backward", output_of(name))) for name in ELEMENTWISE_LOSSES]
 
 
 def check_gradients(pair, functions, h=1e-6):
-    """J = Σ seed · out with random seeds of order 1, so that no error can hide behind a zero or a sum."""
+    """J = Σ seed · out with random seeds of order 1, so that no error is hidden by a zero or a sum."""
     rng = np.random.default_rng(1)
     forward = getattr(functions, pair.name)
     operands = pair.operands(rng)
@@ -110,12 +110,12 @@ def check_gradients(pair, functions, h=1e-6):
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)
     assert len(gradients) == pair.wrt
     # Rounding of J is divided by h; the central difference itself is off by h² f''' / 6, with f''' of order 10 at most
-    # but for -ln p, where it is 2 / p³.
+    # except for -ln p, where it is 2 / p³.
     rounding = np.finfo(float).eps * np.abs(seed * out).sum() / h
     for k, gradient in enumerate(gradients):
         x = operands[k]
         assert np.shape(gradient) == x.shape, f"{pair}: gradient {k} is {np.shape(gradient)}, wanted {x.shape}"
-        assert np.abs(gradient).max() > 0.1, f"{pair}: gradient {k} is all but zero"
+        assert np.abs(gradient).max() > 0.1, f"{pair}: gradient {k} is almost zero"
         for i in np.ndindex(x.shape):
             moved = []
             for step in (h, -h):

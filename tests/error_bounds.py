@@ -1,15 +1,15 @@
-"""One row for each primitive: operands to try it on, and how far rounding may take it from the derivation.
+"""One row for each primitive: operands to test it with, and a bound for its rounding error.
 
-The oracle is the twin in `nnc.reference`, run on the same numbers in long double. What an engine may differ by follows
-from the dtype's eps and the sizes: |computed - exact| <= eps * row.bound(operands), where one rounding costs eps / 2 of
-the number rounded, a sum of k terms at most k of them, and exp, log, tanh and sigmoid 2 units in the last place.
+The exact result is that of the twin in `nnc.reference`, run on the same numbers in long double. The bound follows from
+the dtype's eps and the sizes: |computed - exact| <= eps * row.bound(operands), where one rounding costs eps / 2 of the
+number rounded, a sum of k terms at most k of them, and exp, log, tanh and sigmoid 2 units in the last place.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from engine_rows import APART_BOTH, ELEMENTWISE
+from engine_rows import ELEMENTWISE, LOSS_FUNCTIONS
 
 import nnc
 from nnc import reference as ref
@@ -23,7 +23,7 @@ class Row:
     operands: Callable  # (rng, n, m, r) -> list of float64 arrays, labels and numbers
     bound: Callable  # (*operands in long double) -> one array, or one for each result
 
-    def __repr__(self):  # the name pytest shows
+    def __repr__(self):  # the name that pytest shows
         return self.name
 
 
@@ -80,7 +80,7 @@ def linear_backward(dZ, W, X):
 
 
 def score_parts(Z, axis=0):
-    """z - max z and ln Σ e^{z - max z}: each is rounded on the way to a softmax."""
+    """z - max z and ln Σ e^{z - max z}, both of which are rounded when a softmax is computed."""
     D = Z - Z.max(axis=axis, keepdims=True, initial=-np.inf) if Z.size else Z
     return D, np.log(np.exp(D).sum(axis=axis, keepdims=True)) if Z.size else Z
 
@@ -109,7 +109,7 @@ def softmax_cross_entropy(Z, y):
 
 
 def numeric(first, targets, upstream=False):
-    """([dL,] A or Z, Y) of the losses of numbers."""
+    """([dL,] A or Z, Y) for the losses whose targets are numbers."""
 
     def make(rng, n, m, r):
         r = r if n else 0
@@ -196,14 +196,14 @@ ROWS = [
 
 
 def elementwise(name):
-    """Of a row of csrc/elementwise.inc: off by two units of the largest number that takes part."""
+    """A row of csrc/elementwise.inc: the error is at most two units of the largest operand or result."""
     twin, activation = getattr(ref, name), name.removesuffix("_backward")
     operands = normal("nr") if name == activation else activated(getattr(ref, activation))
     return Row(name, operands, lambda *x: 2 * np.max([abs(twin(*x)), *map(abs, x)], axis=0))
 
 
-def apart(name):
-    """Of a loss in csrc/losses.inc, or its backward: outputs of 0 .. 1."""
+def elementwise_loss(name):
+    """A loss of csrc/losses.inc, or its backward, with outputs of 0 .. 1."""
     upstream = name.endswith("_backward")
     size = (lambda dL, A, Y: abs(dL) + 0 * A) if upstream else lambda A, Y: np.full(A.shape[1], 1.0)
     twin = getattr(ref, name)
@@ -212,7 +212,7 @@ def apart(name):
     )
 
 
-ROWS += [apart(name) for name in APART_BOTH if name not in {row.name for row in ROWS}]
+ROWS += [elementwise_loss(name) for name in LOSS_FUNCTIONS if name not in {row.name for row in ROWS}]
 ROWS += [elementwise(name) for name in ELEMENTWISE if name in ref.__all__ and name not in {row.name for row in ROWS}]
 
 
@@ -226,9 +226,9 @@ def copies(operands):
 
 
 def check(row, operands, dtype, function=None):
-    """Run the primitive on operands (of the given dtype, any strides) and hold it against the derivation.
+    """Run the primitive on operands (of the given dtype, any strides) and compare it with the reference.
 
-    The operands are in the dtype already, so that the oracle sees exactly the numbers that the engine sees.
+    The operands have the dtype already, so that the reference sees exactly the numbers that the engine sees.
     """
     function = function or getattr(nnc, row.name)
     eps, smallest = np.finfo(dtype).eps, np.finfo(dtype).smallest_subnormal
