@@ -1,7 +1,7 @@
-"""The notebooks as a person sees them: JupyterLab in a headless Chromium. `make test-browser` runs it, `make test` not.
+"""The notebooks as users see them: JupyterLab in a headless Chromium. `make test-browser` runs it, not `make test`.
 The documentation, too, where `make docs` has built it.
 
-Screenshots go to the folder NNC_SCREENSHOTS, or to a temporary one that the test names. They are made to be looked at.
+Screenshots go to the folder NNC_SCREENSHOTS, or to a temporary one that the test prints. They are to be looked at.
 """
 
 import functools
@@ -28,7 +28,7 @@ SPANISH = sorted(f"es/{path.name}" for path in NOTEBOOKS.glob("es/[0-9]*.ipynb")
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 SIZE = (1440, 7000)  # tall enough that nothing must be scrolled
 
-# What the notebooks leave out, being different each time: a training with its progress bar.
+# What the notebooks leave out because it differs each time: a training with its progress bar.
 TRAINING = [
     "import nnc\n(X, y), (X_val, y_val) = nnc.data.digits()",
     "net = nnc.MLP([784, 200, 10], mean=X.mean(), std=X.std(), seed=0)\nnet",
@@ -38,7 +38,7 @@ TRAINING = [
     "nnc.derive(J, wrt=W)",
 ]
 
-# The widgets, and what Python knows of them after somebody has pressed keys.
+# The two widgets, which are used by keyboard.
 STEPPER = [
     "import nnc\nw, x, b = nnc.Node(-2.0, name='w'), nnc.Node(5.0, name='x'), nnc.Node(3.0, name='b')",
     "z = w * x + b\nz.name = 'z'\nz.steps()",
@@ -50,7 +50,7 @@ LIVE = [
     "net.fit(X.T, y, epochs=4, validation=(X_val.T, y_val), callback=picture, progress=False)",
 ]
 
-# What must be seen: a formula that is not one, LaTeX that is not typeset, a picture that cannot be shown, an exception.
+# What must be detected: an invalid formula, LaTeX that is not typeset, a picture that cannot be shown, an exception.
 WRONG = [
     "from IPython.display import HTML, Latex\nLatex(r'$$ \\frac{1} $$')",
     "Latex(r'\\frac{1}{2} without dollars')",
@@ -69,7 +69,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", params=[LIGHT, DARK], ids=["light", "dark"])
 def lab(request, browser, tmp_path_factory):
-    """The browser with a JupyterLab in it that has a copy of the notebooks; `lab.theme` is light or dark."""
+    """JupyterLab with a copy of the notebooks, open in the browser; `lab.theme` is light or dark."""
     pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install '.[browser]'")
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(NOTEBOOKS, home / "notebooks", ignore=shutil.ignore_patterns(".*"))
@@ -147,7 +147,7 @@ class Lab:
         self.run("app.restored")
 
     def run(self, promise, argument=None):
-        """Wait for something in JupyterLab's own JavaScript."""
+        """Run a promise in JupyterLab's JavaScript and wait for it."""
         failed = self.browser.execute_async_script(f"""
             const [argument, done] = arguments, app = window.jupyterapp;
             Promise.resolve({promise}).then(() => done(), error => done(String(error)))""", argument)  # fmt: skip
@@ -161,7 +161,7 @@ class Lab:
         self.wait("return document.querySelectorAll('.jp-Notebook .jp-Cell').length > 0", "the notebook does not open")
         self.wait("""return [...document.querySelectorAll('.jp-MarkdownCell')].every(
                          cell => cell.querySelector('.jp-RenderedMarkdown')?.offsetHeight > 0)""", "text is not shown")
-        self.until_still()
+        self.wait_until_typeset()
         return self
 
     def wait(self, condition, complaint, seconds=120):
@@ -170,8 +170,8 @@ class Lab:
             assert time.monotonic() < end, complaint
             time.sleep(0.2)
 
-    def until_still(self):
-        """Until nothing more is typeset: the number of elements and formulas stays the same for a second."""
+    def wait_until_typeset(self):
+        """Wait until the number of elements and formulas has been the same for a second."""
         before, since = None, time.monotonic()
         while time.monotonic() - since < 1:
             now = self.count(".jp-Notebook *"), self.count("mjx-container")
@@ -184,26 +184,26 @@ class Lab:
 
     def run_all(self):
         for menu, label in (("lm-MenuBar-itemLabel", "Run"), ("lm-Menu-itemLabel", "Run All Cells")):
-            there = f"//div[contains(@class, '{menu}') and normalize-space(text())='{label}']"
-            self.wait(f'return document.evaluate("{there}", document, null, 9).singleNodeValue', f"no menu {label}")
-            self.browser.find_element("xpath", there).click()
-        # A cell that has run has a number in its prompt, one that waits a star, one after an exception nothing.
+            item = f"//div[contains(@class, '{menu}') and normalize-space(text())='{label}']"
+            self.wait(f'return document.evaluate("{item}", document, null, 9).singleNodeValue', f"no menu {label}")
+            self.browser.find_element("xpath", item).click()
+        # A cell that has run has a number in its prompt, one that is waiting a star, one after an exception neither.
         self.wait("""const cells = [...document.querySelectorAll('.jp-CodeCell')];
                      return cells.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent))
                          || document.querySelector('[data-mime-type="application/vnd.jupyter.stderr"]')""",
-                  "the notebook does not come to its end")  # fmt: skip
-        self.until_still()
+                  "the notebook does not finish")  # fmt: skip
+        self.wait_until_typeset()
 
     def errors(self):
-        """What a reader would see go wrong: exceptions, warnings, formulas and pictures that cannot be shown."""
+        """What a reader would see as an error: exceptions, warnings, formulas and pictures that cannot be shown."""
         return self.browser.execute_script("""
             const bad = ['[data-mime-type="application/vnd.jupyter.stderr"]', 'mjx-merror', '[data-mjx-error]'];
             const texts = bad.flatMap(s => [...document.querySelectorAll(s)].map(e => s + ': ' + e.textContent.trim()));
             const pictures = [...document.querySelectorAll('.jp-Notebook img')].filter(i => !i.naturalWidth);
             return texts.concat(pictures.map(i => 'a picture that is not shown: ' + i.src.slice(0, 60)))""")
 
-    def unset(self):
-        """LaTeX that was left as it is, between dollars."""
+    def raw_latex(self):
+        """LaTeX that was not typeset."""
         return self.browser.execute_script(r"""
             const cells = [...document.querySelectorAll('.jp-RenderedMarkdown, .jp-RenderedLatex')];
             return cells.map(c => c.innerText).filter(t => /\$\S|\\frac|\\partial/.test(t))""")
@@ -222,38 +222,38 @@ class Lab:
 
 
 @pytest.mark.parametrize(("english", "spanish"), list(zip(ENGLISH, SPANISH, strict=True)), ids=[n[:2] for n in ENGLISH])
-def test_a_page_as_it_is_stored(lab, screenshots, english, spanish):
-    """All of them, but to save time the English ones in the light and the Spanish ones in the dark."""
+def test_a_stored_notebook_is_shown_without_errors(lab, screenshots, english, spanish):
+    """All notebooks; to save time, the English ones only in the light theme and the Spanish ones only in the dark."""
     name = english if lab.theme == "light" else spanish
     page = lab.open(name)
     page.save(screenshots / f"{name.replace('/', '-').removesuffix('.ipynb')}-{lab.theme}.png")
     assert page.count(".jp-Notebook mjx-container") > 5
     assert not page.errors()
-    assert not page.unset()
-    words = page.browser.execute_script("return document.querySelector('.jp-Notebook').innerText")
-    assert "<Drawing" not in words and "<Figure" not in words, "a picture that is seen only where one trusts the page"
+    assert not page.raw_latex()
+    text = page.browser.execute_script("return document.querySelector('.jp-Notebook').innerText")
+    assert "<Drawing" not in text and "<Figure" not in text, "a picture that is shown only in a trusted notebook"
 
 
-def test_what_is_wrong_is_seen(lab):
+def test_errors_are_detected(lab):
     page = lab.open("wrong.ipynb")
     page.run_all()
     seen = " ".join(page.errors())
     assert "ZeroDivisionError" in seen and "mjx-merror" in seen and "a picture" in seen
-    assert "without dollars" in " ".join(page.unset())
+    assert "without dollars" in " ".join(page.raw_latex())
 
 
-def test_run_all(lab, screenshots):
+def test_a_notebook_runs_without_errors(lab, screenshots):
     page = lab.open("05_backpropagation.ipynb")
     page.run_all()
     page.save(screenshots / f"run-all-{lab.theme}.png")
     assert not page.errors()
-    assert not page.unset()
+    assert not page.raw_latex()
     assert page.count(".jp-OutputArea mjx-container") >= 3, "the lines of derive"
     assert page.count('.jp-OutputArea img[src^="data:image/svg"]') >= 2, "the graphs"
     assert page.count(".jp-OutputArea table") >= 2, "steps, gradcheck"
 
 
-def test_training_with_its_bar(lab, screenshots):
+def test_training_shows_its_progress_bar(lab, screenshots):
     page = lab.open("training.ipynb")
     page.run_all()
     page.save(screenshots / f"training-{lab.theme}.png")
@@ -263,8 +263,8 @@ def test_training_with_its_bar(lab, screenshots):
                                            + '.jp-OutputArea .widget-hprogress');
         return [bar ? bar.getBoundingClientRect().width : 0, document.querySelector('.jp-Notebook').innerText]""")
     assert bar[0] > 50
-    words = " ".join(bar[1].split())  # the bar has spaces of other widths
-    assert "5/5" in words and "accuracy 0.9" in words
+    text = " ".join(bar[1].split())  # the bar has spaces of other widths
+    assert "5/5" in text and "accuracy 0.9" in text
     assert page.count(".jp-OutputArea table") >= 1, "the net as a table"
     assert page.count('.jp-OutputArea img[src^="data:image/svg"]') >= 1, "the graph"
     assert page.count('.jp-OutputArea img[src^="data:image/png"]') >= 1, "the curves"
@@ -287,7 +287,7 @@ def test_the_stepper_by_keyboard(lab, screenshots):
     )
     assert cells == ["w", "x = 5", "5", "5", "x", "w = −2", "−2", "−2"]
     page.save(screenshots / f"stepper-{lab.theme}.png")
-    stepper.send_keys(Keys.ARROW_RIGHT)  # there is no third
+    stepper.send_keys(Keys.ARROW_RIGHT)  # there is no third step
     stepper.send_keys(Keys.HOME)
     page.wait(f"{heading}.startsWith('1 of 2')", "Home does not go to the first step")
     page.browser.find_element("css selector", "[aria-label='one step forward']").send_keys(Keys.ENTER)
@@ -296,15 +296,15 @@ def test_the_stepper_by_keyboard(lab, screenshots):
     assert contrast(page, ".nnc-heading") > 4.5 and contrast(page, ".nnc-bar button") > 4.5
 
 
-def test_the_picture_of_a_training(lab, screenshots):
+def test_the_live_picture_of_a_training(lab, screenshots):
     from selenium.webdriver.common.keys import Keys
 
     page = lab.open("live.ipynb")
     page.run_all()
     page.wait("return document.querySelectorAll('.nnc-live svg').length === 2", "no curves")
     page.save(screenshots / f"live-{lab.theme}.png")
-    words = page.browser.execute_script("return document.querySelector('.nnc-live').innerText")
-    assert "epoch 4: loss" in words and "accuracy" in words
+    text = page.browser.execute_script("return document.querySelector('.nnc-live').innerText")
+    assert "epoch 4: loss" in text and "accuracy" in text
     points = page.count(".nnc-live circle")
     assert points == 4 * page.count(".nnc-live polyline") >= 8
     pixels = "return document.querySelector('.nnc-live canvas').toDataURL()"
@@ -316,7 +316,7 @@ def test_the_picture_of_a_training(lab, screenshots):
 
 
 def contrast(page, selector):
-    """Between the text and what lies behind it, as WCAG 2 defines it."""
+    """The contrast of the text with its background, as WCAG 2 defines it."""
     return page.browser.execute_script("""
         const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
         const light = (c) => { c = c / 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
@@ -347,7 +347,7 @@ def site(browser):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-# How far to the right anything goes that has no scrollbar of its own.
+# The right edge of the widest element that has no scrollbar of its own.
 WIDEST = """return Math.max(...[...document.querySelectorAll('article :is(p, li, dt, dd, h1, pre, table, img, svg)')]
     .filter(e => !e.parentElement.closest('pre, table, .math, mjx-container, svg'))
     .map(e => e.getBoundingClientRect().right))"""
@@ -362,8 +362,8 @@ def emulate(browser, theme, width, height):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_documentation(site, browser, screenshots, theme, width):
-    """Nothing is wider than the screen, a phone's too, and the text can be read."""
+def test_the_documentation_fits_the_screen(site, browser, screenshots, theme, width):
+    """Nothing is wider than the screen, also on a phone, and the text has enough contrast."""
     emulate(browser, theme, width, 1000)
     luminance = {}
     for page in ("index", "interface", "tutorials/derive", "generated/nnc.MLP", "notebooks/05_backpropagation"):
@@ -377,7 +377,7 @@ def test_the_documentation(site, browser, screenshots, theme, width):
     assert all((value < 384) == (theme == "dark") for value in luminance.values()), luminance
 
 
-def test_the_documentation_is_searched(site, browser):
+def test_the_documentation_can_be_searched(site, browser):
     emulate(browser, "light", 1280, 1000)
     browser.get(f"{site}/search.html?q=softmax")
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""What is built and shipped: the wheel, the sdist, the instruction sets."""
+"""What is built and shipped: the sdist, the wheel, the instruction sets."""
 
 import bisect
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnc import _engine as engine
+import nnc
 
 ROOT = Path(__file__).parents[1]
-ISAS = engine.cpu_info()["available"]
+ISAS = nnc.cpu_info()["available"]
 
 
 def run(*command, **options):
@@ -93,34 +93,34 @@ def test_wheel_from_sdist_runs_in_an_empty_environment(wheel, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="makes a manylinux wheel")
-def test_make_wheel_and_what_it_does_without_a_compiler(copy, tmp_path):
-    """The manylinux wheel in an empty environment whose PATH has no compiler: import, training, the first notebook."""
+def test_the_manylinux_wheel_needs_no_compiler(copy, tmp_path):
+    """The wheel in an empty environment whose PATH has no compiler: import, training, the first notebook."""
     tools, target = tmp_path / "tools", tmp_path / "venv"
     run("make", "-C", copy, "wheel", f"PYTHONS={sys.executable}", f"PYTHON={sys.executable}", f"VENV={tools}")
     (wheel,) = (copy / "dist").glob("*manylinux*.whl")
     assert wheel.stat().st_size < 3e6
     run(sys.executable, "-m", "venv", target)
-    alone = {"PATH": str(target / "bin"), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
-    assert not [name for name in ("cc", "gcc", "clang", "c99", "ld") if shutil.which(name, path=alone["PATH"])]
+    environment = {"PATH": str(target / "bin"), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    assert not [name for name in ("cc", "gcc", "clang", "c99", "ld") if shutil.which(name, path=environment["PATH"])]
     network = {name: value for name, value in os.environ.items() if "proxy" in name.lower() or "PIP_" in name}
-    in_it = dict(cwd=tmp_path, env=alone | network)
-    run(target / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[notebooks]", "nbclient", **in_it)
-    assert "accuracy" in run(target / "bin" / "nnc", "train", "--epochs", "1", "--out", "net.npz", **in_it)
+    options = dict(cwd=tmp_path, env=environment | network)
+    run(target / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[notebooks]", "nbclient", **options)
+    assert "accuracy" in run(target / "bin" / "nnc", "train", "--epochs", "1", "--out", "net.npz", **options)
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("pictures"))
-    run(target / "bin" / "jupyter", "execute", "notebooks/01_scores.ipynb", **in_it)
+    run(target / "bin" / "jupyter", "execute", "notebooks/01_scores.ipynb", **options)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif("avx512" not in ISAS, reason="needs a machine with AVX-512")
 def test_a_compiler_without_avx512_builds_the_rest(copy, tmp_path):
-    shutil.rmtree(copy / "build", ignore_errors=True)  # what another test has built there would be taken as it is
+    shutil.rmtree(copy / "build", ignore_errors=True)  # what another test has built there would be reused
     compiler = tmp_path / "old-cc"
     compiler.write_text('#!/bin/sh\ncase " $* " in *" -mavx512f "*) exit 1;; esac\nexec cc "$@"\n')
     compiler.chmod(0o755)
     target = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-cache-dir", "--target", target, copy,
         env=os.environ | {"CC": str(compiler), "LDSHARED": "cc -shared"})  # fmt: skip
-    code = "from nnc import _engine; print(_engine.__file__, *_engine.cpu_info()['available'])"
+    code = "import nnc; print(nnc.__file__, *nnc.cpu_info()['available'])"
     environment = os.environ | {"PYTHONPATH": str(target)}
     file, *available = run(sys.executable, "-c", code, cwd=tmp_path, env=environment).split()
     assert file.startswith(str(target)) and available == ["base", "avx2"]
@@ -130,7 +130,7 @@ def test_a_compiler_without_avx512_builds_the_rest(copy, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["avx1024", "AVX2", " base", "none"])
-def test_impossible_isa_fails_at_import_and_names_the_possible(name):
+def test_an_impossible_isa_fails_at_import_and_the_available_ones_are_named(name):
     result = python("import nnc", NNC_ISA=name)
     assert result.returncode == 1
     assert f"ImportError: NNC_ISA is '{name}'" in result.stderr
@@ -139,7 +139,7 @@ def test_impossible_isa_fails_at_import_and_names_the_possible(name):
 
 def test_isa_is_chosen_by_the_environment():
     for name in (*ISAS, ""):
-        result = python("from nnc import _engine; print(_engine.cpu_info()['isa'])", NNC_ISA=name)
+        result = python("import nnc; print(nnc.cpu_info()['isa'])", NNC_ISA=name)
         assert result.stdout.split() == [name or ISAS[-1]]
 
 
@@ -169,7 +169,7 @@ for dtype in "f4", "f8":
     fit = engine.Fit([W], [zero.copy()], (), 0.01, zero[0], one, Z, y, 16, 0.01, 0.5, True, 1)
     results["losses " + dtype] = np.array([loss for loss, _ in fit.epochs(3)])
     results["W " + dtype] = W
-    with np.errstate(all="raise"):  # a NaN that comes in is quiet, in whole vectors and in what is left over
+    with np.errstate(all="raise"):  # a quiet NaN raises nothing, in whole vectors and in the remainder
         for ufunc in [u for u in vars(engine).values() if isinstance(u, np.ufunc) and u.signature is None]:
             for n in 1, 3, 16, 37:
                 assert np.isnan(ufunc(*[np.full(n, np.nan, dtype)] * ufunc.nin)).all(), ufunc
@@ -202,7 +202,7 @@ def test_every_isa_computes_the_same(tmp_path):
 
 
 def functions_by_source(library):
-    """(address, source file) of every function, in the order of the addresses; None for one of all files."""
+    """(address, source file) of every function, in the order of the addresses; the file is None for a global one."""
     source, found = None, []
     for line in run("objdump", "--syms", library).splitlines():
         if match := re.match(r"([0-9a-f]+) (.).....([fF]) \S+\s+[0-9a-f]+\s+(?:\.hidden )?(\S+)$", line):
@@ -216,11 +216,11 @@ def functions_by_source(library):
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or not shutil.which("objdump"), reason="needs x86-64 and objdump")
 def test_only_an_isas_own_file_uses_its_registers():
-    functions = functions_by_source(engine.__file__)
+    functions = functions_by_source(nnc._engine.__file__)
     starts = [address for address, _ in functions]
     assert {source for _, source in functions} >= {"isa_base.c", "matmul.c", "pool.c", "ufuncs.c", None}
     users = {"ymm": set(), "zmm": set()}
-    for line in run("objdump", "-d", "--no-show-raw-insn", engine.__file__).splitlines():
+    for line in run("objdump", "-d", "--no-show-raw-insn", nnc._engine.__file__).splitlines():
         if match := re.match(r"\s*([0-9a-f]+):\t.*%([yz]mm)\d", line):
             users[match[2]].add(functions[bisect.bisect(starts, int(match[1], 16)) - 1][1])
     assert users["ymm"] <= {"isa_avx2.c", "isa_avx512.c", "isa_amx.c"} and users["zmm"] <= {"isa_avx512.c", "isa_amx.c"}

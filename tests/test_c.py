@@ -1,5 +1,5 @@
-"""The engine without Python: builds and runs the plain C program in tests/c, for every compiler that is here, under
-ThreadSanitizer, for another processor under an emulator, for Windows under Wine, and for macOS as far as compiling."""
+"""The engine without Python: builds and runs the plain C program in tests/c, with gcc and clang, under ThreadSanitizer,
+for another processor in an emulator, and for Windows under Wine; for macOS it is only compiled."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def make(folder, *arguments):
     return done.stdout
 
 
-def lines_of(output):
+def passed(output):
     return [line for line in output.splitlines() if line.startswith("ok ")]
 
 
@@ -36,13 +36,13 @@ def lines_of(output):
 def test_every_check_holds(tmp_path, compiler):
     need(compiler)
     output = make(tmp_path, f"CC={compiler}")
-    assert len(lines_of(output)) > 150 and "\n0 failures" in output
+    assert len(passed(output)) > 150 and "\n0 failures" in output
 
 
 def test_the_checks_hold_for_the_widest_instructions(tmp_path):
     need("gcc")
     output = make(tmp_path, "ARGS=--light widest")
-    assert len(lines_of(output)) > 60 and "\n0 failures" in output
+    assert len(passed(output)) > 60 and "\n0 failures" in output
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_thread_sanitizer_finds_no_race(tmp_path):
     build = ["gcc", "-fsanitize=thread", str(probe), "-o", str(tmp_path / "probe")]
     if subprocess.run(build, capture_output=True).returncode or subprocess.run([tmp_path / "probe"]).returncode:
         pytest.skip("the compiler has no ThreadSanitizer")
-    # A forked child may not start threads under it.
+    # Under it a forked child must not start threads.
     output = make(tmp_path, "SANITIZE=thread", "ARGS=--light --no-fork widest")
     assert "\n0 failures" in output and "WARNING: ThreadSanitizer" not in output
 
@@ -62,7 +62,7 @@ def test_thread_sanitizer_finds_no_race(tmp_path):
 def test_neon_in_an_emulator(tmp_path):
     need("aarch64-linux-gnu-gcc", "qemu-aarch64")
     cross = ["CC=aarch64-linux-gnu-gcc", "LDFLAGS=-static", "RUN=qemu-aarch64"]
-    output = make(tmp_path, *cross, "ARGS=--light --no-fork neon")  # the emulator cannot fork beside threads
+    output = make(tmp_path, *cross, "ARGS=--light --no-fork neon")  # the emulator cannot fork while threads run
     assert "neon" in output and "\n0 failures" in output
 
 
@@ -72,7 +72,7 @@ def test_windows_under_wine(tmp_path):
     os.environ.update(WINEDEBUG="-all", WINEPREFIX=str(tmp_path / "wine"))
     cross = ["CC=x86_64-w64-mingw32-gcc", "LDFLAGS=-static", "RUN=wine"]
     output = make(tmp_path, *cross, "ARGS=--light --no-fork base avx2")
-    assert len(lines_of(output)) > 60 and "\n0 failures" in output.replace("\r", "")
+    assert len(passed(output)) > 60 and "\n0 failures" in output.replace("\r", "")
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from test_rules import away
 
 import nnc
 from nnc import Node
-from nnc.autodiff.node import ancestors
 
 # ---- results are read-only -------------------------------------------------------------------------------------------
 
@@ -31,15 +30,23 @@ RESULTS = {
 }  # fmt: skip
 
 
+def nodes_of(result):
+    """The result and all nodes that it was computed from."""
+    nodes = [result]
+    for node in nodes:
+        nodes += [x for x in node.inputs if isinstance(x, Node)]
+    return nodes
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_results_are_read_only_and_their_leaf_is_not(name):
     leaf = Node(W.copy())
     for result in (RESULTS[name](leaf), RESULTS[name](leaf * 1.0)):
-        for node in (node for node in ancestors(result) if node.inputs and node.ndim):
+        for node in (node for node in nodes_of(result) if node.inputs and node.ndim):
             with pytest.raises(ValueError, match="read-only"):
                 node.value[..., 0] = 7
     np.testing.assert_array_equal(leaf.value, W)
-    leaf.value[0, 0] = 7  # it is writable still, and so is what a primitive returns of it
+    leaf.value[0, 0] = 7  # it is still writable, and so is what a primitive returns for it
     assert leaf.value.flags.writeable and nnc.relu(leaf.value).flags.writeable
 
 
@@ -54,8 +61,8 @@ def test_what_primitives_return_for_arrays_is_writable():
         array[...] = 0
 
 
-def test_the_slip_of_the_notes():
-    """P - Y written into the P that softmax's gradient is made of."""
+def test_writing_into_the_output_of_softmax_is_an_error():
+    """P - Y written into P, from which softmax's gradient is computed."""
     Z = Node(away(3, 4), name="Z")
     P = nnc.softmax(Z)
     with pytest.raises(ValueError, match="read-only"):
@@ -121,7 +128,7 @@ GRAPHS = {
 }  # fmt: skip
 
 
-READS_IT = {"product", "views"}  # the others' gradients are the same whatever becomes of the array
+READS_IT = {"product", "views"}  # the others' gradients do not depend on the array
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -140,7 +147,7 @@ def test_a_leaf_changed_after_use_is_an_error_that_names_it_or_changes_nothing(g
             assert not is_error
         except RuntimeError as error:
             assert re.search("W1( or .*)? has changed after .* Compute the graph again", str(error))
-            assert p.grad is before  # nothing is half-done
+            assert p.grad is before  # no gradient was replaced
         np.testing.assert_array_equal(getattr(p.grad, "value", p.grad), values)
     again = GRAPHS[graph](p)
     again.backward()
@@ -149,7 +156,7 @@ def test_a_leaf_changed_after_use_is_an_error_that_names_it_or_changes_nothing(g
     np.testing.assert_array_equal(p.grad, fresh.grad)
 
 
-def test_a_copy_of_a_graph_that_has_changed():
+def test_a_copy_of_a_graph_that_has_changed_is_an_error():
     p = Node(away(2, 3), name="W1")
     J = p**2
     p.value[0, 0] += 1
@@ -159,7 +166,7 @@ def test_a_copy_of_a_graph_that_has_changed():
 
 
 def layouts(dtype):
-    """Arrays of few numbers and of many, contiguous and with gaps; from 0.5 MB on in pieces, by several threads."""
+    """Small and large arrays, contiguous and with gaps; from 0.5 MB on hashed in pieces, by several threads."""
     yield away(7).astype(dtype)
     yield away(31, 1).astype(dtype)
     for shape in ((100, 100), (64, 784), (1031, 203), (9, 31, 11)):
@@ -195,27 +202,27 @@ def test_a_change_of_any_single_entry_is_seen(graph, dtype, create_graph):
             continue
         w, J = GRAPHS_THAT_READ[graph](x)
         J.backward(create_graph=create_graph)
-        places = [tuple(rng.integers(0, n) for n in x.shape) for _ in range(20)]
-        for i in [(0,) * x.ndim, tuple(n - 1 for n in x.shape), *places]:
+        indices = [tuple(rng.integers(0, n) for n in x.shape) for _ in range(20)]
+        for i in [(0,) * x.ndim, tuple(n - 1 for n in x.shape), *indices]:
             kept = x[i]
             for new in (np.nextafter(kept, np.inf, dtype=dtype), -kept, 2 * kept):
                 x[i] = new
                 with pytest.raises(RuntimeError, match="has changed after"):
                     J.backward(create_graph=create_graph)
             x[i] = kept
-        J.backward(create_graph=create_graph)  # as it was
+        J.backward(create_graph=create_graph)  # unchanged again
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy would rather not have it set
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of setting the shape
 def test_another_shape_is_a_change_too():
     a = away(3, 1)
     J = (Node(a) * Node(a)).sum()
-    a.shape = (1, 3)  # of which NumPy would make (3, 3), and a gradient without a word
+    a.shape = (1, 3)  # which would broadcast to (3, 3): a wrong gradient without an error
     with pytest.raises(RuntimeError, match="has changed after multiply"):
         J.backward()
 
 
-def test_two_entries_exchanged_are_seen_wherever_they_are():
+def test_two_entries_swapped_are_seen_wherever_they_are():
     for dtype, n in (("f4", 5000), ("f8", 5000), ("f8", 200_000)):
         x = np.arange(n, dtype=dtype)
         J = (Node(2.0) * x).sum()
@@ -227,7 +234,7 @@ def test_two_entries_exchanged_are_seen_wherever_they_are():
         J.backward()
 
 
-CHANGES_OF_ALL = [lambda a: a - 1, lambda a: 2 * a, lambda a: 16 * a, np.negative, lambda a: a[::-1], np.zeros_like,
+UPDATES = [lambda a: a - 1, lambda a: 2 * a, lambda a: 16 * a, np.negative, lambda a: a[::-1], np.zeros_like,
                   lambda a: np.roll(a, 1), lambda a: a.repeat(2, 0)[: len(a)]]  # fmt: skip
 
 
@@ -235,7 +242,7 @@ CHANGES_OF_ALL = [lambda a: a - 1, lambda a: 2 * a, lambda a: 16 * a, np.negativ
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("layout", ["C", "F", "gaps"])
 def test_an_update_of_the_whole_array_is_seen(shape, dtype, layout):
-    for seed, change in product(range(100 if math.prod(shape) < 10 else 1), CHANGES_OF_ALL):
+    for seed, change in product(range(100 if math.prod(shape) < 10 else 1), UPDATES):
         array = np.random.default_rng(seed).standard_normal((*shape, 2)).astype(dtype)[..., 0]
         array = array if layout == "gaps" else array.copy(layout)
         p = Node(array)
@@ -244,13 +251,13 @@ def test_an_update_of_the_whole_array_is_seen(shape, dtype, layout):
         old = array.copy()
         array[...] = new = change(np.atleast_1d(array)).reshape(shape).copy()
         if np.array_equal(new, old):
-            J.backward()  # the same numbers again are no change
+            J.backward()  # the same numbers again are not a change
         else:
             with pytest.raises(RuntimeError, match="has changed"):
                 J.backward()
 
 
-def test_every_single_entry_of_a_small_array_is_seen():
+def test_a_change_of_any_entry_of_a_small_array_is_seen():
     for x in (away(4, 8), away(8, 8).astype("f4"), away(8, 8)[::2], np.arange(20) % 3, np.arange(30) % 2 > 0):
         for i in np.ndindex(x.shape):
             J = (Node(2.0) * x).sum()
@@ -264,12 +271,12 @@ def test_every_single_entry_of_a_small_array_is_seen():
 
 def test_data_labels_masks_and_indices_count_too():
     Z, x, y, mask, rows = Node(away(3, 4)), away(3, 4), np.array([0, 1, 2, 0]), away(3, 4) > 0, [0, 2]
-    place, targets = np.array([1, 2]), np.eye(3)[:, [0, 1, 2, 0]]
+    index, targets = np.array([1, 2]), np.eye(3)[:, [0, 1, 2, 0]]
     cases = [
         (x, lambda: (Z * x).sum()), (y, lambda: nnc.softmax_cross_entropy(Z, y).sum()),
         (y, lambda: nnc.cross_entropy(nnc.softmax(Z), y).sum()), (mask, lambda: np.where(mask, Z, 0.0).sum()),
-        (rows, lambda: Z[rows].sum()), (place, lambda: Z[place, place].sum()), (rows, lambda: Z[rows, 1].sum()),
-        (place, lambda: np.take(Z, place, 0).sum()), (targets, lambda: nnc.softmax_cross_entropy(Z, targets).sum()),
+        (rows, lambda: Z[rows].sum()), (index, lambda: Z[index, index].sum()), (rows, lambda: Z[rows, 1].sum()),
+        (index, lambda: np.take(Z, index, 0).sum()), (targets, lambda: nnc.softmax_cross_entropy(Z, targets).sum()),
         (x, lambda: np.stack([Z, x]).sum()), (x, lambda: nnc.linear(x.T, Z, x.T[:, :1]).sum()),
     ]  # fmt: skip
     for array, graph in cases:
@@ -283,7 +290,7 @@ def test_data_labels_masks_and_indices_count_too():
         J.backward()
 
 
-def test_what_does_not_change():
+def test_what_is_not_a_change():
     """A gradient, a name, a leaf that is used elsewhere; a new value before the first use, or after the last."""
     p, q = Node(away(3)), Node(away(3))
     p.value = away(3) * 2
@@ -299,15 +306,15 @@ def test_what_does_not_change():
     np.testing.assert_array_equal(p.grad, q.value)
 
 
-def test_a_path_between_two_nodes_sees_what_lies_beside_it():
+def test_a_jacobian_between_two_nodes_sees_a_change_of_another_operand():
     w, x = Node(away(4, 3), name="w"), Node(away(4, 2))
     Z = w.T @ x
-    w.value[...] += 1  # a view of it is used, and the way from Z to x does not pass the view's node
+    w.value[...] += 1  # Z uses a view of it, and the view's node is not on the path from Z to x
     with pytest.raises(RuntimeError, match=r"w or a Node \(4, 2\) has changed after matmul was computed from it"):
         nnc.jacobian(Z, x)
 
 
-def test_the_message():
+def test_the_whole_message():
     w = Node(away(200, 7))
     x = away(7, 5)
     J = (w @ x).sum()
@@ -322,14 +329,14 @@ def test_the_message():
 
 
 def other_rule(**methods):
-    """The rule of -x, with other methods."""
+    """The rule of -x, with some methods replaced."""
     from nnc.autodiff.operations import RULES, Rule
 
     values = {field.name: getattr(RULES["negative"], field.name) for field in dataclasses.fields(Rule)}
     return type("OtherRule", (Rule,), methods)(**values)
 
 
-def test_a_rule_that_says_nothing_of_it():
+def test_errors_in_a_rule_are_raised():
     from nnc import _engine
 
     x = Node(1.0)

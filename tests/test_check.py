@@ -24,7 +24,7 @@ def test_forward_is_equation_6_2():
     assert nnc.numerical_gradient(f, 2.0, h=0.1, method="forward") == (2.1**3 - 8) / 0.1
 
 
-def test_the_error_goes_with_h_forward_and_with_its_square_centrally():
+def test_the_error_is_of_order_h_forward_and_h_squared_central():
     x = rng.random(5)
     for method, order in (("forward", 1), ("central", 2)):
         error = [
@@ -37,19 +37,19 @@ def test_the_error_goes_with_h_forward_and_with_its_square_centrally():
 @pytest.mark.parametrize(
     "x", [np.float32([[1, 2], [3, 4]]), [[1, 2], [3, 4]], np.arange(1, 5).reshape(2, 2), np.ones((2, 2)).T]
 )
-def test_float64_whatever_comes_in(x):
+def test_differences_are_taken_in_float64(x):
     seen = []
     g = nnc.numerical_gradient(lambda x: (seen.append(x.dtype), np.sum(x**3))[1], x)
     assert g.dtype == np.float64 and set(seen) == {np.dtype(np.float64)} and g.shape == (2, 2)
     np.testing.assert_allclose(g, 3 * np.asarray(x, np.float64) ** 2, rtol=1e-8)
 
 
-def test_a_number_for_a_number():
+def test_the_gradient_of_a_number_is_a_number():
     assert type(nnc.numerical_gradient(lambda x: x * x, 3)) is float
     assert type(nnc.numerical_gradient(lambda x: x * x, np.float32(3))) is float
 
 
-def test_the_argument_is_left_alone_and_may_be_kept():
+def test_the_argument_is_not_changed_and_f_may_keep_it():
     x, kept = rng.random(4), []
     before = x.copy()
     g = nnc.numerical_gradient(lambda x: (kept.append(x), x.sum())[1], x)
@@ -70,7 +70,7 @@ def test_f_must_return_a_scalar(f):
 
 
 @pytest.mark.parametrize("options", [{"h": 0}, {"h": -1e-6}, {"h": np.nan}, {"method": "backward"}, {"h": 1e-30}])
-def test_bad_options(options):
+def test_bad_options_are_an_error(options):
     with pytest.raises(ValueError, match="numerical_gradient"):
         nnc.numerical_gradient(lambda x: x.sum(), np.ones(3), **options)
 
@@ -99,7 +99,7 @@ def test_a_right_gradient_at_any_scale(scale, x):
 
 @pytest.mark.parametrize(("fault", "found"), [(1e-2, True), (1e-4, True), (2e-5, True), (1e-6, False), (-1e-4, True)])
 def test_a_relative_error_is_found_from_1e_5_on(fault, found):
-    for scale in (1, 1e-8):  # a small gradient is held to the same standard
+    for scale in (1, 1e-8):  # a small gradient is judged in the same way
         f = two_sided(lambda x, s=scale: s * (x**2).sum(), lambda x, s=scale: s * (1 + fault) * (x**2).sum())
         report = nnc.gradcheck(f, rng.random(3) + 0.5)
         assert report.ok is not found
@@ -131,7 +131,7 @@ def test_nan_is_not_right():
     assert not report.ok and np.isnan(report.max_error)
 
 
-def test_float64_inside():
+def test_gradcheck_computes_in_float64():
     seen = []
     nnc.gradcheck(lambda x: (seen.append(x.dtype), np.sum(x * x))[1], np.float32([1, 2]))
     assert set(seen) == {np.dtype(np.float64)}
@@ -162,7 +162,7 @@ def test_kinks_are_named_and_skipped(f, x, what):
     assert report.checked == 3 - len(report.kinks) and what in str(report) and "skipped" in report._repr_html_()
 
 
-def test_beside_a_kink_the_gradient_is_checked():
+def test_the_gradient_close_to_a_kink_is_checked():
     """A kink 1e-5 away is within the usual step, so a smaller one is taken; nothing is skipped."""
     x = np.array([-1e-5, 1e-5, 3e-6, 0.3])
     assert nnc.gradcheck(lambda x: nnc.relu(x).sum(), x).checked == 4
@@ -171,7 +171,7 @@ def test_beside_a_kink_the_gradient_is_checked():
     assert not nnc.gradcheck(wrong, x).ok
 
 
-def test_a_kink_excuses_nothing_else():
+def test_a_kink_excuses_no_other_entry():
     f = two_sided(lambda x: nnc.relu(x).sum(), lambda x: (nnc.relu(x) * np.array([1, 1, 1.01])).sum())
     report = nnc.gradcheck(f, [0.0, -1.0, 2.0])
     assert len(report.kinks) == 1 and not report.ok
@@ -179,20 +179,20 @@ def test_a_kink_excuses_nothing_else():
     assert not nnc.gradcheck(smooth_but_wrong, [1.0, 2.0]).ok
 
 
-def test_a_kink_without_effect_is_none():
+def test_a_kink_without_effect_is_not_skipped():
     """W = 0 puts every score on ReLU's kink, but the second layer does not see it."""
     report = nnc.gradcheck(lambda W: (0 * nnc.relu(W)).sum() + (W * W).sum(), np.zeros((2, 2)))
     assert report.ok and report.kinks == [] and report.checked == 4
 
 
-def test_only_kinks_is_no_pass():
+def test_kinks_alone_do_not_pass():
     report = nnc.gradcheck(lambda x: np.abs(x).sum(), [0.0, 0.0])
     assert not report.ok and report.checked == 0 and "nothing was compared" in str(report)
 
 
 def test_what_f_does_not_use_has_gradient_0():
     assert nnc.gradcheck(lambda x, y: (x * x).sum(), np.ones(2), 3.0).ok
-    report = nnc.gradcheck(lambda x: 3.0, np.ones(2))  # 0 is right, and differs from 0 by nothing
+    report = nnc.gradcheck(lambda x: 3.0, np.ones(2))  # 0 is right, and is compared with 0
     assert report.ok and report.checked == 2
     assert not nnc.gradcheck(lambda x: np.sum(getattr(x, "value", x) ** 2), np.ones(2)).ok
 
@@ -206,7 +206,7 @@ def test_what_gradcheck_refuses():
         nnc.gradcheck(lambda: 1.0)
 
 
-def test_the_report_reads():
+def test_the_report_as_text_and_html():
     report = nnc.gradcheck(lambda W: np.sum(W**3), rng.random((4, 4)))
     assert str(report).startswith("the gradient is right") and len(str(report).splitlines()) == 10
     assert report._repr_html_().count("<tr>") == 9 and "✓" in report._repr_html_()
