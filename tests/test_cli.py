@@ -40,7 +40,7 @@ def accuracies(stdout):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The main job, once: (what it printed, the model that it wrote)."""
+    """`nnc train`, run once: (the finished process, the model that it wrote)."""
     path = tmp_path_factory.mktemp("model") / "model.npz"
     return run("train", "--out", path), path
 
@@ -48,7 +48,7 @@ def trained(tmp_path_factory):
 # ---- train -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_main_job(trained):
+def test_train(trained):
     done, path = trained
     assert "MLP([784, 200, 10], activation='relu', dtype='float32')" in done.stdout
     shown = accuracies(done.stdout)
@@ -58,7 +58,7 @@ def test_the_main_job(trained):
     net = nnc.MLP.load(path)
     _, (X_val, y_val) = nnc.data.digits()
     assert net.sizes == (784, 200, 10)
-    assert net.accuracy(X_val.T, y_val) == max(shown)  # the best epoch is what is kept
+    assert net.accuracy(X_val.T, y_val) == max(shown)  # the best epoch is kept
 
 
 def test_the_images_are_normalized(trained):
@@ -170,7 +170,7 @@ def test_usage_errors(arguments):
     assert done.stderr.startswith("usage: python -m nnc") and done.stdout == ""
 
 
-def test_layers_that_are_no_sizes(tmp_path):
+def test_layers_that_are_not_sizes():
     for layers in ("784", "784,x", "784,0,10", ""):
         done = run("train", "--layers", layers, code=2)
         assert "is no list of sizes, pixels to classes, such as 784,200,10" in done.stderr
@@ -194,7 +194,7 @@ def test_ctrl_c():
     assert stderr.splitlines()[-1] == "nnc: interrupted" and "Traceback" not in stderr
 
 
-def test_whoever_reads_may_go_away():
+def test_a_closed_pipe_ends_training_without_a_traceback():
     process = subprocess.Popen(
         [*COMMAND, "train", "--epochs", "200"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -214,9 +214,9 @@ def write_image(path, pixels):
     return path
 
 
-def validation_image(which=0):
+def validation_image(i=0):
     _, (X_val, y_val) = nnc.data.digits()
-    return X_val[which].reshape(28, 28), int(y_val[which])
+    return X_val[i].reshape(28, 28), int(y_val[i])
 
 
 def prediction(stdout):
@@ -257,7 +257,7 @@ def test_predict_reads_other_images(trained, tmp_path, form):
     assert prediction(done.stdout)[1] == label and done.stderr == ""
 
 
-def test_dark_on_light_gets_a_word(trained, tmp_path):
+def test_a_dark_digit_on_light_ground_is_warned_about(trained, tmp_path):
     pixels, _ = validation_image()
     done = run("predict", trained[1], write_image(tmp_path / "digit.png", 255 - pixels))
     assert done.stderr.count("\n") == 1 and "--invert" in done.stderr
@@ -295,7 +295,7 @@ def test_export(trained, tmp_path):
     net, (_, (X, _)) = nnc.MLP.load(path), nnc.data.digits()
     wanted = net.predict_proba(X[:50].T)
     model = path
-    for name in ("a.safetensors", "b.onnx", "c.npz", "d.c"):  # each out of the one before
+    for name in ("a.safetensors", "b.onnx", "c.npz", "d.c"):  # each from the one before
         pytest.importorskip({"a": "safetensors", "b": "onnx"}.get(name[0], "numpy"))
         assert run("export", model, tmp_path / name).stdout == f"wrote {tmp_path / name}\n"
         if name != "d.c":
@@ -314,7 +314,7 @@ def test_export_errors(trained, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.npz"]
 
 
-def test_what_a_file_does_not_say_is_an_option(tmp_path):
+def test_what_a_file_does_not_say_can_be_given_as_an_option(tmp_path):
     numpy_files = pytest.importorskip("safetensors.numpy")
     tensors = {f"{i}.weight": np.ones((4, 4), np.float32) for i in (0, 2)}
     numpy_files.save_file(tensors, tmp_path / "net.safetensors")
@@ -347,7 +347,7 @@ def test_bash_completes_commands_options_and_choices(tmp_path):
         assert done.stdout.split() == [wanted], done.stderr
 
 
-def test_zsh_and_what_is_missing(tmp_path):
+def test_zsh_and_a_missing_shtab(tmp_path):
     pytest.importorskip("shtab")
     assert run("completion", "zsh").stdout.startswith("#compdef nnc")
     (tmp_path / "shtab.py").write_text("raise ImportError('hidden')")
@@ -372,17 +372,17 @@ def test_nothing_is_imported_before_it_is_used(module):
     assert shown.stdout == "[]\n", shown.stderr
 
 
-def test_loading_nnc_is_not_slowed_down_by_what_reads_a_file():
+def test_import_nnc_does_not_import_zipfile_or_hashlib():
     code = "import sys, numpy; b = set(sys.modules); import nnc; print({'zipfile', 'hashlib'} & set(sys.modules) - b)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert shown.stdout == "set()\n", shown.stderr
 
 
-# ---- an environment that cannot be -----------------------------------------------------------------------------------
+# ---- wrong environment variables -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "value"), [("NNC_ISA", "bogus"), ("NNC_NUM_THREADS", "0")])
-def test_an_impossible_environment_is_one_line(name, value):
+def test_a_wrong_environment_variable_is_an_error_of_one_line(name, value):
     environment = os.environ | {name: value}
     for arguments in ((), ("info",)):
         assert error_of(*arguments, env=environment).startswith(f"nnc: {name} is '{value}', but")

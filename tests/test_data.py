@@ -1,4 +1,4 @@
-"""nnc/data.py: the bundled digits, and an IDX reader that believes nothing a file says."""
+"""nnc/data.py: the bundled digits, and an IDX reader that does not trust the header of a file."""
 
 import gzip
 import struct
@@ -36,7 +36,7 @@ def write(folder, content, name="file"):
     return path
 
 
-def peak_of(function):
+def peak_memory(function):
     tracemalloc.start()
     try:
         function()
@@ -55,25 +55,25 @@ def test_digits():
     assert np.array_equal(np.bincount(np.concatenate([y, y_val])), [500] * 10)
     with np.load(Path(data.__file__).with_name("digits.npz")) as file:  # each image once, in one of the two
         assert sorted(map(bytes, file["images"])) == sorted(map(bytes, np.concatenate([X, X_val])))
-    assert X.T.strides == (1, 784)  # the images of a batch are gathered, not copied as a whole
+    assert X.T.strides == (1, 784)  # a view: the images are not copied
     # Images and labels belong together: the nearest class mean is right far more often than by chance, 0.1.
     means = np.stack([X[y == k].mean(axis=0) for k in range(10)])
     nearest = ((X_val[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
     assert (nearest == y_val).mean() > 0.75
 
 
-def test_digits_are_the_callers_own():
+def test_digits_returns_new_arrays():
     (X, _), _ = data.digits()
     X[...] = 0
     assert data.digits()[0][0].any()
 
 
-def test_the_credit_is_beside_the_digits():
+def test_the_digits_are_shipped_with_their_credit():
     credit = Path(data.__file__).with_name("digits.txt").read_text()
     assert "Yann LeCun and Corinna Cortes" in credit and "CC BY-SA 3.0" in credit
 
 
-# ---- IDX: right files ------------------------------------------------------------------------------------------------
+# ---- IDX: valid files ------------------------------------------------------------------------------------------------
 
 
 @settings(deadline=None)  # files on a busy machine
@@ -91,12 +91,12 @@ def test_idx_gives_back_what_was_written(folder, array, compress):
     assert read.flags.writeable and read.flags.aligned and read.flags.c_contiguous
 
 
-def test_idx_larger_than_a_piece(folder):
+def test_idx_larger_than_one_chunk(folder):
     array = np.random.default_rng(0).integers(0, 2**31, (3, 1 << 19), dtype="i4")  # 6 MB, read a megabyte at a time
     assert np.array_equal(data.load_idx(write(folder, idx_bytes(array))), array)
 
 
-# ---- IDX: wrong files ------------------------------------------------------------------------------------------------
+# ---- IDX: invalid files ----------------------------------------------------------------------------------------------
 
 SMALL = idx_bytes(np.arange(24, dtype="i2").reshape(2, 3, 4))
 
@@ -127,19 +127,19 @@ def test_a_flipped_bit_in_gzip_is_refused(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, world", b"\0\0\x0a\1" + b"\0" * 40, b"\1\0\x08\1" + b"\0" * 40])
-def test_no_idx_file(folder, content):
+def test_a_file_that_is_not_idx_is_refused(folder, content):
     with pytest.raises(ValueError, match="no IDX file"):
         data.load_idx(write(folder, content))
 
 
-def test_more_dimensions_than_numpy_has(folder):
+def test_more_dimensions_than_numpy_has_are_refused(folder):
     with pytest.raises(ValueError, match="255 dimensions"):
         data.load_idx(write(folder, b"\0\0\x08\xff" + struct.pack(">255I", *[1] * 255) + b"\7"))
 
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("dims", [(1 << 30,), (2**32 - 1,) * 8])
-def test_no_memory_for_what_the_header_only_claims(folder, compress, dims):
+def test_no_memory_is_allocated_for_what_a_header_only_claims(folder, compress, dims):
     content = struct.pack(f">BBBB{len(dims)}I", 0, 0, 0x0E, len(dims), *dims) + b"\0" * 1000
     path = write(folder, gzip.compress(content) if compress else content)
 
@@ -147,10 +147,10 @@ def test_no_memory_for_what_the_header_only_claims(folder, compress, dims):
         with pytest.raises(ValueError, match="holds only 1000"):
             data.load_idx(path)
 
-    assert peak_of(read) < 4 << 20
+    assert peak_memory(read) < 4 << 20
 
 
-def test_a_stream_that_never_ends_is_left_alone(folder):
+def test_a_gzip_bomb_is_not_unpacked(folder):
     bomb = gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(64 << 20))
     assert len(bomb) < 1 << 20
     path = write(folder, bomb)
@@ -159,7 +159,7 @@ def test_a_stream_that_never_ends_is_left_alone(folder):
         with pytest.raises(ValueError, match="goes on after them"):
             data.load_idx(path)
 
-    assert peak_of(read) < 4 << 20
+    assert peak_memory(read) < 4 << 20
 
 
 @settings(deadline=None)  # files on a busy machine
@@ -207,9 +207,9 @@ def test_four_files_in_root(tmp_path, read, compress):
     assert np.array_equal(y_test, np.arange(5))
 
 
-@pytest.mark.parametrize("below", ["", "mnist"])
-def test_environment_variable(tmp_path, monkeypatch, below):
-    write_four(tmp_path / below)
+@pytest.mark.parametrize("subfolder", ["", "mnist"])
+def test_environment_variable(tmp_path, monkeypatch, subfolder):
+    write_four(tmp_path / subfolder)
     monkeypatch.setenv("NNC_DATA", str(tmp_path))
     assert data.mnist()[0][0].shape == (6, 6)
 

@@ -52,7 +52,7 @@ def test_a_right_page_is_right():
 
 
 @pytest.mark.parametrize(("line", "ok"), [("db = dZ", False), ("db = dZ.sum(axis=1, keepdims=True)", True)])
-def test_the_gradient_of_a_sum_is_constant_and_judged_all_the_same(line, ok):
+def test_the_gradient_of_a_sum_is_constant_and_is_judged(line, ok):
     code = f"Z = W @ X + b\nJ = Z.sum()\ndZ = np.ones(Z.shape)\ndW = dZ @ X.T\n{line}"
     W, b, X = np.arange(6.0).reshape(2, 3), np.zeros((2, 1)), np.arange(12.0).reshape(3, 4)
     report = nnc.check_derivation(code, namespace={"W": W, "b": b, "X": X})
@@ -85,10 +85,10 @@ def test_a_page_of_plain_numbers_has_a_cost_as_well():
 def test_one_fault_is_named_and_nothing_else_blamed(line, instead, reason, right):
     found = wrong(nnc.check_derivation(SETUP + FORWARD + BACKWARD.replace(line, instead)))
     assert len(found) == 1, found
-    [(text, (why, mended))] = found.items()
-    assert why.startswith(reason)
+    [(text, (found_reason, found_right))] = found.items()
+    assert found_reason.startswith(reason)
     if right:
-        assert text == instead and mended == right
+        assert text == instead and found_right == right
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_no_cost_is_an_error_that_says_so():
         nnc.check_derivation(3)
 
 
-def test_a_function_its_arguments_and_the_random_numbers_are_left_alone():
+def test_the_arguments_and_the_random_state_are_not_changed():
     rng = np.random.default_rng(1)
     X, Y, W, b = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), rng.normal(size=(3, 2)), np.zeros(2)
     before = [x.copy() for x in (X, Y, W, b)]
@@ -153,8 +153,8 @@ def step(X, Y, W, b):
     return loss
 
 
-def test_functions_of_two_cells_come_one_after_the_other():
-    """Each cell of a notebook counts its lines from 1, and is known to linecache."""
+def test_functions_of_two_cells_are_run_in_order():
+    """Each cell of a notebook counts its lines from 1, and its source is in linecache."""
     cells = {
         "<cell 1>": "def forward(W, X, Y):\n    A = W @ X\n    J = np.sum((A - Y) ** 2) / 2\n    return A, J\n",
         "<cell 2>": "def backward(A, X, Y):\n    dA = A - Y\n    dW = dA @ X\n    return dW\n",
@@ -170,7 +170,7 @@ def test_functions_of_two_cells_come_one_after_the_other():
     assert report.first_wrong.right == "dW = dA @ X.T"
 
 
-def test_what_it_tries_warns_of_nothing():
+def test_the_lines_that_it_tries_cause_no_warnings():
     """Among the lines that are tried are ``6[y, range(m)]`` and the like, of which Python's compiler warns."""
     page = "m = X.shape[1]\nP = np.exp(W @ X + b)\nP = P / P.sum(axis=0)\nJ = -np.log(P[y, range(m)]).mean()\n"
     page += "dZ = P - np.eye(3)[:, y]\ndW = dZ @ X.T\ndb = dZ.sum(axis=0)\n"
@@ -205,7 +205,7 @@ def test_the_cell_magic():
     assert shell.user_ns["dW1"].shape == (4, 5), "the cell itself runs, too"
 
 
-def test_what_names_calls_a_derivative_has_its_sign():
+def test_a_gradient_given_by_names_is_judged_with_its_sign():
     code = "J = np.sum(w ** 2)\nq = 2 * w\nstep = -q"
     given = {"namespace": {"w": np.arange(1.0, 4.0)}, "names": {"q": "w"}}
     assert nnc.check_derivation(code, **given).ok
@@ -215,7 +215,7 @@ def test_what_names_calls_a_derivative_has_its_sign():
     assert nnc.check_derivation(code, **given).ok
 
 
-def test_a_multiple_of_the_parameter_is_no_update_that_went_into_its_gradient():
+def test_a_multiple_of_the_parameter_is_not_taken_for_an_update_assigned_to_its_gradient():
     for cost, line, w in (("np.sum(w ** 2)", "dw = -0.1 * w", np.arange(1.0, 4.0)), ("x * w ** 3", "dw = x * w", 2.0)):
         found = wrong(nnc.check_derivation(f"J = {cost}\n{line}", namespace={"w": w, "x": 5.0}))
         assert list(found) == [line] and "assigned to the gradient" not in found[line][0], found
@@ -224,8 +224,8 @@ def test_a_multiple_of_the_parameter_is_no_update_that_went_into_its_gradient():
     assert found["dw = w - 0.1 * dw"][1] == "w = w - 0.1 * dw", found
 
 
-def test_labels_that_are_computed_with_can_be_what_is_missing():
-    """Not a fault of the forward pass, of which the backward pass would be right: 1-D labels of 0 and 1."""
+def test_labels_can_be_the_missing_term():
+    """1-D labels of 0 and 1. The backward line is wrong, not a forward pass of which it would be the gradient."""
     code = """
 z = w * x + b
 L = np.log(np.exp(z) + 1) - y * z
@@ -240,7 +240,7 @@ db = dz.sum()
     assert wrong(report) == {"dz = y_hat / 10": ("a term is missing", "dz = (y_hat - y) / 10")}, report
 
 
-def test_one_number_is_no_leaky_relu_of_another():
+def test_a_number_is_not_taken_for_the_leaky_relu_of_another():
     report = nnc.check_derivation(
         "t = w * x\nz = t + b\nq = z ** 2\ndz = 2 * t\ndw = dz * x", namespace={"w": -2.0, "x": 5.0, "b": 3.0}
     )
@@ -248,7 +248,7 @@ def test_one_number_is_no_leaky_relu_of_another():
 
 
 def test_the_right_line_is_the_same_in_every_process():
-    """Several names have the number that is missing, and Python's sets of text have another order each time."""
+    """Several names have the missing value, and a set of strings has another order in each process."""
     names = "".join(f"{name} = S * 1.0\n" for name in "abcdefgh")
     code = f"S = np.exp(z).sum()\n{names}J = np.log(S)\ndz = np.exp(z)"
     script = f"import nnc, numpy as np\nz = np.arange(3.0)\nr = nnc.check_derivation({code!r}, namespace={{'z': z}})"
@@ -284,7 +284,7 @@ def test_a_planted_fault_is_named(style, right, instead, reason):
     assert wrong[0].number == number, report
 
 
-def test_a_gradient_that_is_all_zero_is_wrong_where_the_true_one_is_not():
+def test_a_gradient_of_zeros_is_wrong_where_the_right_one_is_not_zero():
     page = SETUP + FORWARD + BACKWARD
     for line, instead in (("dW1 = X.T.dot(dZ1)", "dW1 = np.zeros_like(W1)"), ("* (Z1 > 0)", "* 0.0")):
         found = wrong(nnc.check_derivation(page.replace(line, instead)))
@@ -292,11 +292,11 @@ def test_a_gradient_that_is_all_zero_is_wrong_where_the_true_one_is_not():
     dead = page.replace("W2, b2 = rng.normal(size=(5, 3))", "W2, b2 = np.zeros((5, 3))")
     report = nnc.check_derivation(dead)  # dJ/dW1 is zero there
     assert report.ok and "dW1" in [line.name for line in report.lines if line.ok], report
-    found = wrong(nnc.check_derivation(dead.replace("X.T.dot(dZ1)", "W1 * 0")))  # which is right for such a W2 only
+    found = wrong(nnc.check_derivation(dead.replace("X.T.dot(dZ1)", "W1 * 0")))  # which is right only for this W2
     assert list(found) == ["dW1 = W1 * 0"] and "all zero" in str(found), found
 
 
-def test_what_a_raising_line_leaves_without_a_value_is_noted_once():
+def test_each_line_that_raises_is_reported_once():
     page = SETUP + FORWARD + BACKWARD.replace("dZ2.dot(W2.T)", "undefined(dZ2)").replace("* (Z1 > 0)", "* nothing")
     report = nnc.check_derivation(page)
     found = wrong(report)
@@ -309,7 +309,7 @@ def test_what_a_raising_line_leaves_without_a_value_is_noted_once():
 @pytest.mark.parametrize(
     ("error", "right"), [("Y - P", "dZ2 = (P - Y) / m"), ("(Y - P) / m", "dZ2 = (P - Y) / m"), ("P - Y", None)]
 )
-def test_a_sign_and_a_size_are_put_right_together(error, right):
+def test_a_sign_and_a_factor_are_corrected_together(error, right):
     page = SETUP + "Y = np.eye(3)[y]\n" + FORWARD + f"dZ2 = {error}\n" + BACKWARD.split("m\n", 1)[1]
     assert nnc.check_derivation(page).first_wrong.right == (right or "dZ2 = (P - Y) / m")
 
@@ -352,7 +352,7 @@ grads["W2"] += lam * p["W2"]
     ("right", "instead"),
     [
         ("", ""),
-        ("dZ2 = 2 * (Z2 - T) / m", "dZ2 = (Z2 - T) / m"),  # a factor that the penalty makes more than a factor
+        ("dZ2 = 2 * (Z2 - T) / m", "dZ2 = (Z2 - T) / m"),  # with the penalty, dW2 is not wrong by a mere factor
         ("dZ1 = dH * (1 - H ** 2)", "dZ1 = dH"),
         ('grads["W1"] += lam * p["W1"]', 'grads["W1"] += 2 * lam * p["W1"]'),
     ],
@@ -362,7 +362,7 @@ def test_a_helper_called_for_each_layer_and_a_dictionary_of_gradients(right, ins
     assert [text for text in wrong(report)] == [instead] * bool(right), report
 
 
-def test_a_gradient_with_no_more_of_a_name_is_that_of_the_only_parameter():
+def test_a_gradient_called_grad_is_that_of_the_only_parameter():
     page = "w = np.ones(3)\nX = np.arange(12.0).reshape(4, 3) / 9\nt = np.arange(4.0)\n"
     page += "J = np.mean((X @ w - t) ** 2)\ngrad = 2 / 4 * X.T @ (X @ w - t)\n"
     assert nnc.check_derivation(page).lines[-1].ok

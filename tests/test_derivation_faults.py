@@ -1,4 +1,4 @@
-"""check_derivation: faults of the data, of the forward pass, of the cost and of the updates."""
+"""check_derivation: errors in the data, the forward pass, the cost and the updates."""
 
 import pytest
 from pages_of_layers import LAYERS
@@ -85,7 +85,7 @@ CASES = [  # page, {a right piece: the wrong one}, the reasons, each with the be
      {"the update takes another parameter's gradient": "W1 = W1 - lr * dW1"}),
     (SOFTMAX, {"b1 = b1 - lr * db1": "b1 = b1 - lr * dW1"},
      {"the update takes another parameter's gradient": "b1 = b1 - lr * db1"}),
-    # db1 in the place of lr is a multiple of the gradient as well, and not what is meant.
+    # With db1 instead of lr the step is a multiple of the gradient as well, but that is not what is meant.
     (SOFTMAX, {"b1 = b1 - lr * db1": "b1 = b1 - lr * db2.ravel()[:1]"},
      {"the update takes another parameter's gradient": "b1 = b1 - lr * db1"}),
     (SOFTMAX, {UPDATE: "W2 = W2 + lr * dW2"}, {"a step uphill": UPDATE}),
@@ -147,13 +147,13 @@ def test_the_fault_of_a_page_is_named_and_no_other_line_is(name, piece, instead,
     number = page.count("\n", 0, page.index(piece)) + 1
     report = nnc.check_derivation(page.replace(piece, instead, 1))
     [line] = [line for line in report.lines if line.ok is False]
-    assert line.number == number or not instead.strip(), report  # what is not there cannot be pointed at
+    assert line.number == number or not instead.strip(), report  # a missing line has no number
     assert line.reason == reason, report
     assert line.right.startswith(right), report
 
 
 def test_saturated_units_are_judged_by_the_graph():
-    """exp(-30 z) moves over hundreds of orders of magnitude: by finite differences nothing of it is known."""
+    """exp(-30 z) varies by hundreds of orders of magnitude, so finite differences tell nothing."""
     page = SIGMOID.replace("np.maximum(Z1, 0)", "1 / (1 + np.exp(-Z1))").replace("(Z1 > 0)", "A1 * (1 - A1)")
     page = page.replace("X, Y = rng", "X, Y = 30 * rng")
     right, wrong = nnc.check_derivation(page), nnc.check_derivation(page.replace(" * A1 * (1 - A1)", ""))
@@ -162,14 +162,14 @@ def test_saturated_units_are_judged_by_the_graph():
     assert [line.reason for line in wrong.lines if line.ok is False] == ["activation derivative missing"], wrong
 
 
-def test_a_line_that_is_right_is_not_where_the_other_sign_comes_from():
+def test_a_wrong_sign_is_not_blamed_on_a_right_line():
     page = SIGMOID.replace("np.maximum(Z1, 0)", "1 / (1 + np.exp(-Z1))").replace("(Z1 > 0)", "A1 * (A1 - 1)")
     page = page.replace("db2 = np.sum(dZ2, axis=0, keepdims=True)", "").replace("dW2 = A1.T @ dZ2", "")
     wrong = [line for line in nnc.check_derivation(page).lines if line.ok is False]
     assert [(line.name, line.reason) for line in wrong] == [("dZ1", "sign")]
 
 
-def test_a_sign_is_that_of_the_output_not_of_the_datum_that_it_is_subtracted_from():
+def test_a_difference_is_the_gradient_of_the_output_not_of_the_target():
     page = """
 import numpy as np
 rng = np.random.default_rng(0)
@@ -190,7 +190,7 @@ V -= 0.1 * gV
     assert [(line.name, line.reason, line.right) for line in wrong] == [("delta_k", "sign", "delta_k = y - t")]
 
 
-def test_a_loop_that_trains_after_the_cost_is_judged_by_its_first_turn():
+def test_a_training_loop_after_the_cost_is_judged_by_its_first_iteration():
     page = """
 import numpy as np
 rng = np.random.default_rng(0)
@@ -225,7 +225,7 @@ train(W1, W2, 4)
     ("b1 - alpha * db1", "b1 - alpha * db2[:1]", "the update takes another parameter's gradient"),
     ("b1 - alpha * db1", "b1 - alpha * db2.mean()", "the update takes another parameter's gradient"),
 ])  # fmt: skip
-def test_parameters_that_a_function_returns_are_judged_and_called_as_the_caller_calls_them(piece, instead, reason):
+def test_parameters_that_a_function_returns_are_judged_under_the_callers_names(piece, instead, reason):
     page = """
 import numpy as np
 def initial():

@@ -180,7 +180,7 @@ for round_ in range(30):
 
 
 @pytest.mark.parametrize(
-    ("page", "right", "instead", "reason", "mended"),
+    ("page", "piece", "instead", "reason", "right"),
     [
         (LINE, "0.01 * d_slope", "0.01 * d_start", "another parameter's gradient", "slope = slope - 0.01 * d_slope"),
         (LINE, "0.01 * d_start", "0.01 * d_slope", "another parameter's gradient", "start = start - 0.01 * d_start"),
@@ -189,22 +189,22 @@ for round_ in range(30):
         (SHORT, "start -=", "start +=", "uphill", "start -= 0.02 * np.mean(miss)"),
     ],
 )
-def test_the_step_of_a_number_goes_along_its_own_gradient(page, right, instead, reason, mended):
-    """Any number is a multiple of any other, so one place does not say whether a step is one of the gradient."""
+def test_the_step_of_a_number_is_along_its_own_gradient(page, piece, instead, reason, right):
+    """Any number is a multiple of any other, so one entry does not tell whether a step is along the gradient."""
     assert nnc.check_derivation(page).ok
-    report = nnc.check_derivation(page.replace(right, instead))
+    report = nnc.check_derivation(page.replace(piece, instead))
     wrong = [line for line in report.lines if line.ok is False]
-    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(right)) + 1], report
-    assert reason in wrong[0].reason and wrong[0].right == mended, report
+    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(piece)) + 1], report
+    assert reason in wrong[0].reason and wrong[0].right == right, report
 
 
-def test_a_step_by_a_rule_of_its_own_is_said_to_be_unjudged():
+def test_a_step_by_an_unknown_rule_is_reported_as_not_judged():
     report = nnc.check_derivation(SCALED)
     assert report.ok and [line.name for line in report.unjudged] == ["slope"], report
     assert "not judged: slope (line 11)" in str(report)
 
 
-def test_zeros_hide_no_missing_term():
+def test_a_missing_term_is_found_also_where_it_is_zero():
     page = """
     n = len(X)
     gap = X @ w - t

@@ -1,7 +1,7 @@
 """check_derivation on random correct programs: none of their lines may be called wrong.
 
 A program is drawn from a seed: depth, widths, activations, loss, where the 1/m enters, rows or columns, names. That it
-is correct is seen by central differences through its own forward lines, not assumed.
+is correct is checked by central differences of its forward lines.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ FUNCTIONS = {
 }
 
 
-class Draw:
+class Program:
     """A random correct program: `forward` and `backward`, lists of lines, and the `inputs` that they are run on."""
 
     def __init__(self, seed):
@@ -58,24 +58,24 @@ class Draw:
             sizes[-1] = max(sizes[-1], 3)
         elif self.loss == "binary":
             sizes[-1] = 1
-        self.inputs["X"] = self.laid(self.rng.normal(size=(m, sizes[0])))
+        self.inputs["X"] = self.oriented(self.rng.normal(size=(m, sizes[0])))
         for i in range(self.depth):
-            self.inputs[f"W{i + 1}"] = self.laid(self.rng.normal(size=(sizes[i], sizes[i + 1])) * 0.8)
+            self.inputs[f"W{i + 1}"] = self.oriented(self.rng.normal(size=(sizes[i], sizes[i + 1])) * 0.8)
             b = self.rng.normal(size=(1, sizes[i + 1])) * 0.3
-            self.inputs[f"b{i + 1}"] = b[0] if self.in_rows and self.flat_bias else self.laid(b)
+            self.inputs[f"b{i + 1}"] = b[0] if self.in_rows and self.flat_bias else self.oriented(b)
         labels = self.rng.integers(0, sizes[-1], m)
         if self.loss == "labels":
             self.inputs["y"] = labels
         elif self.loss == "one-hot":
-            self.inputs["Y"] = self.laid(np.eye(sizes[-1])[labels])
+            self.inputs["Y"] = self.oriented(np.eye(sizes[-1])[labels])
         elif self.loss == "binary":
-            self.inputs["Y"] = self.laid(self.rng.integers(0, 2, (m, 1)).astype(float))
+            self.inputs["Y"] = self.oriented(self.rng.integers(0, 2, (m, 1)).astype(float))
         else:
-            self.inputs["Y"] = self.laid(self.rng.normal(size=(m, sizes[-1])))
+            self.inputs["Y"] = self.oriented(self.rng.normal(size=(m, sizes[-1])))
         if self.penalty:
             self.inputs["lam"] = 0.3
 
-    def laid(self, rows):
+    def oriented(self, rows):
         return rows if self.in_rows else np.ascontiguousarray(rows.T)
 
     def times(self, a, b):
@@ -109,7 +109,7 @@ class Draw:
         return [f"{A} = " + self.one_of(*FUNCTIONS[act]).format(Z=Z)]
 
     def draw_loss(self):
-        """The line of the cost; what A - Y times the output's slope is to be multiplied by, as text."""
+        """Append the line of the cost; return the factor of (A - Y) times the output's slope, as text."""
         A, m = self.out, "m"
         picked = "np.arange(m), y" if self.in_rows else "y, np.arange(m)"
         mean = self.one_of(True, True, False)
@@ -222,14 +222,14 @@ def assert_correct(program):
     mine = program.run(program.backward, **program.run(program.forward))
     for name, gradient in program.gradients.items():
         value = program.inputs[name]
-        truth = np.zeros_like(value)
+        numeric = np.zeros_like(value)
         for at in np.ndindex(value.shape):
             up, down = value.copy(), value.copy()
             up[at] += 1e-5
             down[at] -= 1e-5
             costs = [program.run(program.forward, **{name: v})[program.cost] for v in (up, down)]
-            truth[at] = (costs[0] - costs[1]) / 2e-5
-        np.testing.assert_allclose(mine[gradient], truth, rtol=1e-5, atol=1e-7, err_msg=program.source)
+            numeric[at] = (costs[0] - costs[1]) / 2e-5
+        np.testing.assert_allclose(mine[gradient], numeric, rtol=1e-5, atol=1e-7, err_msg=program.source)
     return {name: mine[name] for name in program.gradients.values()}
 
 
@@ -264,10 +264,10 @@ def judged(program, folder):
 
 @pytest.mark.parametrize("seed", range(200))
 def test_no_line_of_a_correct_program_is_called_wrong(seed, tmp_path):
-    program = Draw(seed)
+    program = Program(seed)
     gradients = assert_correct(program)
     report = judged(program, tmp_path)
     assert report.ok, f"{program.source}\n{report}"
     right = {line.name for line in report.lines if line.ok}
-    dead = {name for name, value in gradients.items() if not np.any(value)}  # zeros claim nothing
+    dead = {name for name, value in gradients.items() if not np.any(value)}  # zeros are not judged
     assert right | dead >= set(gradients), f"{program.source}\n{report}"

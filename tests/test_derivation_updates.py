@@ -1,4 +1,4 @@
-"""check_derivation: updates by a rule of their own, such as Adam's, and what is no update at all."""
+"""check_derivation: updates by rules such as Adam's, and steps that are not updates."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_rule_that_goes_down_is_not_blamed(update):
 
 
 @pytest.mark.parametrize(("update", "line", "reason", "right"), WRONG)
-def test_an_update_that_goes_elsewhere_is_blamed(update, line, reason, right):
+def test_a_wrong_update_is_blamed(update, line, reason, right):
     report = nnc.check_derivation(PAGE + update)
     wrong = [x for x in report.lines if x.ok is False]
     assert [x.number for x in wrong] == [PAGE.count("\n") + 1 + line], report
@@ -138,19 +138,19 @@ b = b - 0.9 * old_u + 1.9 * u
 
 
 @pytest.mark.parametrize(
-    ("page", "right", "instead", "mended"),
+    ("page", "piece", "instead", "right"),
     [
         (STATE, "-= 0.1 * grads[name]", "+= 0.1 * grads[name]", None),
         (STATE, "-= 0.1 * grads[name]", "-= 0.1 * grads[name].mean()", None),
         (VELOCITIES, "+ 1.9 * v", "- 1.9 * v", "w = w - 0.9 * old + 1.9 * v"),
         (VELOCITIES, "0.9 * v - 0.1 * dw", "0.9 * v + 0.1 * dw", "v = 0.9 * v - 0.1 * dw"),
-        (VELOCITIES, "- 0.1 * dw", "- 0.1 * dw[::-1]", "v = 0.9 * v - 0.1 * dw"),  # of three, one stays in its place
+        (VELOCITIES, "- 0.1 * dw", "- 0.1 * dw[::-1]", "v = 0.9 * v - 0.1 * dw"),  # the middle one is unchanged
     ],
 )
-def test_states_beside_the_parameters(page, right, instead, mended):
-    """The squares of a gradient are no update, and of two lines that may have the other sign, one is as its likes."""
+def test_updates_with_a_state(page, piece, instead, right):
+    """A sum of squares is not an update; of two lines that may be wrong, the one unlike the other parameter's is."""
     assert nnc.check_derivation(page).ok
-    report = nnc.check_derivation(page.replace(right, instead))
+    report = nnc.check_derivation(page.replace(piece, instead))
     wrong = [line for line in report.lines if line.ok is False]
-    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(right)) + 1], report
-    assert mended in (None, wrong[0].right), report
+    assert [line.number for line in wrong] == [page.count("\n", 0, page.index(piece)) + 1], report
+    assert right in (None, wrong[0].right), report

@@ -1,4 +1,4 @@
-"""check_derivation: the root is one line, where a value is changed in place, added up, or kept in a dictionary."""
+"""check_derivation: one line causes the error, where a value is changed in place, summed, or kept in a dictionary."""
 
 import pytest
 
@@ -113,7 +113,7 @@ def test_the_right_page_is_right(name):
     ("name", "piece", "instead", "reason", "right"),
     [(name, *fault) for name, (_, faults) in PAGES.items() for fault in faults],
 )
-def test_the_root_alone_is_blamed(name, piece, instead, reason, right):
+def test_only_the_cause_is_blamed(name, piece, instead, reason, right):
     page = PAGES[name][0]
     assert page.count(piece) == 1
     report = nnc.check_derivation(page.replace(piece, instead))
@@ -122,7 +122,7 @@ def test_the_root_alone_is_blamed(name, piece, instead, reason, right):
     assert (wrong[0].reason, wrong[0].right) == (reason, right), report
 
 
-def test_a_sentence_speaks_of_the_item_that_the_line_is_called_by():
+def test_a_sentence_names_the_item_as_the_line_does():
     piece, instead, _, _ = NETWORK_FAULTS[0]
     line = nnc.check_derivation(NETWORK.replace(piece, instead)).first_wrong
     assert line.sentence.startswith(f"{line.name} "), line
@@ -134,12 +134,12 @@ def test_the_number_of_examples_is_written_as_the_length_of_the_data():
     assert line.reason == "missing 1/m" and line.right.endswith(" / X.shape[0]"), line
 
 
-def test_a_division_too_many_is_left_out():
+def test_an_extra_division_is_removed():
     line = nnc.check_derivation(NETWORK.replace(".sum() / N", ".sum()")).first_wrong
     assert (line.reason, line.right) == ("extra 1/m", "pass  # without dscores /= N")
 
 
-def test_what_follows_from_a_line_that_was_put_right_keeps_its_factor():
+def test_a_line_that_follows_from_a_corrected_one_keeps_its_factor():
     page = """
 import numpy as np
 rng = np.random.default_rng(0)
