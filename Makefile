@@ -63,8 +63,8 @@ fmt: $(VENV)/has-test
 # reported.
 ASAN := $(CURDIR)/build/asan
 NOT_FOR_ASAN := autograd bench browser build c check cli derivation derive digits docs draw function_shapes functions \
-    functions_peers fuzz interrupt leaks notebooks onnx order order_peers peers plot readme safetensors sklearn \
-    sklearn_company sklearn_seeds sklearn_theirs steps to_c transforms verdict
+    functions_peers fuzz higher_order higher_order_peers interrupt leaks notebooks onnx peers plot readme safetensors \
+    sklearn sklearn_ecosystem sklearn_seeds sklearn_upstream steps to_c transforms verdict
 asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(ASAN)
@@ -83,7 +83,7 @@ tsan: $(VENV)/has-test
 	NNC_SANITIZE=thread $(BIN)/pip wheel --quiet --no-deps --wheel-dir $(TSAN)/dist $(TSAN)
 	$(BIN)/python -m zipfile -e $(TSAN)/dist/nnc_engine-*.whl $(TSAN)
 	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
-	    $(abspath $(BIN))/python -m pytest --capture=sys tests/test_together.py
+	    $(abspath $(BIN))/python -m pytest --capture=sys tests/test_concurrency.py
 
 # What the C program, on every instruction set of this machine and on NEON in an emulator, and the Python tests reach
 # of the engine, together: a table of branches by files, and one by folders. A line of a template counts once,

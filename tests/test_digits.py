@@ -183,7 +183,7 @@ def test_sinc():
             assert abs(mp.mpf(float(g)) - right) <= LIMIT * mp.mpf(unit) + mp.mpf(TINY), (p, g, float(right))
 
 
-def test_the_ruler():
+def test_the_measure_itself():
     """A gradient five units off is seen, and one that is lost to 0, to infinity or to NaN."""
     right = mp.mpf(1) / 3
     assert off(1 / 3, right) < 0.5

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from test_rules import away, central, hold, inside
+from test_rules import assert_gradients, away, central, inside
 
 import nnc
 from nnc import Node, grad, value_and_grad
@@ -18,7 +18,7 @@ from nnc.autodiff.node import ancestors
 
 @pytest.mark.parametrize("exponent", [3, 2, 1, 0, -1, 2.0, np.array([0.0, 1.0, 2.0, 3.0])])
 def test_powers_of_negative_numbers(exponent):
-    hold(lambda x: x**exponent, away(4))
+    assert_gradients(lambda x: x**exponent, away(4))
 
 
 def test_power_at_zero():
@@ -121,8 +121,8 @@ def test_operators_with_what_is_no_node(op, other):
         assert isinstance(y, Node)
         np.testing.assert_array_equal(y.value, expected)
         assert y.dtype == expected.dtype and y.inputs[0 if right is other else 1].shape == (2, 3)
-    hold(lambda x: op(x, other), x)
-    hold(lambda x: op(other, x), x)
+    assert_gradients(lambda x: op(x, other), x)
+    assert_gradients(lambda x: op(other, x), x)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_operators_with_what_is_no_node(op, other):
 )
 def test_matrix_product_with_an_array(f):
     a = away(2, 3)
-    hold(lambda x: f(a, x), away(3, 4))
+    assert_gradients(lambda x: f(a, x), away(3, 4))
     assert f(a, Node(away(3, 4))).op == "matmul"
 
 

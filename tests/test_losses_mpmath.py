@@ -200,7 +200,7 @@ def test_a_weighted_mean_of_a_net(name, dtype):
             assert abs(exactly(dW[k, m]) - slope) <= (LIMIT + r / 2) * eps * size
 
 
-def test_the_ruler():
+def test_the_measure_itself():
     """An error of six units is seen, a digit lost in a tail, and an overflow or a NaN where there is none."""
     third = mp.mpf(1) / 3
     assert ulps(1 / 3, third, 0, np.float64) < 0.51

@@ -1,4 +1,4 @@
-"""The Node as an object: its fields (csrc/python/node.c), copies, classes of one's own."""
+"""The Node as an object: its fields (csrc/python/node.c), copies, subclasses."""
 
 import copy
 import operator
@@ -18,8 +18,8 @@ from nnc.autodiff.operations import RULES, Rule
 from nnc.autodiff.vjps import MANY
 
 
-def test_the_value_may_be_set():
-    """As micrograd's users do, ``p.data -= lr * p.grad``, and with the conversions of the constructor."""
+def test_the_value_can_be_set():
+    """As in micrograd, ``p.data -= lr * p.grad``; a new value is converted as by the constructor."""
     p = Node(1.0)
     for name in ("value", "data"):
         memory = p.value
@@ -64,12 +64,12 @@ def test_copies(way):
 
 
 class Weight(Node):
-    """A Node with something of one's own."""
+    """A Node with another attribute."""
 
     unit = "volts"
 
 
-def test_a_node_of_a_class_of_ones_own():
+def test_operations_on_a_subclass_return_the_subclass():
     w = Weight([1.0, 2.0])
     w.note = "anything"
     y = np.ones(2) * np.exp(w)
@@ -79,7 +79,7 @@ def test_a_node_of_a_class_of_ones_own():
     assert type(copy.copy(w)) is Weight
 
 
-def test_a_node_without_its_constructor_is_an_error_at_most():
+def test_a_node_made_without_its_constructor_raises_but_does_not_crash():
     x = Node.__new__(Node)
     assert x.value is x.name is x.grad is None and x.inputs == ()
     for use in (x.backward, lambda: x + 1.0, lambda: np.exp(x), lambda: x.op):
@@ -87,7 +87,7 @@ def test_a_node_without_its_constructor_is_an_error_at_most():
             use()
 
 
-def test_operands_are_remembered_as_what_they_were_computed_with():
+def test_inputs_are_the_operands_as_they_were_computed_with():
     x, array = Node([1.0, 2.0]), np.ones(2)
     for other, is_itself in ((array, True), (3.0, True), (np.float32(3), True), ([3, 4], False), (np.int8(3), False)):
         y = x * other
@@ -97,16 +97,16 @@ def test_operands_are_remembered_as_what_they_were_computed_with():
         assert is_itself or type(y.inputs[1]) is np.ndarray
 
 
-def test_many_numbers_may_have_a_way_of_their_own():
+def test_a_rule_may_have_another_forward_for_large_arrays():
     rule = replace(RULES["add"], forward=lambda A, B: A - A, for_many=lambda A, B: A - A + 1)
     for size, expected in ((MANY - 1, 0), (MANY, 1)):
         assert np.all(_engine.apply(rule, (Node(np.zeros(size)), 1.0)).value == expected)
-    assert RULES["tanh"].for_many is None  # which is most
+    assert RULES["tanh"].for_many is None  # as in most rules
     np.testing.assert_array_equal(np.tanh(Node(np.zeros(MANY))).value, 0)
 
 
 def test_call():
-    """A NumPy function's arguments: operands first, then params by place or name."""
+    """A NumPy function's arguments: operands first, then params by position or name."""
     rule = replace(RULES["sum"], params=("a", "-", "c"), forward=lambda A, **params: A * 2)
     x = Node(away(2, 3))
     for args, keywords, params in (
@@ -117,11 +117,11 @@ def test_call():
         y = _engine.call(rule, args, keywords)
         assert y.params == params and y.inputs == (x,) and y.op == "sum"
         np.testing.assert_array_equal(y.value, 2 * x.value)
-    for args, keywords, said in (
+    for args, keywords, message in (
         ((x, 1, 2), {}, "a further argument by position"), ((x,), {"-": 1}, "a further argument by position"),
         ((x,), {"out": 1}, "the argument 'out'"), ((x, 1, None, 2, 5), {}, "a further argument by position"),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match=f"sum: {said} does not work on Nodes .* further arguments: a, c"):
+        with pytest.raises(TypeError, match=f"sum: {message} does not work on Nodes .* further arguments: a, c"):
             _engine.call(rule, args, keywords)
     assert _engine.call(lambda *args, **keywords: (args, keywords), (x, 1), {"c": 2}) == ((x, 1), {"c": 2})
     many = replace(RULES["stack"], takes=lambda xs, **params: (xs, params), forward=lambda *arrays, **params: arrays[1])
@@ -133,16 +133,16 @@ def test_call():
 
 
 def test_part():
-    """The gradient of concatenate: views, along any axis, also behind axes that the joined array does not have."""
+    """The gradient of concatenate: views, along any axis, also after batch axes that the joined array does not have."""
     A, B = away(2, 3), away(2, 1)
     for axis in (1, -1):
         C = np.concatenate((A, B), axis)
         for g in (C, away(5, *C.shape), np.asfortranarray(C), C[::-1, ::-1], np.broadcast_to(3.0, C.shape)):
-            for i, wanted in enumerate((g[..., :3], g[..., 3:])):
+            for i, expected in enumerate((g[..., :3], g[..., 3:])):
                 part = _engine.part(i, g, C, A, B, axis=axis)
-                np.testing.assert_array_equal(part, wanted)
-                assert np.shares_memory(part, g) and part.strides == wanted.strides
-                assert part.flags.writeable == wanted.flags.writeable
+                np.testing.assert_array_equal(part, expected)
+                assert np.shares_memory(part, g) and part.strides == expected.strides
+                assert part.flags.writeable == expected.flags.writeable
     assert _engine.part(1, np.arange(5.0), np.empty(5), np.empty(2), np.empty(0), np.empty(3)).shape == (0,)
     wrong = r"part\(i, g, joined, \*arrays, axis=0\)"
     for message, args, axis in (
@@ -158,16 +158,16 @@ def test_part():
             _engine.part(i, C, C, *arrays, axis=1)
 
 
-W, BESIDE = Node(away(3, 4), name="W"), "sizes must be equal or 1, aligned from the last axis."
-REFUSED = {
-    "rows": (lambda: W + Node(away(2, 4)), ValueError, f"add: W is (3, 4), operand 2 is (2, 4); {BESIDE}"),
-    "a column": (lambda: W * away(3), ValueError, f"multiply: W is (3, 4), operand 2 is (3,); {BESIDE} Did you mean "
+W, ALIGNED = Node(away(3, 4), name="W"), "sizes must be equal or 1, aligned from the last axis."
+ERRORS = {
+    "rows": (lambda: W + Node(away(2, 4)), ValueError, f"add: W is (3, 4), operand 2 is (2, 4); {ALIGNED}"),
+    "a column": (lambda: W * away(3), ValueError, f"multiply: W is (3, 4), operand 2 is (3,); {ALIGNED} Did you mean "
                  "operand 2, as a column, [:, None]?"),
-    "transposed": (lambda: away(4, 3) - W, ValueError, f"subtract: operand 1 is (4, 3), W is (3, 4); {BESIDE} Did you "
+    "transposed": (lambda: away(4, 3) - W, ValueError, f"subtract: operand 1 is (4, 3), W is (3, 4); {ALIGNED} Did you "
                    "mean operand 1, transposed?"),
-    "of one name": (lambda: W + Node(away(2, 4), name="W"), ValueError, f"add: W is (3, 4), W is (2, 4); {BESIDE}"),
+    "the same name": (lambda: W + Node(away(2, 4), name="W"), ValueError, f"add: W is (3, 4), W is (2, 4); {ALIGNED}"),
     "three": (lambda: np.where(away(2) > 0, W, 0.0), ValueError, f"where: operand 1 is (2,), W is (3, 4), operand 3 is "
-              f"(); {BESIDE}"),
+              f"(); {ALIGNED}"),
     "axis": (lambda: W.sum(axis=2), np.exceptions.AxisError,
              "sum: axis 2 is out of bounds for array of dimension 2 (W is (3, 4))"),
     "an axis with a name": (lambda: W.swapaxes(0, 5), np.exceptions.AxisError,
@@ -184,15 +184,15 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", ERRORS)
 def test_an_error_names_the_operation_the_shapes_and_the_fix(name):
-    call, kind, message = REFUSED[name]
+    call, kind, message = ERRORS[name]
     with pytest.raises(kind) as error:
         call()
     assert type(error.value) is kind and str(error.value) == message
 
 
-def test_what_is_no_mistake_in_the_operands_is_raised_as_it_is():
+def test_an_error_that_is_not_about_the_operands_is_raised_unchanged():
     with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="^overflow encountered in exp$"):
         np.exp(1000 * W**0)
     interrupted = KeyboardInterrupt("now")
@@ -205,8 +205,8 @@ def test_what_is_no_mistake_in_the_operands_is_raised_as_it_is():
     assert error.value is interrupted
 
 
-def test_a_rule_that_explains_nothing():
-    """Such as one of somebody's own, or one whose explanation fails."""
+def test_a_rule_without_an_explanation_raises_the_error_of_its_forward():
+    """Such as a user's rule, or one whose explanation fails."""
     for explained in (lambda *_: None, lambda *_: 1 / 0, lambda *_: "text"):
         values = {field.name: getattr(RULES["add"], field.name) for field in fields(Rule)}
         silent = type("Silent", (Rule,), {"explained": explained})(**values | {"forward": operator.add})
@@ -214,7 +214,7 @@ def test_a_rule_that_explains_nothing():
             _engine.apply(silent, (W, away(2)))
 
 
-def test_what_is_no_rule():
+def test_an_invalid_rule_is_an_error():
     for other in (None, "add", SimpleNamespace(**{name: None for name in Rule.__slots__})):
         with pytest.raises(TypeError, match="must be a Rule, not "):
             _engine.apply(other, (W, W))

@@ -18,7 +18,7 @@ spec = importlib.util.spec_from_file_location("run", ROOT / "notebooks" / "run.p
 run = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(run)
 
-# The numbered equations of the notes, and the notebook in which each of them stands.
+# The numbered equations of the notes, by notebook.
 EQUATIONS = {
     "01": ["3.9"],
     "02": ["4.1", "4.2"],
@@ -40,7 +40,7 @@ ENGLISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name !
 SPANISH = {path.name[:2]: path for path in run.notebooks() if path.parent.name == "es"}
 NUMBERS = sorted(ENGLISH)
 
-# One wrong line each: what the derivation says, and what a tired hand would write.
+# One wrong line each: the derivation's, and a typical mistake.
 PLANTED = {
     "02": (".sum(axis=0, keepdims=True)         # (4.2)", ".sum(axis=1, keepdims=True)         # (4.2)"),
     "04": ("w_new = w - alpha * dw", "w_new = w + alpha * dw"),
@@ -59,11 +59,11 @@ def code(notebook):
 
 
 def checks(source):
-    """Whether the code could fail for a reason of the derivation."""
+    """Whether the code has a line that fails if the derivation is wrong."""
     return bool(re.search(r"^\s*(check|same|assert)\b", source, flags=re.M))
 
 
-def test_all_are_there():
+def test_every_notebook_is_there_in_both_languages():
     assert sorted(ENGLISH) == sorted(SPANISH) == sorted(EQUATIONS)
 
 
@@ -86,7 +86,7 @@ def kinds(output):
 
 
 def tags(notebook):
-    """(number, place) of the equations: which cell has each."""
+    """(number, index of its cell) of each equation."""
     return [(tag, i) for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"
             for tag in re.findall(r"\\tag\{(.+?)\}", cell.source)]  # fmt: skip
 
@@ -96,14 +96,14 @@ def test_every_equation_is_there_and_checked(number):
     notebook = read(ENGLISH[number])
     found = tags(notebook)
     assert [tag for tag, _ in found] == EQUATIONS[number], "each once, in the order of the notes"
-    for tag, place in found:
-        assert is_checked(notebook, tag, place), f"({tag}) has no line of code, or no check"
+    for tag, index in found:
+        assert is_checked(notebook, tag, index), f"({tag}) has no line of code, or no check"
 
 
-def is_checked(notebook, tag, place):
+def is_checked(notebook, tag, index):
     """The code after the equation has its number in a comment, and a check before the next text with an equation."""
     named = False
-    for cell in notebook.cells[place + 1 :]:
+    for cell in notebook.cells[index + 1 :]:
         if cell.cell_type == "markdown" and r"\tag" in cell.source:
             break
         if cell.cell_type == "code":
@@ -113,19 +113,19 @@ def is_checked(notebook, tag, place):
     return False
 
 
-def test_an_equation_without_a_check_is_seen():
+def test_an_equation_without_a_check_is_detected():
     notebook = read(ENGLISH["05"])
-    [place] = [i for tag, i in tags(notebook) if tag == "7.2"]
-    cell = next(cell for cell in notebook.cells[place:] if cell.cell_type == "code")
+    [index] = [i for tag, i in tags(notebook) if tag == "7.2"]
+    cell = next(cell for cell in notebook.cells[index:] if cell.cell_type == "code")
     whole = cell.source
     cell.source = re.sub(r"^(check|same).*$", "", whole, flags=re.M)
-    assert not is_checked(notebook, "7.2", place)
+    assert not is_checked(notebook, "7.2", index)
     cell.source = whole.replace("(7.2)", "")
-    assert not is_checked(notebook, "7.2", place)
+    assert not is_checked(notebook, "7.2", index)
 
 
 @pytest.mark.parametrize("path", run.notebooks(), ids=lambda path: path.stem)
-def test_what_is_stored(path):
+def test_stored_notebooks_are_as_run_py_writes_them(path):
     text = path.read_text(encoding="utf-8")
     notebook = read(path)
     nbformat.validate(notebook)
@@ -147,19 +147,19 @@ def assert_quiet(cell):
         assert output.output_type != "error" and output.get("name") != "stderr", f"{cell.id}: {output}"
 
 
-def test_the_graph_in_the_readme_is_drawn_as_now():
+def test_the_graph_in_the_readme_is_up_to_date():
     w, x, b = (nnc.Node(value, name=name) for value, name in ((-2.0, "w"), (5.0, "x"), (3.0, "b")))
     z = w * x + b
     z.backward()
     assert z.graph().svg == (ROOT / "notebooks" / "pictures" / "graph.svg").read_text(encoding="utf-8")
 
 
-def test_all_open_with_the_same_cell():
+def test_all_notebooks_begin_with_the_same_cell():
     assert len({code(read(path))[0].source for path in run.notebooks()}) == 1
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_it_runs_and_the_exercise_can_be_solved(number):
+def test_a_notebook_runs_and_its_exercise_can_be_solved(number):
     """All cells; then the exercise once more, with the line from the solution instead of the wrong one."""
     notebook = read(ENGLISH[number])
     exercise, solution = code(notebook)[-1], notebook.cells[-1].source
@@ -189,13 +189,13 @@ def test_a_wrong_line_stops_the_notebook(number):
     notebook = read(ENGLISH[number])
     [cell] = [cell for cell in code(notebook) if right in cell.source]
     cell.source = cell.source.replace(right, wrong)
-    with pytest.raises(CellExecutionError) as stopped:
+    with pytest.raises(CellExecutionError) as error:
         run.execute(notebook)
-    assert "AssertionError" in str(stopped.value)
+    assert "AssertionError" in str(error.value)
 
 
-def test_the_same_bytes_each_time(tmp_path):
-    """A notebook with numbers, graphs and, in the added cell, what must not be stored: a training with its bar."""
+def test_running_a_notebook_again_stores_the_same_bytes(tmp_path):
+    """A notebook with numbers and graphs; the added cell shows a progress bar, which must not be stored."""
     notebook = read(ENGLISH["05"])
     training = "net = nnc.MLP([2, 3, 2], seed=0)\nhistory = net.fit(np.eye(2), [0, 1], epochs=3)\nhistory.loss"
     notebook.cells.append(nbformat.v4.new_code_cell(training, id="training"))

@@ -18,10 +18,10 @@ helper, numpy_helper = onnx.helper, onnx.numpy_helper
 
 
 def run(path, X):
-    """What ONNX Runtime makes of X (r, m): the outputs, by name."""
+    """ONNX Runtime's outputs for X (r, m), by name."""
     session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    return dict(zip((o.name for o in session.get_outputs()), session.run(None, {given.name: X}), strict=True))
+    (operand,) = session.get_inputs()
+    return dict(zip((o.name for o in session.get_outputs()), session.run(None, {operand.name: X}), strict=True))
 
 
 def make_net(sizes=(20, 9, 8, 5), activation="relu", dtype=np.float32, **options):
@@ -40,9 +40,9 @@ SCALES = [{}, dict(mean=0.3, std=2.0), dict(mean=np.arange(20.0), std=np.linspac
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("scale", SCALES, ids=["as it is", "one", "each"])
+@pytest.mark.parametrize("scale", SCALES, ids=["unscaled", "one", "each"])
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, ("tanh", "leaky_relu"), None])
-def test_onnx_runtime_agrees_and_the_net_comes_back(tmp_path, dtype, scale, activation):
+def test_onnx_runtime_agrees_and_from_onnx_returns_the_same_net(tmp_path, dtype, scale, activation):
     sizes, activation = ((20, 5), ()) if activation is None else ((20, 9, 8, 5), activation)
     net = make_net(sizes, activation, dtype, **scale)
     net.to_onnx(tmp_path / "net.onnx")
@@ -122,11 +122,11 @@ for attempt in (nnc.MLP([2, 2]).to_onnx, nnc.MLP.from_onnx):
     assert done.stdout.count("nnc-engine[onnx]") == 2 and not path.exists()
 
 
-# ---- graphs of other programs ----------------------------------------------------------------------------------------
+# ---- graphs of other libraries ---------------------------------------------------------------------------------------
 
 
 def assert_same_result(path, X, tolerance=2e-6):
-    """from_onnx computes what ONNX Runtime does, X (r, ...) flattened; the net, to look at."""
+    """from_onnx computes what ONNX Runtime does, on X (r, ...) flattened. Returns the net."""
     net = nnc.MLP.from_onnx(path)
     results = run(path, X)
     P = next(value for value in results.values() if isinstance(value, list) or value.dtype == X.dtype)
@@ -158,7 +158,7 @@ def test_graphs_of_pytorch(tmp_path, dynamo):
         (nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Linear(4, 2)), (4, 4)),
     ]  # fmt: skip
     activations = [("relu", "leaky_relu"), ("tanh",), ("sigmoid",)]
-    for (model, shape), wanted in zip(models, activations, strict=True):
+    for (model, shape), expected in zip(models, activations, strict=True):
         model = nn.Sequential(model, nn.Softmax(dim=1))
         for module in model.modules():
             if isinstance(module, nn.BatchNorm1d):
@@ -169,7 +169,7 @@ def test_graphs_of_pytorch(tmp_path, dynamo):
         dynamic = (dict(dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False) if dynamo
                    else dict(input_names=["x"], dynamic_axes={"x": {0: "batch"}}))  # fmt: skip
         torch.onnx.export(model.eval(), (X,), path, dynamo=dynamo, verbose=False, **dynamic)
-        assert assert_same_result(path, X.numpy()).activations == wanted
+        assert assert_same_result(path, X.numpy()).activations == expected
 
 
 KERAS = """
@@ -219,7 +219,7 @@ def test_graphs_of_scikit_learn(tmp_path, zipmap, classes):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_regressions_and_several_labels_of_scikit_learn(tmp_path):
+def test_graphs_of_scikit_learn_for_regression_and_several_labels(tmp_path):
     skl2onnx = pytest.importorskip("skl2onnx")
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -232,8 +232,8 @@ def test_regressions_and_several_labels_of_scikit_learn(tmp_path):
         exported = skl2onnx.to_onnx(model.fit(X, y), X[:1], options=options)
         onnx.save(exported, tmp_path / "sklearn.onnx")
         net = nnc.MLP.from_onnx(tmp_path / "sklearn.onnx")
-        wanted = (model.predict_proba if options else model.predict)(X).reshape(100, -1)
-        assert net.loss_name == loss and np.abs(wanted - net.predict_proba(X.T).T).max() < 2e-6 * np.abs(wanted).max()
+        expected = (model.predict_proba if options else model.predict)(X).reshape(100, -1)
+        assert net.loss_name == loss and np.abs(expected - net.predict_proba(X.T).T).max() < 2e-6 * abs(expected).max()
 
 
 # ---- graphs made by hand ---------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ W1, b1, W2, b2 = (np.random.default_rng(i).standard_normal(shape).astype("f")
 
 
 def graph(path, nodes, opset=16, shape=("r", 5), out=("r", 3), output="P", constants=(), kind=None):
-    """A model of (operator, inputs, output, attributes) and the arrays above."""
+    """Save a model of nodes (operator, inputs, output, attributes) and of the arrays above."""
     real = onnx.TensorProto.FLOAT
     arrays = dict(W1=W1, b1=b1, W2=W2, b2=b2, V1=W1.T.copy(), V2=W2.T.copy()) | dict(constants)
     made = []
@@ -289,21 +289,21 @@ ROW = np.array([[1.0, 2, 3, 4, 5]], "f")
     ],
     ids=range(12),
 )  # fmt: skip
-def test_ways_to_write_the_same(tmp_path, nodes):
+def test_other_graphs_of_dense_layers(tmp_path, nodes):
     constants = dict(two=np.float32(2), row=ROW, shape=np.array([-1, 5]))
     assert_same_result(graph(tmp_path / "g.onnx", nodes, constants=constants), examples(5, 9))
 
 
-@pytest.mark.parametrize("end", [[], [("LogSoftmax", ["Z2"], "P")]], ids=["scores", "logarithms"])
-def test_the_caller_says_what_scores_are_for(tmp_path, end):
+@pytest.mark.parametrize("end", [[], [("LogSoftmax", ["Z2"], "P")]], ids=["scores", "log-probabilities"])
+def test_the_caller_names_the_loss_of_a_graph_of_scores(tmp_path, end):
     second = SECOND if end else ("Gemm", ["A1", "W2", "b2"], "P", GEMM)
     path, X = graph(tmp_path / "g.onnx", [FIRST, RELU, second, *end]), examples(5, 9)
     (scores,) = run(path, X).values()
     net = nnc.MLP.from_onnx(path, loss="cross_entropy")
     assert net.loss_name == "cross_entropy" and np.abs(nnc.softmax(scores.T) - net.predict_proba(X.T)).max() < 2e-6
     if not end:
-        as_it_is = nnc.MLP.from_onnx(path)
-        assert as_it_is.loss_name == "squared_error" and np.abs(scores.T - as_it_is.predict_proba(X.T)).max() < 2e-5
+        by_default = nnc.MLP.from_onnx(path)
+        assert by_default.loss_name == "squared_error" and np.abs(scores.T - by_default.predict_proba(X.T)).max() < 2e-5
     graph(path, [FIRST, RELU, SECOND, SOFTMAX])
     with pytest.raises(ValueError, match="ends with softmax, which is the output of cross_entropy"):
         nnc.MLP.from_onnx(path, loss="poisson")
@@ -353,7 +353,7 @@ def test_half_precision_weights_become_float32(tmp_path):
         ("after exp", [FIRST, ("Exp", ["Z1"], "A1"), SECOND, SOFTMAX], {}),
     ],
 )  # fmt: skip
-def test_what_is_not_supported_is_named(tmp_path, match, nodes, options):
+def test_an_unsupported_graph_is_an_error_with_its_reason(tmp_path, match, nodes, options):
     constants = dict(minus=np.float32(-1), W3=np.ones((7, 4), "f"), shape=np.array([-1, 5]))
     path = graph(tmp_path / "g.onnx", nodes, constants=constants, **options)
     with pytest.raises(ValueError, match=f"from_onnx: .*g.onnx is no graph of dense layers: .*({match})"):
@@ -408,7 +408,7 @@ def test_a_classifier_gives_labels_and_a_tensor_of_probabilities(tmp_path, dtype
     y[: len(classes)] = classes
     model = MLPClassifier((6, 4), activation, max_iter=20, learning_rate_init=0.05, random_state=0).fit(X, y)
     if len(classes) == 1:
-        model.intercepts_[-1][:] = 5  # which is the second of two classes, if there were two
+        model.intercepts_[-1][:] = 5  # with two classes, this would predict the second
     model.to_onnx(path)
     onnx.checker.check_model(onnx.load(path), full_check=True)
     for r in (100, 1, 0):
@@ -426,7 +426,7 @@ def test_a_classifier_gives_labels_and_a_tensor_of_probabilities(tmp_path, dtype
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_classifier_of_several_labels(tmp_path, dtype):
+def test_a_multilabel_classifier(tmp_path, dtype):
     pytest.importorskip("sklearn")
     from nnc.sklearn import MLPClassifier
 
@@ -485,8 +485,8 @@ def test_a_pipeline_by_skl2onnx(tmp_path):
     X = examples(5, 100)
     pipeline = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=20, random_state=0))
     pipeline.fit(X, COLOURS[(X[:, 0] > 0) * 1])
-    theirs = make_pipeline(pipeline[0], pipeline[1].to_sklearn())
-    exported = skl2onnx.to_onnx(theirs, X[:1], options={id(theirs): {"zipmap": False}})
+    converted = make_pipeline(pipeline[0], pipeline[1].to_sklearn())
+    exported = skl2onnx.to_onnx(converted, X[:1], options={id(converted): {"zipmap": False}})
     onnx.save(exported, tmp_path / "pipeline.onnx")
     results = run(tmp_path / "pipeline.onnx", X)
     assert np.abs(results["probabilities"] - pipeline.predict_proba(X)).max() < 2e-6

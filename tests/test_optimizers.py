@@ -1,4 +1,4 @@
-"""nnc.optim and the losses of MLP in training, beside PyTorch in float64 and beside the formulas in NumPy."""
+"""nnc.optim and the losses of MLP in training, compared with PyTorch and with the formulas in NumPy, in float64."""
 
 import copy
 import pickle
@@ -17,7 +17,7 @@ R, M = 96, 7
 LOSSES = {"cross_entropy": 4, **dict.fromkeys(ELEMENTWISE_LOSSES, 3), "poisson": 2}  # with the number of outputs
 
 
-def truth(loss, n, seed=0):
+def make_y(loss, n, seed=0):
     rng = np.random.default_rng(seed)
     return {
         "cross_entropy": lambda: rng.integers(0, n, R),
@@ -94,38 +94,38 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_hundred_steps_are_those_of_the_formulas(loss, optimizer, weighted, weight_decay):
-    X, y, net = examples(), truth(loss, LOSSES[loss]), make(loss)
+def test_a_hundred_steps_match_the_formulas(loss, optimizer, weighted, weight_decay):
+    X, y, net = examples(), make_y(loss, LOSSES[loss]), make(loss)
     w = np.random.default_rng(2).random(R) + 0.1 if weighted else np.ones(R)
     W, b = [a.copy() for a in net.weights], [a.copy() for a in net.biases]
     mine, step = (f() for f in OPTIMIZERS[optimizer])
     history = []
-    for _ in range(2):  # two fits, in the middle of which the state goes on
+    for _ in range(2):  # two fits: the optimizer keeps its state
         history += net.fit(X, y, epochs=17, batch_size=32, shuffle=False, optimizer=mine, weight_decay=weight_decay,
                            sample_weight=w if weighted else None, progress=False).loss  # fmt: skip
-    right = []
+    expected = []
     for _ in range(34):
-        right.append(0)
-        for some in (slice(i, i + 32) for i in range(0, R, 32)):
-            J, grads = gradient(W, b, loss, X[:, some], y[..., some], w[some])
-            right[-1] += J / 3
+        expected.append(0)
+        for batch in (slice(i, i + 32) for i in range(0, R, 32)):
+            J, grads = gradient(W, b, loss, X[:, batch], y[..., batch], w[batch])
+            expected[-1] += J / 3
             for i, (p, g) in enumerate(zip([*W, *b], grads, strict=True)):
                 step(i, p, g + weight_decay * p * (i < 2))
     # 102 steps, each of which rounds sums of 32 terms of order 1
     for a, p in zip(arrays(net), [*W, *b], strict=True):
         np.testing.assert_allclose(a, p, rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(history, right, rtol=1e-11)
+    np.testing.assert_allclose(history, expected, rtol=1e-11)
     assert mine.steps == 102 and mine.epochs == 34
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
 def test_pytorch_takes_the_same_steps(optimizer):
     torch = pytest.importorskip("torch")
-    X, y, net = examples(), truth("cross_entropy", 4), make()
+    X, y, net = examples(), make_y("cross_entropy", 4), make()
     layers = [torch.nn.Linear(m, n, dtype=torch.float64) for m, n in pairwise(net.sizes)]
     for layer, W, b in zip(layers, net.weights, net.biases, strict=True):
         layer.weight.data, layer.bias.data = torch.tensor(W.copy()), torch.tensor(b[:, 0].copy())
-    its = {
+    optimizer_of_torch = {
         "sgd": lambda groups: torch.optim.SGD(groups, 0.02),
         "momentum": lambda groups: torch.optim.SGD(groups, 0.01, 0.9),
         "nesterov": lambda groups: torch.optim.SGD(groups, 0.01, 0.9, nesterov=True),
@@ -136,10 +136,10 @@ def test_pytorch_takes_the_same_steps(optimizer):
     ])
     model = torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1])
     for _ in range(34):
-        for some in (slice(i, i + 32) for i in range(0, R, 32)):
-            its.zero_grad()
-            torch.nn.functional.cross_entropy(model(torch.tensor(X.T[some])), torch.tensor(y[some])).backward()
-            its.step()
+        for batch in (slice(i, i + 32) for i in range(0, R, 32)):
+            optimizer_of_torch.zero_grad()
+            torch.nn.functional.cross_entropy(model(torch.tensor(X.T[batch])), torch.tensor(y[batch])).backward()
+            optimizer_of_torch.step()
     net.fit(X, y, 34, 32, shuffle=False, optimizer=OPTIMIZERS[optimizer][0](), weight_decay=0.1, progress=False)
     for layer, W, b in zip(layers, net.weights, net.biases, strict=True):
         np.testing.assert_allclose(W, layer.weight.detach().numpy(), rtol=1e-11, atol=1e-12)
@@ -148,19 +148,19 @@ def test_pytorch_takes_the_same_steps(optimizer):
 
 @pytest.mark.parametrize("batch_size", [64, 150])
 @pytest.mark.parametrize("optimizer", ["momentum", "nesterov", "adam, other settings"])
-def test_the_gradient_of_a_large_layer_panel_by_panel(optimizer, batch_size):
-    """Rows of W take their step as soon as their gradient is there; after the last chunk of a larger batch."""
+def test_the_weights_of_a_large_layer_are_updated_panel_by_panel(optimizer, batch_size):
+    """Rows of W are updated as soon as their gradient is complete: in a larger batch, after its last chunk."""
     rng = np.random.default_rng(3)
     X, y = rng.random((784, 300)), rng.integers(0, 10, 300)
     net = nnc.MLP([784, 200, 10], "tanh", "xavier", np.float32, seed=1)
     W, b = [a.astype(float) for a in net.weights], [a.astype(float) for a in net.biases]
     mine, step = (f() for f in OPTIMIZERS[optimizer])
     net.fit(X, y, 1, batch_size, shuffle=False, optimizer=mine, progress=False)
-    for some in (slice(i, i + batch_size) for i in range(0, 300, batch_size)):
-        _, grads = gradient(W, b, "cross_entropy", X[:, some], y[some], np.ones(len(y[some])))
+    for batch in (slice(i, i + batch_size) for i in range(0, 300, batch_size)):
+        _, grads = gradient(W, b, "cross_entropy", X[:, batch], y[batch], np.ones(len(y[batch])))
         for i, (p, g) in enumerate(zip([*W, *b], grads, strict=True)):
             step(i, p, g)
-    for a, p in zip(arrays(net), [*W, *b], strict=True):  # numbers below 1 that steps of about 1e-3 have changed
+    for a, p in zip(arrays(net), [*W, *b], strict=True):  # below 1, after steps of about 1e-3
         np.testing.assert_allclose(a, p, rtol=0, atol=5e-7)
 
 
@@ -191,15 +191,15 @@ def test_any_number_of_threads_gives_the_same_bits(optimizer, dtype, batch_size)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_and_gradient(loss, weighted):
-    X, y, net = examples(), truth(loss, LOSSES[loss]), make(loss)
+    X, y, net = examples(), make_y(loss, LOSSES[loss]), make(loss)
     w = np.random.default_rng(2).random(R) if weighted else None
     J, dW, db = net.loss_and_gradient(X, y, w)
-    right = gradient(net.weights, net.biases, loss, X, y, np.ones(R) if w is None else w)
-    assert abs(J - right[0]) < 1e-13 and abs(J - net.loss(X, y, w)) < 1e-13
+    expected = gradient(net.weights, net.biases, loss, X, y, np.ones(R) if w is None else w)
+    assert abs(J - expected[0]) < 1e-13 and abs(J - net.loss(X, y, w)) < 1e-13
     g = net.backward(net.forward(X), y, w)
-    for mine, its, line_by_line in zip([*dW, *db], right[1], [*g.dW, *g.db], strict=True):
-        np.testing.assert_allclose(mine, its, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(line_by_line, its, rtol=1e-12, atol=1e-14)
+    for in_c, exact, by_layers in zip([*dW, *db], expected[1], [*g.dW, *g.db], strict=True):
+        np.testing.assert_allclose(in_c, exact, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(by_layers, exact, rtol=1e-12, atol=1e-14)
 
 
 def test_loss_and_gradient_of_many_examples_changes_nothing():
@@ -216,8 +216,8 @@ def test_loss_and_gradient_of_many_examples_changes_nothing():
 
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
 @pytest.mark.parametrize("name", ["momentum", "adam"])
-def test_a_copy_goes_on_as_the_original(name, how):
-    X, y, net, optimizer = examples(), truth("cross_entropy", 4), make(), OPTIMIZERS[name][0]()
+def test_a_copied_optimizer_continues_like_the_original(name, how):
+    X, y, net, optimizer = examples(), make_y("cross_entropy", 4), make(), OPTIMIZERS[name][0]()
     net.fit(X, y, 3, optimizer=optimizer, seed=0, progress=False)
     twin, copied = copy.deepcopy(net), how(optimizer)
     net.fit(X, y, 3, optimizer=optimizer, seed=1, progress=False)
@@ -230,25 +230,25 @@ def test_a_copy_goes_on_as_the_original(name, how):
     assert fresh.weights[0].tobytes() != net.weights[0].tobytes()
 
 
-def test_a_state_of_another_net_is_an_error():
+def test_the_state_for_another_net_is_an_error():
     optimizer = nnc.optim.Adam()
-    make().fit(examples(), truth("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
+    make().fit(examples(), make_y("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
     other = nnc.MLP([M, 5, 4], seed=0, dtype=np.float64)
     before = copy.deepcopy(other)
     with pytest.raises(ValueError, match="Adam: its state is of another net"):
-        other.fit(examples(), truth("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
+        other.fit(examples(), make_y("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
     assert_equal(other, before)
     with pytest.raises(ValueError, match="float32"):
-        make(dtype=np.float32).fit(examples(), truth("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
+        make(dtype=np.float32).fit(examples(), make_y("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
     optimizer.reset()
-    other.fit(examples(), truth("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
+    other.fit(examples(), make_y("cross_entropy", 4), 1, optimizer=optimizer, progress=False)
 
 
-def test_a_learning_rate_by_epoch_goes_on_over_fits():
-    X, y = examples(), truth("cross_entropy", 4)
+def test_a_learning_rate_schedule_continues_across_fits():
+    X, y = examples(), make_y("cross_entropy", 4)
     a, b, c = make(), make(), make()
-    asked = []
-    schedule = nnc.optim.SGD(lambda epoch: asked.append(epoch) or 0.5 / (1 + epoch))
+    epochs = []
+    schedule = nnc.optim.SGD(lambda epoch: epochs.append(epoch) or 0.5 / (1 + epoch))
     a.fit(X, y, 2, optimizer=schedule, shuffle=False, progress=False)
     a.fit(X, y, 2, optimizer=schedule, shuffle=False, progress=False)
     for epoch in range(4):
@@ -256,11 +256,11 @@ def test_a_learning_rate_by_epoch_goes_on_over_fits():
     c.fit(X, y, 4, lr=lambda epoch: 0.5 / (1 + epoch), shuffle=False, progress=False)
     assert_equal(a, b)
     assert_equal(c, b)
-    assert set(asked) == {0, 1, 2, 3}
+    assert set(epochs) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(
-    "call, said",
+    "call, message",
     [
         (lambda: nnc.optim.SGD(-1), "lr"),
         (lambda: nnc.optim.SGD(0.1, float("nan")), "momentum"),
@@ -273,22 +273,22 @@ def test_a_learning_rate_by_epoch_goes_on_over_fits():
         (lambda: fit(sample_weight=np.full(R, -1.0)), r"sample_weight\[0\] is -1"),
         (lambda: fit(sample_weight=np.zeros(R)), "all of sample_weight is 0"),
         (lambda: fit(patience=3), "patience"),
-        (lambda: fit(patience=0, validation=(examples(), truth("cross_entropy", 4))), "patience"),
+        (lambda: fit(patience=0, validation=(examples(), make_y("cross_entropy", 4))), "patience"),
         (lambda: nnc.MLP([2, 1], loss="no such loss"), "loss 'no such loss' is unknown"),
-        (lambda: make("binary_cross_entropy").fit(examples(), truth("cross_entropy", 4)), "must be"),
+        (lambda: make("binary_cross_entropy").fit(examples(), make_y("cross_entropy", 4)), "must be"),
         (lambda: make("binary_cross_entropy").fit(examples(), np.full((3, R), 2.0)), r"\[0, 0\] is 2.0"),
         (lambda: make("poisson").fit(examples(), np.full((2, R), -1.0)), r"\[0, 0\] is -1.0"),
         (lambda: make("squared_error").fit(examples(), np.full((3, R), np.nan)), r"\[0, 0\] is nan"),
-        (lambda: make("squared_error").accuracy(examples(), truth("squared_error", 3)), "no classes"),
+        (lambda: make("squared_error").accuracy(examples(), make_y("squared_error", 3)), "no classes"),
     ],
 )
-def test_bad_settings(call, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_settings(call, message):
+    with pytest.raises(ValueError, match=message):
         call()
 
 
 def fit(**options):
-    return make().fit(examples(), truth("cross_entropy", 4), progress=False, **options)
+    return make().fit(examples(), make_y("cross_entropy", 4), progress=False, **options)
 
 
 def test_an_optimizer_is_one_of_nnc_optim():
@@ -296,7 +296,7 @@ def test_an_optimizer_is_one_of_nnc_optim():
         fit(optimizer="adam")
 
 
-# ---- what the losses make of a net -----------------------------------------------------------------------------------
+# ---- predictions, validation and files by loss -----------------------------------------------------------------------
 
 
 def test_predictions_of_each_loss():
@@ -311,7 +311,7 @@ def test_predictions_of_each_loss():
     np.testing.assert_allclose(net.predict(X), np.exp(net.forward(X).Z[-1]), rtol=1e-15)
 
 
-def test_one_output_takes_y_of_one_dimension():
+def test_a_net_of_one_output_takes_a_one_dimensional_y():
     X, y = examples(), np.random.default_rng(0).standard_normal(R)
     a, b = make("squared_error", n=1), make("squared_error", n=1)
     a.fit(X, y, 2, seed=0, progress=False)
@@ -321,7 +321,7 @@ def test_one_output_takes_y_of_one_dimension():
 
 
 def test_validation_loss_patience_and_keep_best_without_classes():
-    X, y = examples(), truth("squared_error", 3)
+    X, y = examples(), make_y("squared_error", 3)
     net = make("squared_error")
     losses = []
     history = net.fit(X, y, 40, lr=lambda epoch: 0.1 if epoch < 5 else 3.0, validation=(X, y), patience=4, seed=0,
@@ -334,17 +334,17 @@ def test_validation_loss_patience_and_keep_best_without_classes():
 
 
 def test_sample_weights_count_as_repetitions():
-    X, y = examples(), truth("cross_entropy", 4)
+    X, y = examples(), make_y("cross_entropy", 4)
     times = np.random.default_rng(0).integers(0, 3, R)
     a, b = make(), make()
     a.fit(X, y, 20, batch_size=R, sample_weight=times, shuffle=False, progress=False)
     b.fit(np.repeat(X, times, axis=1), np.repeat(y, times), 20, batch_size=10**6, shuffle=False, progress=False)
-    for mine, its in zip(arrays(a), arrays(b), strict=True):
-        np.testing.assert_allclose(mine, its, rtol=1e-10, atol=1e-12)
+    for mine, other in zip(arrays(a), arrays(b), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-12)
 
 
 def test_a_batch_without_weight_changes_nothing():
-    X, y = examples(), truth("cross_entropy", 4)
+    X, y = examples(), make_y("cross_entropy", 4)
     w = np.ones(R)
     w[32:64] = 0
     a, b = make(), make()
@@ -352,11 +352,11 @@ def test_a_batch_without_weight_changes_nothing():
     b.fit(np.delete(X, range(32, 64), axis=1), np.delete(y, range(32, 64)), 1, batch_size=32, shuffle=False,
           progress=False)  # fmt: skip
     assert np.isfinite(history.loss).all()
-    for mine, its in zip(arrays(a), arrays(b), strict=True):
-        np.testing.assert_allclose(mine, its, rtol=1e-12, atol=1e-14)
+    for mine, other in zip(arrays(a), arrays(b), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-12, atol=1e-14)
 
 
-def test_the_loss_is_kept_in_files_and_copies(tmp_path):
+def test_the_loss_is_stored_in_files_and_copies(tmp_path):
     net = make("poisson")
     net.save(tmp_path / "net.npz")
     for other in (nnc.MLP.load(tmp_path / "net.npz"), pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
@@ -369,7 +369,7 @@ def test_the_loss_is_kept_in_files_and_copies(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["u1", "f4"])
-def test_a_file_in_memory_is_read_where_it_is(tmp_path, kind):
+def test_a_memory_mapped_file_is_not_copied(tmp_path, kind):
     rng = np.random.default_rng(0)
     images = np.memmap(tmp_path / "X", kind, "w+", shape=(500, M))
     images[...] = rng.integers(0, 100, images.shape)

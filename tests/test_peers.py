@@ -1,6 +1,6 @@
-"""The graph beside HIPS autograd, JAX and PyTorch, where they are installed, and on random expressions.
+"""The graph compared with HIPS autograd, JAX and PyTorch, where they are installed; random expressions.
 
-Their tensors are float64 here, so that the tolerance is that of rounding.
+All of it in float64, so that the tolerance is that of rounding.
 """
 
 import importlib.metadata
@@ -54,12 +54,12 @@ NN = {  # nnc's primitives in JAX
 }
 
 
-# The examples before those with which autograd has its difficulties.
-THEIR_FAULTS = {"where": 1, "prod": -4, "transpose": -2, "tile": 1, "repeat": 2}
+# The end of the slice of a row's examples that autograd differentiates correctly.
+END_FOR_AUTOGRAD = {"where": 1, "prod": -4, "transpose": -2, "tile": 1, "repeat": 2}
 
 
-def their_function(library, name):
-    """The function of the other library that the row stands for, or skip."""
+def peer_function(library, name):
+    """The other library's function for this row; skips the test if there is none."""
     if name in NN:
         return NN[name](pytest.importorskip("jax")) if "jax" in library.__name__ else pytest.skip("no such primitive")
     ours = functions_of(name)[-1].__name__
@@ -79,10 +79,10 @@ def as_arrays(params):
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name] and "cross_entropy" not in name])
 def test_rows(peer, name):
     library, gradients = peer()
-    theirs = their_function(library, name)
+    theirs = peer_function(library, name)
     compared = 0
-    few = 3 if peer is jax else THEIR_FAULTS.get(name)  # JAX compiles each anew
-    for example in EXAMPLES[name][:few]:
+    end = 3 if peer is jax else END_FOR_AUTOGRAD.get(name)  # JAX compiles each example
+    for example in EXAMPLES[name][:end]:
         operands, params = split(example)
         operands = [np.asarray(x) for x in operands]
         free = [i for i in range(len(operands)) if i not in CONSTANT.get(name, ())]
@@ -93,7 +93,7 @@ def test_rows(peer, name):
         params = as_arrays(params)
         try:
             g = gradients(lambda *xs, p=params: theirs(*xs, **p), operands, free, seed)
-        except (TypeError, NotImplementedError, AttributeError):  # not everything that NumPy has
+        except (TypeError, NotImplementedError, AttributeError):  # an argument or a case that the library lacks
             continue
         for i, right in zip(free, g, strict=True):
             np.testing.assert_allclose(nodes[i].grad, right, rtol=RTOL, atol=ATOL)
@@ -193,7 +193,7 @@ def test_value_and_grad_as_jax():
             np.testing.assert_allclose(a, b, rtol=RTOL, atol=ATOL)
 
 
-# ---- their own examples, from the pages that come with them ----------------------------------------------------------
+# ---- the peers' own examples, from their installed READMEs ----------------------------------------------------------
 
 
 def readme_of(package, marker):
@@ -204,7 +204,7 @@ def readme_of(package, marker):
 
 
 def test_the_example_of_micrograd():
-    """Only the import and the constructor are changed; each line says itself what it prints."""
+    """Only the import and the constructor are changed; comments in the example say what it prints."""
     code = readme_of("micrograd", "backward()")
     code = re.sub(r"from micrograd.engine import Value", "from nnc import Node", code).replace("Value(", "Node(")
     printed = io.StringIO()

@@ -31,7 +31,7 @@ def test_history(accuracy):
     assert figure.axes[0].lines[0].get_xdata().tolist() == [0, 1, 2]
 
 
-def shown(figure):
+def images_in(figure):
     """The images in a figure, in reading order."""
     return [np.asarray(ax.images[0].get_array()) for ax in figure.axes if ax.images]
 
@@ -40,11 +40,11 @@ def shown(figure):
 def test_images(r):
     X = np.random.default_rng(0).integers(0, 256, (r, 12), dtype=np.uint8)
     figure = plot.images(X, titles=range(r), shape=(3, 4), columns=5)
-    assert all(np.array_equal(a, b.reshape(3, 4)) for a, b in zip(shown(figure), X, strict=True))
+    assert all(np.array_equal(a, b.reshape(3, 4)) for a, b in zip(images_in(figure), X, strict=True))
     assert [ax.get_title() for ax in figure.axes][:r] == [str(i) for i in range(r)]
     square = np.random.default_rng(0).integers(0, 256, (r, 2, 2))
-    assert np.array_equal(shown(plot.images(square.reshape(r, 4))), square)
-    assert np.array_equal(shown(plot.images(square)), square)
+    assert np.array_equal(images_in(plot.images(square.reshape(r, 4))), square)
+    assert np.array_equal(images_in(plot.images(square)), square)
 
 
 def test_a_pixel_is_a_square_of_one_colour():
@@ -61,7 +61,7 @@ def test_a_pixel_is_a_square_of_one_colour():
 def test_weights_are_on_one_scale_with_0_in_the_middle():
     W = np.array([[1.0, -3.0, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
     figure = plot.weights(W)
-    assert np.array_equal(shown(figure), W.reshape(2, 2, 2))
+    assert np.array_equal(images_in(figure), W.reshape(2, 2, 2))
     assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(-3.0, 3.0)}
     assert plot.weights(W, size=2.5).get_size_inches().tolist() == [5.0, 2.5]
 
@@ -99,7 +99,7 @@ def test_confusion(probabilities):
     figure = plot.confusion(nnc.one_hot(predicted, 3) if probabilities else predicted, y)
     counts = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in figure.axes[0].texts}
     assert counts == {(0, 0): "2", (0, 1): "1", (1, 1): "1", (2, 2): "1"}
-    assert np.allclose(shown(figure)[0][0], [2 / 3, 1 / 3, 0])
+    assert np.allclose(images_in(figure)[0][0], [2 / 3, 1 / 3, 0])
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_errors(match, call):
         call()
 
 
-def test_reads_on_a_light_and_on_a_dark_page():
-    """Nothing behind the picture, and letters in a grey that stands out from black and from white."""
+def test_figures_are_readable_on_a_light_and_on_a_dark_page():
+    """The background is transparent, and text is in a grey that contrasts with black and with white."""
     from matplotlib.colors import to_rgba
 
     figure = plot.history(make_history())
@@ -131,7 +131,7 @@ def test_reads_on_a_light_and_on_a_dark_page():
             assert 0.4 < level < 0.6
 
 
-def test_figures_are_closed_and_the_style_stays_inside():
+def test_figures_are_closed_and_rcparams_are_unchanged():
     import matplotlib.pyplot as plt
 
     before = dict(plt.rcParams)

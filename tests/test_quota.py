@@ -26,13 +26,13 @@ def tree(folder, groups, mounts, files):
 
 
 def v2(folder, group, quotas, root="/", mount="/sys/fs/cgroup", groups="0::{}"):
-    files = {f"{mount}{place}/cpu.max": quota for place, quota in quotas.items()}
+    files = {f"{mount}{path}/cpu.max": quota for path, quota in quotas.items()}
     return tree(folder, groups.format(group), [V2_MOUNT.format(root=root, mount=mount.replace(" ", r"\040"))], files)
 
 
 def v1(folder, group, quotas, root="/", mount="/sys/fs/cgroup/cpu,cpuacct", period=100_000, controllers="cpu,cpuacct"):
-    files = {f"{mount}{place}/cpu.cfs_quota_us": str(quota) for place, quota in quotas.items()}
-    files |= {f"{mount}{place}/cpu.cfs_period_us": str(period) for place in quotas}
+    files = {f"{mount}{path}/cpu.cfs_quota_us": str(quota) for path, quota in quotas.items()}
+    files |= {f"{mount}{path}/cpu.cfs_period_us": str(period) for path in quotas}
     mounts = [V1_MOUNT.format(root=root, mount=mount, controllers=controllers)]
     return tree(folder, f"9:name=systemd:/other\n5:cpuset:/no\n4:{controllers}:{group}\n0::/", mounts, files)
 
@@ -56,18 +56,18 @@ def test_a_quota_is_rounded_up(tmp_path, quota, cores):
     [
         ({"/a/b/c": 2, "/a/b": None, "/a": None}, 2),  # of the group itself
         ({"/a/b/c": None, "/a/b": 3, "/a": None}, 3),  # of one above
-        ({"/a/b/c": 8, "/a/b": 2, "/a": 4}, 2),  # the least
+        ({"/a/b/c": 8, "/a/b": 2, "/a": 4}, 2),  # the smallest
         ({"/a/b/c": None, "/a/b": None, "/a": 1, "": None}, 1),
         ({"": 6}, 6),
         ({"/a/b/c": None}, 0),
-        ({"/a/b/d": 1, "/x": 1, "/a/b/c/d": 1, "/a/b": 5, "/ab": 1}, 5),  # others' are not ours
+        ({"/a/b/d": 1, "/x": 1, "/a/b/c/d": 1, "/a/b": 5, "/ab": 1}, 5),  # quotas of other groups do not count
         ({}, 0),
     ],
 )
 def test_nested_groups(tmp_path, version, quotas, cores):
     none, unit = (-1, 100_000) if version is v1 else ("max 100000", 1)
-    values = {place: none if n is None else n * unit if version is v1 else f"{n}00000 100000"
-              for place, n in quotas.items()}  # fmt: skip
+    values = {path: none if n is None else n * unit if version is v1 else f"{n}00000 100000"
+              for path, n in quotas.items()}  # fmt: skip
     assert version(tmp_path, "/a/b/c", values) == cores
 
 
@@ -79,17 +79,17 @@ def test_inside_a_container(tmp_path, version):
     assert version(tmp_path / "a", "/docker/1234", {"": quota}, root="/docker/1234") == 2
     assert version(tmp_path / "b", "/docker/1234/inner", {"": quota, "/inner": less}, root="/docker/1234") == 1
     assert version(tmp_path / "c", "/", {"": quota}) == 2
-    # The host's name of a group of which nothing is mounted but the container's part
+    # The host's name of a group; only the container's part of the tree is mounted
     assert version(tmp_path / "d", "/kubepods/pod5/6789", {"": quota}) == 2
     assert version(tmp_path / "e", "/docker/12345", {"": quota, "5": less}, root="/docker/1234") == 2
     assert version(tmp_path / "f", "/../../other", {"": quota, "/../../other": less}) == 2
 
 
-def test_odd_places(tmp_path):
+def test_unusual_paths_and_mounts(tmp_path):
     assert v2(tmp_path / "a", "/my group", {"/my group": "300000 100000"}, mount="/sys/fs/c group") == 3
     assert v2(tmp_path / "b", "/a", {"/a": "300000 100000"}, groups="1:name=systemd:/x\n0::{}\n") == 3
     assert v1(tmp_path / "c", "/a", {"/a": 300_000}, controllers="cpuacct,cpu") == 3
-    assert v1(tmp_path / "d", "/a", {"/a": 300_000}, controllers="cpuset,cpuacct") == 0  # not that of the CPU
+    assert v1(tmp_path / "d", "/a", {"/a": 300_000}, controllers="cpuset,cpuacct") == 0  # not the CPU controller
     long = "/" + "/".join("x" * 200 for _ in range(15))
     assert v2(tmp_path / "e", long, {"/" + "x" * 200: "300000 100000"}) == 3
     assert v2(tmp_path / "f", "/" + "x" * 10_000, {"": "300000 100000"}) == 3
@@ -116,7 +116,7 @@ def test_no_groups_at_all(tmp_path):
         _engine.quota_cores(1)
 
 
-# ---- a real one ------------------------------------------------------------------------------------------------------
+# ---- a real group ----------------------------------------------------------------------------------------------------
 
 THREADS = """
 import os, sys
@@ -127,7 +127,7 @@ print(nnc.get_num_threads(), nnc.cpu_info()["threads"], nnc._engine.quota_cores(
 
 
 def group_for(quota):
-    """A new group with so many microseconds in 100,000, or None where none can be made."""
+    """A new group with this quota in microseconds per 100,000, or None if none can be made."""
     name = f"nnc-test-{os.getpid()}"
     for folder, file, text in (("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", f"{quota}"),
                                ("/sys/fs/cgroup", "cpu.max", f"{quota} 100000")):  # fmt: skip

@@ -1,4 +1,4 @@
-"""The README is true: its sessions give what they show; its commands, its links and the names it speaks of exist."""
+"""The README is true: its sessions print what they show; its commands, links and names exist."""
 
 import doctest
 import re
@@ -22,7 +22,7 @@ def blocks(page, language):
 
 
 def run_session(text):
-    """The number of examples and the report of those that gave something else."""
+    """The number of examples and a report of those whose output differs."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     test = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
     reports = []
@@ -33,17 +33,17 @@ def run_session(text):
 
 def test_sessions():
     sessions = blocks(README, "python")
-    assert all(">>> " in block for block in sessions), "a block that nobody can check"
-    examples, report = run_session("\n".join(sessions))  # one session: the blocks go on from each other
+    assert all(">>> " in block for block in sessions), "a block without a session cannot be checked"
+    examples, report = run_session("\n".join(sessions))  # one session: a block uses names of those before it
     assert examples > 20
     assert not report, report
 
 
-def test_a_wrong_session_is_seen():
+def test_a_wrong_session_is_detected():
     assert run_session(">>> 1 + 1\n3\n")[1]
 
 
-def test_the_two_commands():
+def test_commands_exist_in_the_makefile():
     commands = "\n".join(blocks(README, "sh"))
     assert "make demo" in commands and "make test" in commands
     makefile = (ROOT / "Makefile").read_text()
@@ -53,7 +53,7 @@ def test_the_two_commands():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_nothing_is_left_to_fill_in(page):
+def test_pages_have_no_placeholders_and_no_dead_links(page):
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"\bTB" r"D\b|\bTO" r"DO\b|\?\?\?|lorem|placeholder|coming soon", text, flags=re.I)
     for target in re.findall(r"\]\(([^)#]+)\)", text):

@@ -19,7 +19,7 @@ EMPTY = [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)]
 @pytest.mark.parametrize("row", ROWS, ids=repr)
 def test_twin(row, size, dtype):
     if size[0] == 0 and row.name in ("softmax", "log_softmax", "softmax_cross_entropy"):
-        pytest.skip("the derivation has no largest of no scores; see test_no_classes")
+        pytest.skip("the twin has no maximum of no scores; see test_no_classes")
     rng = np.random.default_rng(size)
     check(row, cast(row.operands(rng, *size), dtype), dtype)
 
@@ -42,14 +42,14 @@ def test_same_names():
 
 @pytest.mark.parametrize("name", [name for name in ref.__all__ if not isinstance(getattr(nnc, name), np.ufunc)])
 def test_same_signature(name):
-    """The same arguments with the same defaults; out and dtype are the engine's own."""
+    """The same arguments with the same defaults; only the engine has out and dtype."""
     ours = inspect.signature(getattr(nnc, name)).parameters.values()
     twins = inspect.signature(getattr(ref, name)).parameters.values()
     assert [(p.name, p.default) for p in ours if p.kind is not p.KEYWORD_ONLY] == [(p.name, p.default) for p in twins]
     assert {p.name for p in ours if p.kind is p.KEYWORD_ONLY} <= {"out", "dtype"}
 
 
-def test_reference_uses_its_operands_only_to_read():
+def test_the_reference_does_not_change_its_operands():
     rng = np.random.default_rng(0)
     for row in ROWS:
         operands = row.operands(rng, 3, 4, 5)

@@ -1,4 +1,4 @@
-"""Bad operands: an error that names the operation, the shapes and the likely fix, and nothing half-written; sgd."""
+"""Bad operands: an error that names the operation, the shapes and the likely fix, and nothing written to out; sgd."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_backwards_do_not_broadcast_a_column_and_a_row(op, wrap):
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (
             lambda: nnc.linear(zeros(200, 784), zeros(64, 784), zeros(200, 1)),
@@ -89,15 +89,15 @@ def test_backwards_do_not_broadcast_a_column_and_a_row(op, wrap):
         (lambda: nnc.softmax_cross_entropy(zeros(3), 0), "softmax_cross_entropy: Z is (3,), but must be (n, r)"),
     ],
 )
-def test_shape_errors(call, says):
+def test_shape_errors(call, message):
     with pytest.raises(ValueError) as caught:
         call()
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 def test_a_bias_that_would_broadcast_silently():
-    """n == r: NumPy would take a 1-D b without a word and add it to the wrong axis."""
+    """n == r: NumPy would silently accept a 1-D b and add it along the wrong axis."""
     W, X, b = zeros(4, 4), zeros(4, 4), zeros(4)
     assert (W @ X + b).shape == (4, 4)
     for call in (lambda: nnc.linear(W, X, b), lambda: nnc.add_bias(X, b)):
@@ -140,7 +140,7 @@ def test_an_out_that_cannot_hold_the_result(name, call):
 
 
 @pytest.mark.parametrize("op", [nnc.relu, nnc.sigmoid, nnc.tanh])
-def test_a_ufunc_as_it_is_names_its_operand(op):
+def test_an_activation_ufunc_names_its_operand(op):
     name = op.__name__
     for bad, dtype in ((np.ones(2, complex), "complex128"), (np.array(["a"]), "<U1"), (np.array([None]), "object")):
         with pytest.raises(TypeError, match=f"^{name}: Z is {dtype}, but must be real"):
@@ -173,7 +173,7 @@ def test_sgd_in_place(dtype, view):
     np.testing.assert_array_equal(whole[rest], start[rest])
 
 
-def test_sgd_with_itself():
+def test_sgd_of_overlapping_arrays():
     """The gradient may share memory with the parameter."""
     w = np.arange(6.0)
     nnc.sgd(w, w, 0.5)
@@ -189,7 +189,7 @@ def readonly(x):
 
 
 @pytest.mark.parametrize(
-    ("param", "grad", "lr", "error", "says"),
+    ("param", "grad", "lr", "error", "message"),
     [
         (np.arange(3), np.ones(3), 0.1, TypeError, "param is int"),
         (np.zeros(3, bool), np.ones(3), 0.1, TypeError, "param is bool"),
@@ -207,8 +207,8 @@ def readonly(x):
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_sgd_refuses(param, grad, lr, error, says):
+def test_bad_operands_of_sgd(param, grad, lr, error, message):
     before = np.array(param)
-    with pytest.raises(error, match=f"sgd: .*{says}"):
+    with pytest.raises(error, match=f"sgd: .*{message}"):
         nnc.sgd(param, grad, lr)
     np.testing.assert_array_equal(param, before)

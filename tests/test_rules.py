@@ -1,6 +1,6 @@
 """Every row of the table of operations, and every composed function, against finite differences.
 
-The test is driven by the table itself: a row without examples fails, and so does a composed function.
+The test is driven by the table itself: a row or a composed function without examples fails.
 """
 
 import sys
@@ -38,7 +38,7 @@ REDUCED = [
     (away(2, 3, 4), {"axis": 1}),
     (away(1, 4), {"keepdims": True}),
 ]
-OFTEN = np.array([[3, -1, 3, 0], [0, 6, -7, 3]])
+REPEATED = np.array([[3, -1, 3, 0], [0, 6, -7, 3]])
 CONSTANT = {
     "leaky_relu": [1],
     "leaky_relu_backward": [2],
@@ -101,7 +101,7 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(3, 3), away(3, 3), away(3, 1)),
         (away(1, 1), away(1, 1), away(1, 1)),
     ],
-    "einsum": [],  # its subscripts come first, so it stands with the composed functions
+    "einsum": [],  # its subscripts come first, so it is among the composed functions
     "softmax": [
         (away(3, 4), {"axis": 0}),
         (away(3, 4), {"axis": 1}),
@@ -165,7 +165,7 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
             (np.int64(1), -1),
         )
     ]
-    + [(away(9, 80), {"index": (OFTEN,)})]  # many are another way
+    + [(away(9, 80), {"index": (REPEATED,)})]  # large arrays take another path
     + [(away(2, 3, 4), {"index": (np.array([0, 0]), slice(None), np.array([1, 1]))}), (away(2), {"index": ()})],
     "scatter": [
         (away(3), {"places": np.array([0, 4, 4]), "shape": (2, 3)}),
@@ -183,7 +183,7 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
         (away(), {"indices": 0, "axis": -1}),
         (away(6), {"indices": [1, 1, -2], "axis": 0}),
         (away(6), {"indices": [[1, 1], [-2, 0]], "axis": 0}),
-        *[(away(9, 10, 7), {"indices": OFTEN, "axis": axis}) for axis in (0, 1, -1)],  # many are another way
+        *[(away(9, 10, 7), {"indices": REPEATED, "axis": axis}) for axis in (0, 1, -1)],  # large ones take another path
     ],
     "take_along_axis": [
         (away(3, 4), {"indices": np.array([[0, 0], [1, 2], [3, 3]]), "axis": 1}),
@@ -259,7 +259,7 @@ COMPOSED = {  # function -> a list of (call, operand, ...): the call gets the op
         (lambda x, y, z: np.einsum("nr,qr,q->rnq", x, y, z), away(2, 3), away(4, 3), away(4)),
         (lambda x, y: np.einsum("ij,ij->ij", x, y), away(2, 3), away(2, 3)),
         (lambda x, y: np.einsum("ij,jk->ij", x, y), away(2, 3), away(3, 2)),
-        (lambda x, y: np.einsum("ij,jk->ik", x, y), away(2, 1), away(3, 2)),  # what is of length 1 is repeated
+        (lambda x, y: np.einsum("ij,jk->ik", x, y), away(2, 1), away(3, 2)),  # axes of length 1 are broadcast
         (lambda x, y: np.einsum("ij,ij->i", x, y), away(1, 3), away(2, 1)),
         *[(lambda x, y, s=s: np.einsum(s, x, y), away(*x), away(*y)) for s, x, y in PRODUCTS],
         *[
@@ -275,7 +275,7 @@ def split(example):
 
 
 def functions_of(name):
-    """Every function that the row stands for, by the way a person calls it."""
+    """The functions of a row, as a user calls them."""
     found = [
         f for table in (UFUNCS, FUNCTIONS) for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name
     ]
@@ -288,13 +288,13 @@ def functions_of(name):
 
 
 def skipped(name, function, operands, params):
-    """Whether the function, one of those of a row, does not take this example."""
+    """Whether this function of the row does not take this example."""
     if name in LOSSES and (np.ndim(operands[-1]) == 2) != ("targets" in function.__name__):
         return True
     matrices = function.__name__.endswith("_columns")
     if name == "softmax_backward" and not (matrices or params):
-        return True  # the generalised one's axis is the last, unless it is told
-    return matrices and (bool(params) or np.ndim(operands[0]) != 2)  # a columns' ufunc is for matrices
+        return True  # the generalised ufunc's default axis is the last
+    return matrices and (bool(params) or np.ndim(operands[0]) != 2)  # a ufunc of columns takes only matrices
 
 
 def central(f, x, h=1e-6):
@@ -311,8 +311,8 @@ def central(f, x, h=1e-6):
     return g
 
 
-def hold(f, *operands, constant=()):
-    """f's values and gradients as a Node are those of f as a function of arrays, for several seeds at once, too."""
+def assert_gradients(f, *operands, constant=()):
+    """f of Nodes has f's values, and gradients as by finite differences, for one seed and for several at once."""
     free = [i for i in range(len(operands)) if i not in constant]
     nodes = [Node(x) if i in free else x for i, x in enumerate(operands)]
     y = f(*nodes)
@@ -332,37 +332,37 @@ def hold(f, *operands, constant=()):
             if k == 0:
                 # central differences of step h: h²/6 f''' and eps/h of rounding are both below 1e-9 for these sizes
                 np.testing.assert_allclose(x.grad, central(cost, operands[i]), rtol=1e-6, atol=2e-8)
-        for i in free:  # alone in a graph, beside plain arrays, it gets the same gradient
+        for i in free:  # as the only Node among plain arrays it gets the same gradient
             alone = Node(operands[i])
             f(*operands[:i], alone, *operands[i + 1 :]).backward(seed)
             np.testing.assert_allclose(alone.grad, nodes[i].grad, rtol=1e-14, atol=1e-14)
 
 
 def test_every_row_has_examples():
-    of_scipy = getattr(sys.modules.get("nnc.autodiff.special"), "ROWS", set())  # test_scipy has theirs
+    of_scipy = getattr(sys.modules.get("nnc.autodiff.special"), "ROWS", set())  # their examples are in test_scipy
     assert set(EXAMPLES) == RULES.keys() - of_scipy - {"weighted_logsumexp"}
     assert all(functions_of(name) for name in RULES)
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
-def test_row(name):
+def test_gradients_of_a_row(name):
     for function in functions_of(name):
         for example in EXAMPLES[name]:
             operands, params = split(example)
             if skipped(name, function, operands, params):
                 continue
-            hold(lambda *xs, f=function, p=params: f(*xs, **p), *operands, constant=CONSTANT.get(name, ()))
+            assert_gradients(lambda *xs, f=function, p=params: f(*xs, **p), *operands, constant=CONSTANT.get(name, ()))
 
 
 @pytest.mark.parametrize("function", COMPOSED, ids=lambda f: f.__name__)
-def test_composed(function):
+def test_gradients_of_a_composed_function(function):
     for call, *operands in COMPOSED[function]:
-        hold(call, *operands)
+        assert_gradients(call, *operands)
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
-def test_row_is_found_out(name, monkeypatch):
-    """The test of the rows, tested: a gradient off by a thousandth fails, whatever the row and the operand."""
+def test_a_wrong_gradient_fails_the_test_of_its_row(name, monkeypatch):
+    """The test above fails if a gradient is off by a thousandth, for any row and operand."""
     for i, vjp in enumerate(RULES[name].vjps):
         if vjp is None:
             continue
@@ -375,23 +375,23 @@ def test_row_is_found_out(name, monkeypatch):
         wrong = list(RULES[name].vjps)
         wrong[i] = off
 
-        def wronged(right, wrong=tuple(wrong)):
+        def with_wrong_vjps(right, wrong=tuple(wrong)):
             return lambda row, *args: right(
                 replace(row, vjps=wrong) if isinstance(row, Rule) and row.name == name else row, *args
             )
 
         with monkeypatch.context() as patch:
-            for way in ("_apply", "_call"):
-                patch.setattr(nnc.autodiff.node, way, wronged(getattr(nnc.autodiff.node, way)))
-            for table in (UFUNCS, FUNCTIONS):  # for those that go directly
+            for call in ("_apply", "_call"):
+                patch.setattr(nnc.autodiff.node, call, with_wrong_vjps(getattr(nnc.autodiff.node, call)))
+            for table in (UFUNCS, FUNCTIONS):  # for direct calls
                 for function in [f for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name]:
                     patch.setitem(table, function, replace(table[function], vjps=tuple(wrong)))
             with pytest.raises(AssertionError):
-                test_row(name)
+                test_gradients_of_a_row(name)
 
 
 def gradients(y, nodes, seed, create_graph=False):
-    """Of all nodes, with what flows through the second derivatives too; or None where backward says of a change."""
+    """The gradients of the nodes, or None if backward raises the error that an array has changed."""
     try:
         y.backward(seed, create_graph=create_graph)
     except RuntimeError as error:
@@ -400,9 +400,9 @@ def gradients(y, nodes, seed, create_graph=False):
     return [np.array(getattr(x.grad, "value", x.grad)) for x in nodes]
 
 
-def written_into(name):
-    """How often an operand was written into after the row's forward, unseen; the gradients must be the same then."""
-    unseen = 0
+def undetected_writes(name):
+    """The number of writes into an operand after the forward pass that backward accepts; gradients must not change."""
+    accepted = 0
     for function in functions_of(name):
         for example in EXAMPLES[name]:
             operands, params = split(example)
@@ -420,42 +420,42 @@ def written_into(name):
                 for create_graph in (False, True)[: 1 + (RULES[name].vjps_of_nodes is not None)]:
                     right = gradients(y, leaves, seed, create_graph)
                     for array in arrays:
-                        kept = array.copy()
-                        array[...] = 1 - kept if array.dtype.kind in "biu" else kept * 0.9 + 0.05
+                        saved = array.copy()
+                        array[...] = 1 - saved if array.dtype.kind in "biu" else saved * 0.9 + 0.05
                         got = gradients(y, leaves, seed, create_graph)
-                        array[...] = kept
-                        if got is None or np.array_equal(kept, kept * 0.9 + 0.05):
+                        array[...] = saved
+                        if got is None or np.array_equal(saved, saved * 0.9 + 0.05):
                             continue
-                        unseen += 1
+                        accepted += 1
                         for g, r in zip(got, right, strict=True):
                             np.testing.assert_array_equal(g, r)
-    return unseen
+    return accepted
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
-def test_what_is_written_into_an_operand_is_an_error_or_no_part_of_the_gradient(name):
-    written_into(name)
+def test_a_write_into_an_operand_is_an_error_or_does_not_change_the_gradient(name):
+    undetected_writes(name)
 
 
-def test_what_no_gradient_reads_may_change():
-    assert all(map(written_into, ("add", "linear", "matmul", "multiply", "exp", "relu", "reshape", "transpose",
+def test_operands_that_no_gradient_reads_may_be_overwritten():
+    assert all(map(undetected_writes, ("add", "linear", "matmul", "multiply", "exp", "relu", "reshape", "transpose",
                                   "getitem", "take", "sum", "mean", "cumsum", "swapaxes", "moveaxis", "flip", "rot90",
                                   "log_softmax")))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["multiply", "matmul", "log", "sin", "max", "power", "solve"])
-def test_reads_that_miss_an_operand_are_found_out(name, monkeypatch):
+def test_a_row_that_misses_an_operand_in_its_reads_fails(name, monkeypatch):
     for table in (UFUNCS, FUNCTIONS):
         for function in [f for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name]:
             monkeypatch.setitem(table, function, replace(table[function], reads=0))
     monkeypatch.setitem(RULES, name, replace(RULES[name], reads=0))
     with pytest.raises((AssertionError, IndexError, ValueError)):
-        written_into(name)
+        undetected_writes(name)
 
 
 @pytest.mark.parametrize("f", [np.max, np.min, np.ptp])
-def test_where_a_number_is_nan_so_is_the_gradient(f):
-    """Which is the greatest cannot be said; a gradient of 0 would hide it. JAX has it so, too."""
+def test_the_gradient_of_a_maximum_of_nan_is_nan(f):
+    """Which element is the maximum is undefined, and a gradient of 0 would hide the NaN. JAX does the same."""
     A = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 2.0]])
     for dtype in (np.float32, np.float64):
         x = A.astype(dtype)
@@ -492,5 +492,5 @@ def test_a_new_operation_is_one_row(monkeypatch):
     with pytest.raises(TypeError, match="nextafter"):
         np.nextafter(Node(1.0), 2.0)
     row("nextafter", np.nextafter, "{0}", (lambda g, C, A, B: g, "{g}"), None)
-    hold(np.nextafter, away(3), 2.0, constant=[1])
+    assert_gradients(np.nextafter, away(3), 2.0, constant=[1])
     assert np.nextafter(Node(1.0), 2.0).op == "nextafter"

@@ -32,7 +32,7 @@ def test_save_and_load(tmp_path, dtype):
         assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def test_another_kind_of_path_is_an_npz_file(tmp_path):
+def test_a_path_with_another_suffix_is_an_npz_file(tmp_path):
     make_net().save(tmp_path / "m.safetensors.bak")
     np.load(tmp_path / "m.safetensors.bak").close()
 
@@ -61,7 +61,7 @@ def probabilities(torch, model, X):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activations", [("relu", "tanh"), ("sigmoid", "identity"), ("leaky_relu", "leaky_relu"), ()])
-def test_pytorch_loads_what_we_save_and_we_what_it_saves(tmp_path, torch, dtype, activations):
+def test_weights_go_to_pytorch_and_back(tmp_path, torch, dtype, activations):
     from safetensors.torch import load_file, save_file
 
     sizes = (5, 4, 6, 3) if activations else (5, 3)
@@ -89,7 +89,7 @@ def linear(rng, *shape):
     return rng.standard_normal(shape).astype("f")
 
 
-def test_what_a_foreign_file_does_not_say_the_caller_must(tmp_path):
+def test_the_caller_gives_the_settings_that_a_foreign_file_lacks(tmp_path):
     rng = np.random.default_rng(0)
     tensors = {"0.weight": linear(rng, 4, 5), "0.bias": linear(rng, 4), "2.weight": linear(rng, 3, 4)}
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
@@ -99,7 +99,7 @@ def test_what_a_foreign_file_does_not_say_the_caller_must(tmp_path):
     net = nnc.MLP.load(tmp_path / "m.safetensors", **options)
     assert net.activations == ("tanh",) and net.slope == 0.3 and net.mean.shape == (5, 1) and net.std.item() == 3
     assert net.loss_name == "squared_error" and not net.biases[1].any()
-    tensors = {"0.weight": tensors["0.weight"]}  # with one layer there is nothing to say
+    tensors = {"0.weight": tensors["0.weight"]}  # one layer has no activation
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
     assert nnc.MLP.load(tmp_path / "m.safetensors").sizes == (5, 4)
 
@@ -140,31 +140,31 @@ ONES = np.ones((4, 5), "f")
         ("sequence of layers", {}),
     ],
 )
-def test_a_foreign_file_says_what_is_wrong(tmp_path, match, tensors):
+def test_a_bad_file_is_an_error_with_its_reason(tmp_path, match, tensors):
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match=f"load: .*m.safetensors is no model of dense layers: .*{match}"):
         nnc.MLP.load(tmp_path / "m.safetensors")
 
 
-def test_what_the_file_says_is_not_said_again(tmp_path):
+def test_settings_in_the_file_cannot_be_given_again(tmp_path):
     make_net().save(tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match="slope given, but the file says itself"):
         nnc.MLP.load(tmp_path / "m.safetensors", slope=0.5)
 
 
-def test_metadata_is_whole_or_not_there(tmp_path):
+def test_incomplete_or_invalid_metadata_is_an_error(tmp_path):
     path = tmp_path / "m.safetensors"
     numpy_files.save_file({"0.weight": ONES}, path, {"activation": "[]", "slope": "0.01"})
     with pytest.raises(ValueError, match="mean, std missing"):
         nnc.MLP.load(path)
-    for wrong in ("", "[" * 10**5, "nul", "{}", '"x"', "[1, 2]", "NaN", "1e999"):
-        whole = dict.fromkeys(("mean", "std"), "[1]") | {"activation": "[]", "slope": "0.01"}
-        numpy_files.save_file({"0.weight": ONES}, path, whole | {"mean": wrong})
+    for invalid in ("", "[" * 10**5, "nul", "{}", '"x"', "[1, 2]", "NaN", "1e999"):
+        complete = dict.fromkeys(("mean", "std"), "[1]") | {"activation": "[]", "slope": "0.01"}
+        numpy_files.save_file({"0.weight": ONES}, path, complete | {"mean": invalid})
         with pytest.raises(ValueError, match="load: "):
             nnc.MLP.load(path)
 
 
-def test_cut_files_and_no_file(tmp_path):
+def test_truncated_and_missing_files(tmp_path):
     make_net().save(tmp_path / "m.safetensors")
     content = (tmp_path / "m.safetensors").read_bytes()
     for length in range(0, len(content), 11):

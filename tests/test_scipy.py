@@ -1,4 +1,4 @@
-"""Functions of scipy.special on Nodes, where SciPy is installed: against differences, twice, and against JAX."""
+"""Functions of scipy.special on Nodes: first and second derivatives against finite differences and JAX's."""
 
 import inspect
 import operator
@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from operands import away, inside, reset_rng
-from test_order import hold_twice
-from test_rules import hold
+from test_higher_order import assert_second_derivatives
+from test_rules import assert_gradients
 
 import nnc
 from nnc import Node
@@ -21,30 +21,30 @@ bound_before = SimpleNamespace(softmax=special.softmax, log_softmax=special.log_
 
 reset_rng()
 ANY = [(3 * away(3, 4),), (away(),)]
-BETWEEN = [(inside(3, 4),)]
+IN_0_1 = [(inside(3, 4),)]
 PAIRS = [(inside(3, 4), inside(4)), (away(3), 0.7), (0.3, inside(2))]
 CASES = {
     **dict.fromkeys(("expit", "log_expit", "erf", "erfc", "ndtr", "log_ndtr"), ANY),
     **dict.fromkeys(("gammaln", "gamma", "digamma"), [(5 * inside(3, 4),), (away(5) - 3,)]),
-    **dict.fromkeys(("logit", "entr"), BETWEEN),
+    **dict.fromkeys(("logit", "entr"), IN_0_1),
     **dict.fromkeys(("xlogy", "xlog1py"), [*PAIRS, (np.zeros(3), inside(3))]),
     "rel_entr": [(inside(3, 4), 0.5 + inside(4))],
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_function(name):
+def test_derivatives(name):
     for operands in CASES[name]:
-        hold(getattr(special, name), *operands)
-        hold_twice(getattr(special, name), *operands)
+        assert_gradients(getattr(special, name), *operands)
+        assert_second_derivatives(getattr(special, name), *operands)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "ndtr"])
 def test_as_jax(name):
-    """In the tails, too, where the value has no digits of its own left."""
+    """Also in the tails, where the value itself is rounded to its limit."""
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    theirs = getattr(jax.scipy.special, name, None) or getattr(jax.nn, {"log_expit": "log_sigmoid"}.get(name, name))
+    in_jax = getattr(jax.scipy.special, name, None) or getattr(jax.nn, {"log_expit": "log_sigmoid"}.get(name, name))
     far = {"expit": [-20.0, -3.0, 5.0, 8.0], "logit": [1e-9, 1 - 1e-9], "entr": [1e-300, 3.0], "gamma": [0.01, 20.0],
            "digamma": [0.01, 1e6],
            "log_ndtr": [-4.0, -1.0, 3.0, 30.0]}  # fmt: skip
@@ -56,17 +56,17 @@ def test_as_jax(name):
         nodes = [Node(a) for a in (x, *others)]
         y = getattr(special, name)(*nodes)
         y.backward(np.ones(y.shape))
-        right = np.asarray(jax.grad(lambda *a: theirs(*a).sum(), i)(x, *others))
+        right = np.asarray(jax.grad(lambda *a: in_jax(*a).sum(), i)(x, *others))
         np.testing.assert_allclose(nodes[i].grad, right, rtol=1e-10)
 
 
 def test_every_row_is_tested():
     from nnc.autodiff.special import ROWS
 
-    assert ROWS - {"zeta"} == set(CASES)  # zeta is what digamma's gradient is made of
+    assert ROWS - {"zeta"} == set(CASES)  # zeta is in digamma's gradient
 
 
-def test_where_a_zero_is_no_number_less():
+def test_xlogy_where_x_is_zero():
     x, y = Node([0.0, 0.0, 2.0]), Node([0.0, 3.0, 0.5])
     z = special.xlogy(x, y)
     z.backward(np.ones(3))
@@ -78,18 +78,18 @@ def test_where_a_zero_is_no_number_less():
 
 AXES = [None, 0, 1, -1, (0, 2), (0, 1, 2), (-1,)]
 REDUCED = [{"axis": axis, "keepdims": keepdims} for axis in AXES for keepdims in (False, True)]
-SIGNED = inside(2, 2, 3) * [1, -0.15, 1]  # no sum of which cancels to a few digits
+SIGNED = inside(2, 2, 3) * [1, -0.15, 1]  # sums with these weights do not cancel
 
 
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("function", [bound_before.softmax, special.log_softmax], ids=lambda f: f.__name__)
 def test_softmax_of_nodes(function, axis):
     for x in (3 * away(2, 2, 3), 40 * away(2, 2, 3)[:, ::-1]):
-        hold(lambda x: function(x, axis=axis), x)
-        hold_twice(lambda x: function(x, axis=axis), x)
+        assert_gradients(lambda x: function(x, axis=axis), x)
+        assert_second_derivatives(lambda x: function(x, axis=axis), x)
         np.testing.assert_allclose(function(Node(x), axis).value, function(x, axis), rtol=1e-13, atol=1e-15)
     for x in (np.array(0.3), away(3)):
-        hold(lambda x: function(x), x)
+        assert_gradients(lambda x: function(x), x)
 
 
 @pytest.mark.parametrize("params", REDUCED, ids=str)
@@ -97,11 +97,11 @@ def test_logsumexp_of_nodes(params):
     x, w = away(2, 2, 3), inside(2, 1)
     for calls in (lambda x: special.logsumexp(x, **params), lambda x: special.logsumexp(x, b=w, **params),
                   lambda x: special.logsumexp(x, b=SIGNED, return_sign=True, **params)[0]):  # fmt: skip
-        hold(calls, x)
-        hold_twice(calls, x)
+        assert_gradients(calls, x)
+        assert_second_derivatives(calls, x)
     for x, b in ((away(2, 2, 3), SIGNED), (away(3), -SIGNED)):
-        hold(lambda x, b: special.logsumexp(x, b=b, return_sign=True, **params)[0], x, b)
-        hold_twice(lambda x, b: special.logsumexp(x, b=b, return_sign=True, **params)[0], x, b)
+        assert_gradients(lambda x, b: special.logsumexp(x, b=b, return_sign=True, **params)[0], x, b)
+        assert_second_derivatives(lambda x, b: special.logsumexp(x, b=b, return_sign=True, **params)[0], x, b)
         y, sign = special.logsumexp(Node(x), b=Node(b), return_sign=True, **params)
         right, their_sign = special.logsumexp(x, b=b, return_sign=True, **params)
         assert type(sign) is type(their_sign) and y.value.shape == np.shape(right)
@@ -111,9 +111,9 @@ def test_logsumexp_of_nodes(params):
 def test_softmax_and_logsumexp_as_jax():
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    theirs = {"softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax, "logsumexp": jax.scipy.special.logsumexp}
+    in_jax = {"softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax, "logsumexp": jax.scipy.special.logsumexp}
     x, b, g = 30 * away(3, 4), away(3, 4), away(3, 4) + 1.2
-    for name, function in theirs.items():
+    for name, function in in_jax.items():
         for axis in (0, (0, 1)):
             weights = g if name != "logsumexp" else 1.3
 
@@ -128,7 +128,7 @@ def test_softmax_and_logsumexp_as_jax():
                 np.testing.assert_allclose(nnc.hessian(f)(x), jax.jit(jax.hessian(right))(x), rtol=1e-9, atol=1e-13)
     for k in (0, 1):
         f = lambda x, b: np.sum(special.logsumexp(x, 0, b=b, return_sign=True)[0] * g[0])  # noqa: E731
-        right = lambda x, b: (theirs["logsumexp"](x, 0, b=b, return_sign=True)[0] * g[0]).sum()  # noqa: E731
+        right = lambda x, b: (in_jax["logsumexp"](x, 0, b=b, return_sign=True)[0] * g[0]).sum()  # noqa: E731
         np.testing.assert_allclose(nnc.grad(f, k)(x, b), jax.jit(jax.grad(right, k))(x, b), rtol=1e-9)
         np.testing.assert_allclose(nnc.hessian(f, k)(x, b), jax.jit(jax.hessian(right, k))(x, b), rtol=1e-7, atol=1e-9)
 
@@ -161,8 +161,8 @@ def test_a_negative_sum_has_no_logarithm_and_no_gradient():
     np.testing.assert_allclose(a.grad[1], [0.5, 0.5])
 
 
-def test_arrays_go_the_way_of_scipy():
-    """The body that was there before, bit for bit, with its errors; complex numbers, integers, lists, masked arrays."""
+def test_arrays_give_scipys_own_results():
+    """The same bits and errors as from the original function, also for lists, integers and complex numbers."""
     Node(1.0)
     for name in ("softmax", "log_softmax", "logsumexp"):
         function, plain = getattr(special, name), getattr(special, name).__wrapped__
@@ -183,7 +183,7 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-def test_names_imported_before_and_after():
+def test_functions_imported_before_and_after_nnc():
     check = "; x = nnc.Node([1.0, 2.0]); softmax(x).sum().backward(); assert abs(x.grad).max() < 1e-15"
     for first in ("import nnc; from scipy.special import softmax", "from scipy.special import softmax; import nnc"):
         done = run(first + check)
@@ -196,8 +196,8 @@ def test_scipy_imported_after_the_node():
     assert "call it again" in done.stdout and done.stdout.endswith("softmax\n"), done
 
 
-def test_another_layout_of_scipy_is_left_alone():
-    """A TypeError then names the way, which works."""
+def test_another_implementation_in_scipy_is_left_alone():
+    """A TypeError then names a function to use instead, which works."""
     done = run("import scipy.special as s, scipy.special._logsumexp as m, types\n"
                "def wrapped(f): return lambda *a, **k: f(*a, **k)\n"
                "for n in m.__all__: setattr(m, n, wrapped(getattr(m, n))); setattr(s, n, getattr(m, n))\n"
@@ -214,7 +214,7 @@ def test_another_layout_of_scipy_is_left_alone():
         np.testing.assert_allclose(instead(Node(x), axis=1).value, getattr(special, name)(x, axis=1), rtol=1e-14)
 
 
-def test_another_ufunc_of_scipy_is_named():
+def test_an_unsupported_ufunc_of_scipy_is_an_error_with_its_name():
     with pytest.raises(TypeError, match="j0 does not work on Nodes"):
         special.j0(Node(1.0))
 

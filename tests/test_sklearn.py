@@ -1,4 +1,4 @@
-"""nnc.sklearn beside scikit-learn's own estimators: the same results, and what it has beyond them."""
+"""nnc.sklearn compared with scikit-learn's estimators: the same results; what it has beyond them."""
 
 import doctest
 import io
@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 import joblib  # noqa: E402
-import sklearn.neural_network as theirs  # noqa: E402
+import sklearn.neural_network as sk  # noqa: E402
 from scipy import sparse  # noqa: E402
 from sklearn import config_context  # noqa: E402
 from sklearn.base import clone  # noqa: E402
@@ -45,18 +45,18 @@ def _arrays(model):
 
 
 def _difference(model, other):
-    """The largest difference between two weights of the same place."""
+    """The largest difference between corresponding weights and biases."""
     return max(np.abs(W - V).max() for W, V in zip(_arrays(model), _arrays(other), strict=True))
 
 
 CLASSIFIERS = {
     "adam": {},
     "sgd": dict(solver="sgd"),
-    "sgd plain": dict(solver="sgd", momentum=0, nesterovs_momentum=False, learning_rate_init=0.1),
+    "sgd without momentum": dict(solver="sgd", momentum=0, nesterovs_momentum=False, learning_rate_init=0.1),
     "sgd momentum": dict(solver="sgd", nesterovs_momentum=False, batch_size=64, learning_rate_init=0.05),
     "sgd invscaling": dict(solver="sgd", learning_rate="invscaling", learning_rate_init=0.5, activation="logistic"),
     "sgd adaptive": dict(solver="sgd", learning_rate="adaptive", tol=0.05, n_iter_no_change=1, learning_rate_init=0.3),
-    "adam of other numbers": dict(beta_1=0.5, beta_2=0.9, epsilon=1e-3, learning_rate_init=0.01, batch_size=50),
+    "adam, other settings": dict(beta_1=0.5, beta_2=0.9, epsilon=1e-3, learning_rate_init=0.01, batch_size=50),
     "weight decay": dict(alpha=3.0, batch_size=130),  # the last batch is smaller, and has a stronger decay
     "two hidden layers": dict(hidden_layer_sizes=(30, 20), activation="tanh"),
     "no hidden layer": dict(hidden_layer_sizes=()),
@@ -70,16 +70,16 @@ CLASSIFIERS = {
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-@pytest.mark.parametrize("labels", ["ten", "two", "text", "many"])
-def test_a_classifier_has_the_weights_of_theirs(labels, name, weighted):
+@pytest.mark.parametrize("labels", ["ten", "two", "text", "multilabel"])
+def test_a_classifier_has_the_weights_of_scikit_learns(labels, name, weighted):
     X, y = _digits()
     if labels == "two":
         y = y > 4
     elif labels == "text":
         y = np.array([f"digit {k}" for k in range(10)])[y]
-    elif labels == "many":
+    elif labels == "multilabel":
         X, y = make_multilabel_classification(600, random_state=0)
-        X = X / 20  # no output is so sure that scikit-learn clips its probability, and the loss with it
+        X = X / 20  # else scikit-learn clips probabilities near 0 and 1, and with them the loss
     _compare("MLPClassifier", X, y, weighted, **CLASSIFIERS[name])
 
 
@@ -96,7 +96,7 @@ REGRESSORS = {
 @pytest.mark.parametrize("name", REGRESSORS)
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_a_regressor_has_the_weights_of_theirs(outputs, loss, name, weighted):
+def test_a_regressor_has_the_weights_of_scikit_learns(outputs, loss, name, weighted):
     X, y = _regression(outputs)
     _compare("MLPRegressor", X, np.abs(y), weighted, loss=loss, **REGRESSORS[name])
 
@@ -105,10 +105,10 @@ def _compare(name, X, y, weighted, **parameters):
     weight = np.random.RandomState(1).uniform(0.1, 3, len(X)) if weighted else None
     parameters = dict(max_iter=8, random_state=3) | parameters
     mine = getattr(ours, name)(**parameters).fit(X, y, weight)
-    other = getattr(theirs, name)(**parameters).fit(X, y, weight)
+    other = getattr(sk, name)(**parameters).fit(X, y, weight)
     assert mine.n_iter_ == other.n_iter_
     assert mine.out_activation_ == other.out_activation_ and mine.n_outputs_ == other.n_outputs_
-    # Some hundred steps, each of sums over some hundred float64 products, of which the steps keep the sign of an error.
+    # A few hundred steps, each with rounding errors of sums of a few hundred float64 products
     assert _difference(mine, other) < 1e-9
     np.testing.assert_allclose(mine.loss_, other.loss_, rtol=1e-9)
     if mine.solver == "lbfgs":
@@ -129,16 +129,16 @@ def _compare(name, X, y, weighted, **parameters):
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_chunks_and_warm_starts_go_on_as_theirs(solver):
+def test_partial_fit_and_warm_start_continue_as_in_scikit_learn(solver):
     X, y = _digits()
     parameters = dict(solver=solver, random_state=0, max_iter=3, learning_rate_init=0.01, learning_rate="invscaling")
-    models = [module.MLPClassifier(**parameters) for module in (ours, theirs)]
+    models = [module.MLPClassifier(**parameters) for module in (ours, sk)]
     for model in models:
         for start in range(0, 600, 250):
-            some = slice(start, start + 250)
-            model.partial_fit(X[some], y[some], classes=np.arange(12))
+            chunk = slice(start, start + 250)
+            model.partial_fit(X[chunk], y[chunk], classes=np.arange(12))
     assert _difference(*models) < 1e-10 and models[0].t_ == models[1].t_ == 600
-    models = [module.MLPClassifier(warm_start=True, **parameters).fit(X, y).fit(X, y) for module in (ours, theirs)]
+    models = [module.MLPClassifier(warm_start=True, **parameters).fit(X, y).fit(X, y) for module in (ours, sk)]
     assert _difference(*models) < 1e-10 and len(models[0].loss_curve_) == 6
 
 
@@ -149,11 +149,11 @@ def test_check_estimator(name):
         results = check_estimator(getattr(ours, name)(), on_skip=None)
     skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
     assert len(results) > 50
-    # These two skip themselves for scikit-learn's own estimators too.
+    # Both are skipped for scikit-learn's own estimators, too.
     assert skipped <= {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
 
 
-# ---- data of many kinds ----------------------------------------------------------------------------------------------
+# ---- kinds of data ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
@@ -170,33 +170,33 @@ def test_float32_stays_float32_and_follows_float64(solver):
 @pytest.mark.parametrize("layout", ["csr_matrix", "csr_array", "csc_array", "coo_array"])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("dtype", ["f", "d"])
-def test_sparse_examples_train_the_net_that_dense_ones_do(layout, solver, dtype):
+def test_sparse_examples_train_the_same_net_as_dense_ones(layout, solver, dtype):
     X, y = _digits()
     X = np.hstack([np.zeros((600, 30)), np.where(X > 0.7, X, 0)]).astype(dtype)  # some inputs never occur
     parameters = dict(
         solver=solver, random_state=0, max_iter=5, alpha=0.1, batch_size=70 if solver != "lbfgs" else "auto"
     )
     S = getattr(sparse, layout)(X)
-    dense, spare = (ours.MLPClassifier(**parameters).fit(A, y) for A in (X, S))
+    dense, sparsely = (ours.MLPClassifier(**parameters).fit(A, y) for A in (X, S))
     tolerance = 1e-3 if dtype == "f" else 1e-9
-    assert _difference(dense, spare) < tolerance
-    assert spare.coefs_[0].dtype == dtype
-    np.testing.assert_allclose(spare.predict_proba(S), dense.predict_proba(X), atol=10 * tolerance)
-    if solver != "lbfgs":  # and on from there, with examples of the other kind
-        for model, A in ((dense, X), (spare, X)):
+    assert _difference(dense, sparsely) < tolerance
+    assert sparsely.coefs_[0].dtype == dtype
+    np.testing.assert_allclose(sparsely.predict_proba(S), dense.predict_proba(X), atol=10 * tolerance)
+    if solver != "lbfgs":  # both continue, with dense examples
+        for model, A in ((dense, X), (sparsely, X)):
             model.partial_fit(A[:100], y[:100])
-        assert _difference(dense, spare) < tolerance
+        assert _difference(dense, sparsely) < tolerance
 
 
-def test_images_stay_bytes():
+def test_images_of_bytes():
     X, y = _digits()
     X = np.round(X * 255).astype(np.uint8)
-    mine, other = (module.MLPClassifier(max_iter=3, random_state=0).fit(X, y) for module in (ours, theirs))
+    mine, other = (module.MLPClassifier(max_iter=3, random_state=0).fit(X, y) for module in (ours, sk))
     assert _difference(mine, other) < 1e-9
     np.testing.assert_array_equal(mine.predict(X), other.predict(X))
 
 
-def test_frames_name_their_columns():
+def test_the_column_names_of_data_frames_are_checked():
     frames = pytest.importorskip("pandas", reason="needs pandas"), pytest.importorskip("polars", reason="needs polars")
     X, y = _regression()
     names = [f"column {i}" for i in range(10)]
@@ -245,7 +245,7 @@ def test_validation_data_is_scored_and_decides_when_to_stop(given):
         else:
             model.fit(X[:400], y[:400], validation_data=validation)
         assert model.validation_scores_ == scores and len(scores) == model.n_iter_
-        assert model.t_ == 400 * model.n_iter_  # none was held out
+        assert model.t_ == 400 * model.n_iter_  # no example was held out
         if early_stopping:
             assert model.best_validation_score_ == max(scores) == model.score(*validation)
 
@@ -265,7 +265,7 @@ def test_a_callback_sees_every_epoch_and_stops(solver):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_to_be_told_to_stop_is_no_failure(solver):
+def test_a_stop_by_the_callback_does_not_warn(solver):
     X, y = _digits()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -294,11 +294,11 @@ def test_leaky_relu():
     np.testing.assert_array_equal(leaky.predict(X), scores.argmax(axis=1))
 
 
-# ---- to keep, and elsewhere ------------------------------------------------------------------------------------------
+# ---- pickles and conversions ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_pickle_goes_on_where_it_was(solver):
+def test_a_pickled_estimator_continues_training_as_the_original(solver):
     X, y = _digits()
     model = ours.MLPClassifier(solver=solver, random_state=np.random.RandomState(0)).partial_fit(
         X, y, classes=range(10)
@@ -315,17 +315,17 @@ def test_a_pickle_goes_on_where_it_was(solver):
 CONVERTED = {
     "classes": ("MLPClassifier", lambda: _digits(), {}),
     "two classes": ("MLPClassifier", lambda: (_digits()[0], _digits()[1] > 4), dict(activation="tanh")),
-    "labels at once": ("MLPClassifier", lambda: (_digits()[0], _digits()[1][:, None] > [2, 5, 7]), {}),
+    "multilabel": ("MLPClassifier", lambda: (_digits()[0], _digits()[1][:, None] > [2, 5, 7]), {}),
     "regression": ("MLPRegressor", lambda: _regression(3), dict(activation="logistic")),
     "counts": ("MLPRegressor", lambda: (_regression()[0], np.abs(_regression()[1])), dict(loss="poisson")),
 }
 
 
 @pytest.mark.parametrize("name", CONVERTED)
-def test_nets_come_from_scikit_learn_and_go_there(name):
+def test_conversions_from_and_to_scikit_learn(name):
     cls, data, parameters = CONVERTED[name]
     X, y = data()
-    Ours, Theirs = getattr(ours, cls), getattr(theirs, cls)
+    Ours, Theirs = getattr(ours, cls), getattr(sk, cls)
     for solver in ("adam", "sgd"):
         other = Theirs(solver=solver, random_state=0, max_iter=3, **parameters).fit(X, y)
         mine = Ours.from_sklearn(other)
@@ -342,7 +342,7 @@ def test_nets_come_from_scikit_learn_and_go_there(name):
             np.testing.assert_allclose(through.predict(X), other.predict(X), atol=1e-12)
         back = mine.to_sklearn()
         assert type(back) is Theirs and _difference(back, other) == 0
-        for model in (mine, other, back):  # all go on with the optimizer's state
+        for model in (mine, other, back):  # all continue with the optimizer's state
             model.partial_fit(X, y)
         assert _difference(mine, other) < 1e-12 and _difference(back, other) == 0
     with pytest.raises(TypeError, match="from_sklearn takes a"):
@@ -352,8 +352,8 @@ def test_nets_come_from_scikit_learn_and_go_there(name):
 
 @pytest.mark.parametrize("loss, outputs", [("cross_entropy", 3), ("cross_entropy", 2), ("binary_cross_entropy", 1)])
 @pytest.mark.parametrize("names", [["north", "east", "west"], ["east", "north", "west"], [7, -1, 3]])
-def test_a_net_s_outputs_keep_their_names(loss, outputs, names):
-    """Also where the names are not sorted, as an estimator's classes are."""
+def test_the_outputs_of_a_net_keep_their_class_names(loss, outputs, names):
+    """Also if the names are not sorted, while an estimator's classes are."""
     X, y = _digits()
     names = np.array(names[: max(outputs, 2)])
     net = nnc.MLP([64, 5, outputs], "tanh", loss=loss, dtype=np.float64, seed=0)
@@ -383,24 +383,24 @@ X.flush()
 del X
 X, y = np.load(sys.argv[3], mmap_mode="r"), np.arange(rows) % 3
 
-def own():  # kB of this process's own, pages of files left out
+def anonymous():  # kB of this process's memory, without pages of files
     return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
 
 def train():
     if how == "MLP":
-        nnc.MLP([256, 8, 3]).fit(X.T, y, epochs=1, progress=False, callback=look)
+        nnc.MLP([256, 8, 3]).fit(X.T, y, epochs=1, progress=False, callback=report)
     elif how == "fit":
-        nnc.sklearn.MLPClassifier(8, max_iter=1, callback=look).fit(X, y)
+        nnc.sklearn.MLPClassifier(8, max_iter=1, callback=report).fit(X, y)
     else:
         model = nnc.sklearn.MLPClassifier(8)
         for at in range(0, rows, 1000):
             model.partial_fit(X[at : at + 1000], y[at : at + 1000], classes=[0, 1, 2])
-        look()
+        report()
 
-def look(*_):
-    print((own() - before) / 1024)
+def report(*_):
+    print((anonymous() - before) / 1024)
 
-before = own()
+before = anonymous()
 train()
 """
 
@@ -409,7 +409,7 @@ train()
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("how", ["MLP", "fit", "partial_fit"])
 def test_memory_does_not_grow_with_a_file(how, tmp_path):
-    """40 MB more of examples; what grows are the labels and the order, some 20 bytes an example: less than a MB."""
+    """With 40 MB more of examples, only the labels and the order grow: some 20 bytes per example, less than a MB."""
     grown = []
     for rows in (10_000, 50_000):
         command = [sys.executable, "-W", "ignore", "-c", MEMORY, str(rows), how, str(tmp_path / "X.npy")]
@@ -500,7 +500,7 @@ def test_bad_data_are_refused_before_anything_is_trained(case):
         assert vars(fresh) == vars(ours.MLPClassifier())
 
 
-def test_a_net_that_grows_beyond_all_bounds_is_not_kept():
+def test_a_net_that_diverges_is_not_kept():
     X, y = _regression()
     model = ours.MLPRegressor(solver="sgd", activation="identity", learning_rate_init=100, warm_start=True, max_iter=20)
     with pytest.raises(ValueError, match="non-finite"), warnings.catch_warnings():
@@ -515,20 +515,20 @@ def test_a_net_that_grows_beyond_all_bounds_is_not_kept():
     assert all((a == b).all() for a, b in zip(_arrays(model), weights, strict=True))
 
 
-def test_counts_are_not_negative():
+def test_negative_counts_are_an_error():
     X, y = _regression()
     with pytest.raises(ValueError, match="poisson.*y >= 0"):
         ours.MLPRegressor(loss="poisson").fit(X, y)
 
 
-def test_another_net_cannot_be_trained_on():
+def test_a_warm_start_of_other_layer_sizes_is_an_error():
     X, y = _digits()
     model = ours.MLPClassifier(warm_start=True, max_iter=2).fit(X, y)
     with pytest.raises(ValueError, match=r"\[64, 100, 10\].*\[64, 5, 10\]"):
         model.set_params(hidden_layer_sizes=5).fit(X, y)
 
 
-def test_weights_are_routed():
+def test_sample_weights_are_routed():
     from sklearn.model_selection import cross_validate
 
     X, y = _digits()
@@ -541,14 +541,14 @@ def test_weights_are_routed():
     assert _difference(scores["estimator"][0], plain["estimator"][0]) > 1e-3
 
 
-def test_no_convergence_is_told():
+def test_no_convergence_warns():
     X, y = _digits()
     for solver in ("adam", "lbfgs"):
         with pytest.warns(ConvergenceWarning):
             ours.MLPClassifier(solver=solver, max_iter=2).fit(X, y)
 
 
-def test_the_map_of_nnc():
+def test_nnc_has_the_module():
     assert nnc.sklearn is ours
 
 

@@ -1,6 +1,6 @@
-"""What people hand to an estimator beside clean arrays: the same results and the same errors as scikit-learn's.
+"""Unusual input to an estimator: the same results and the same errors as scikit-learn's.
 
-And what differs on purpose: where scikit-learn trains on nonsense or fails within, ours says what is wrong.
+And deliberate differences: where scikit-learn trains on nonsense or fails inside, ours raises an error with the reason.
 """
 
 import warnings
@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 pd = pytest.importorskip("pandas", reason="needs pandas")
 
-import sklearn.neural_network as theirs  # noqa: E402
+import sklearn.neural_network as sk  # noqa: E402
 from scipy import sparse  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import make_classification, make_multilabel_classification  # noqa: E402
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 X, Y = make_classification(120, 6, n_informative=4, n_classes=3, random_state=0)
 NUMBERS = X @ np.random.default_rng(0).normal(size=6)
-MANY = make_multilabel_classification(120, 6, n_classes=4, random_state=0)[1]
+MULTILABEL = make_multilabel_classification(120, 6, n_classes=4, random_state=0)[1]
 FRAME = pd.DataFrame(X, columns=list("abcdef"))
-HOLE, FAR = (np.where(np.arange(X.size).reshape(X.shape) == 20, value, X) for value in (np.nan, np.inf))
+WITH_NAN, WITH_INF = (np.where(np.arange(X.size).reshape(X.shape) == 20, value, X) for value in (np.nan, np.inf))
 SETTINGS = {"hidden_layer_sizes": (5,), "random_state": 0, "max_iter": 5}
 
 
@@ -38,10 +38,10 @@ def regressor(module, **parameters):
     return module.MLPRegressor(**SETTINGS | parameters)
 
 
-def of(model, X=None):
-    """Weights, biases, and predictions."""
-    found = [*model.coefs_, *model.intercepts_, model.loss_, model.t_]
-    return found if X is None else [*found, model.predict(X)]
+def state(model, X=None):
+    """Weights, biases, loss, examples seen and, with X, predictions."""
+    parts = [*model.coefs_, *model.intercepts_, model.loss_, model.t_]
+    return parts if X is None else [*parts, model.predict(X)]
 
 
 def chunks(model, *parameters, classes=None):
@@ -50,11 +50,11 @@ def chunks(model, *parameters, classes=None):
     model.partial_fit(X, y, **options)
     for changed in parameters:
         model.set_params(**changed).partial_fit(X, y)
-    return of(model, X)
+    return state(model, X)
 
 
 def twice(model, y, other_y, **changed):
-    return of(model.fit(X, y).set_params(**changed).fit(X, other_y), X)
+    return state(model.fit(X, y).set_params(**changed).fit(X, other_y), X)
 
 
 def polars():
@@ -62,17 +62,17 @@ def polars():
 
 
 C, R = classifier, regressor
-ALIKE = {
+CASES = {
     "partial_fit by lbfgs": lambda m: chunks(R(m, solver="lbfgs"), {}),
     "partial_fit, then lbfgs": lambda m: chunks(R(m), {"solver": "lbfgs"}),
     "partial_fit by lbfgs, a classifier": lambda m: chunks(C(m, solver="lbfgs"), classes=[0, 1, 2]),
-    "who has partial_fit": lambda m: [hasattr(kind(m, solver="lbfgs"), "partial_fit") for kind in (C, R)],
-    "another rate in between": lambda m: chunks(R(m), {"learning_rate_init": 0.1}, {"alpha": 1.0}),
+    "which have partial_fit": lambda m: [hasattr(kind(m, solver="lbfgs"), "partial_fit") for kind in (C, R)],
+    "another learning rate in between": lambda m: chunks(R(m), {"learning_rate_init": 0.1}, {"alpha": 1.0}),
     "another batch in between": lambda m: chunks(R(m, solver="sgd"), {"batch_size": 7}, {"shuffle": False}),
     "another activation in between": lambda m: chunks(C(m), {"activation": "tanh"}, classes=[0, 1, 2]),
     "another solver in between": lambda m: chunks(R(m), {"solver": "sgd"}),
-    "partial_fit, then fit": lambda m: of(C(m).partial_fit(X, Y, classes=range(5)).fit(X, Y), X),
-    "fit, then partial_fit": lambda m: of(C(m).fit(X, Y).partial_fit(X, Y), X),
+    "partial_fit, then fit": lambda m: state(C(m).partial_fit(X, Y, classes=range(5)).fit(X, Y), X),
+    "fit, then partial_fit": lambda m: state(C(m).fit(X, Y).partial_fit(X, Y), X),
     "partial_fit without classes": lambda m: C(m).partial_fit(X, Y),
     "partial_fit of a class more": lambda m: C(m).partial_fit(X, Y, classes=[0, 1]),
     "partial_fit of other inputs": lambda m: R(m).partial_fit(X, NUMBERS).partial_fit(X[:, :2], NUMBERS),
@@ -84,52 +84,54 @@ ALIKE = {
         f"{what} in {kind}": lambda m, bad=bad, kind=kind: C(m).fit(
             {"X": bad, "CSR": sparse.csr_array(bad), "a frame": FRAME * 0 + bad, "a list": bad.tolist()}[kind], Y
         )
-        for what, bad in (("NaN", HOLE), ("infinity", FAR))
+        for what, bad in (("NaN", WITH_NAN), ("infinity", WITH_INF))
         for kind in ("X", "CSR", "a frame", "a list")
     },
-    "NaN in y": lambda m: R(m).fit(X, HOLE[:, 2]),
-    "infinity in y": lambda m: R(m).partial_fit(X, FAR[:, 2]),
-    "NaN among labels": lambda m: C(m).fit(X, HOLE[:, 2]),
-    "NaN among weights": lambda m: R(m).fit(X, NUMBERS, sample_weight=HOLE[:, 2]),
-    "NaN in a prediction": lambda m: R(m).fit(X, NUMBERS).predict(HOLE),
-    "y of one column": lambda m: of(C(m).fit(X, Y[:, None]), X),
-    "y of one column, numbers": lambda m: of(R(m).fit(X, NUMBERS[:, None]), X),
-    "y of one column, partial_fit": lambda m: of(R(m).partial_fit(X, NUMBERS[:, None]), X),
+    "NaN in y": lambda m: R(m).fit(X, WITH_NAN[:, 2]),
+    "infinity in y": lambda m: R(m).partial_fit(X, WITH_INF[:, 2]),
+    "NaN among labels": lambda m: C(m).fit(X, WITH_NAN[:, 2]),
+    "NaN among weights": lambda m: R(m).fit(X, NUMBERS, sample_weight=WITH_NAN[:, 2]),
+    "NaN in a prediction": lambda m: R(m).fit(X, NUMBERS).predict(WITH_NAN),
+    "y of one column": lambda m: state(C(m).fit(X, Y[:, None]), X),
+    "y of one column, numbers": lambda m: state(R(m).fit(X, NUMBERS[:, None]), X),
+    "y of one column, partial_fit": lambda m: state(R(m).partial_fit(X, NUMBERS[:, None]), X),
     "two columns of labels": lambda m: C(m).fit(X, np.c_[Y, Y]),
     "y of three axes": lambda m: R(m).fit(X, NUMBERS[:, None, None]),
     "no y": lambda m: R(m).fit(X, None),
     "numbers as labels": lambda m: C(m).fit(X, NUMBERS),
     "sparse numbers": lambda m: R(m).fit(X, sparse.csr_array(NUMBERS[:, None])),
-    "sparse labels": lambda m: of(C(m).fit(X, sparse.csr_array(MANY)), X),
-    "sparse labels, CSC": lambda m: of(C(m).fit(X, sparse.csc_matrix(MANY)), X),
-    "sparse labels, early stopping": lambda m: of(C(m, early_stopping=True).fit(X, sparse.csr_array(MANY)), X),
+    "sparse labels": lambda m: state(C(m).fit(X, sparse.csr_array(MULTILABEL)), X),
+    "sparse labels, CSC": lambda m: state(C(m).fit(X, sparse.csc_matrix(MULTILABEL)), X),
+    "sparse labels, early stopping": lambda m: state(C(m, early_stopping=True).fit(X, sparse.csr_array(MULTILABEL)), X),
     **{
-        f"{n} examples, {solver}": lambda m, n=n, solver=solver: of(R(m, solver=solver).fit(X[:n], NUMBERS[:n]), X)
+        f"{n} examples, {solver}": lambda m, n=n, solver=solver: state(R(m, solver=solver).fit(X[:n], NUMBERS[:n]), X)
         for n in (0, 1, 2)
         for solver in ("adam", "lbfgs")
     },
-    **{f"{n} examples of classes": lambda m, n=n: of(C(m).fit(X[:n], Y[:n]), X) for n in (0, 1, 2)},
-    "one class": lambda m: of(C(m).fit(X, 0 * Y), X),
-    "a prediction of none": lambda m: C(m).fit(X, Y).predict_proba(X[:0]),
+    **{f"{n} examples of classes": lambda m, n=n: state(C(m).fit(X[:n], Y[:n]), X) for n in (0, 1, 2)},
+    "one class": lambda m: state(C(m).fit(X, 0 * Y), X),
+    "a prediction for no examples": lambda m: C(m).fit(X, Y).predict_proba(X[:0]),
     "no inputs": lambda m: R(m).fit(X[:, :0], NUMBERS),
     **{
-        f"early stopping with {n}": lambda m, n=n: of(C(m, early_stopping=True).fit(X[:n], Y[:n]), X)
+        f"early stopping with {n}": lambda m, n=n: state(C(m, early_stopping=True).fit(X[:n], Y[:n]), X)
         for n in (5, 10, 11, 21)
     },
     **{
-        f"early stopping with {n}, two classes": lambda m, n=n: of(C(m, early_stopping=True).fit(X[:n], Y[:n] > 0), X)
+        f"early stopping with {n} of two classes": lambda m, n=n: state(
+            C(m, early_stopping=True).fit(X[:n], Y[:n] > 0), X
+        )
         for n in (5, 11, 21)
     },
-    "early stopping, weights": lambda m: of(
+    "early stopping, weights": lambda m: state(
         C(m, early_stopping=True, max_iter=30).fit(X, Y, sample_weight=np.arange(120.0)), X
     ),
-    "a polars frame": lambda m: of(C(m).fit(polars(), Y.astype(str)), polars()),
+    "a polars frame": lambda m: state(C(m).fit(polars(), Y.astype(str)), polars()),
     "a polars frame, columns in another order": lambda m: C(m).fit(polars(), Y).predict(polars()[:, ::-1]),
-    "a polars frame with a hole": lambda m: C(m).fit(polars().with_columns(a=None), Y),
-    "a polars column of numbers": lambda m: of(R(m).fit(polars(), polars()["a"], polars()["b"] ** 2), polars()),
-    "pandas' own integers": lambda m: of(C(m).fit((FRAME * 2).round().astype("Int64"), Y), X),
+    "a polars frame with a null": lambda m: C(m).fit(polars().with_columns(a=None), Y),
+    "a polars column of numbers": lambda m: state(R(m).fit(polars(), polars()["a"], polars()["b"] ** 2), polars()),
+    "pandas' own integers": lambda m: state(C(m).fit((FRAME * 2).round().astype("Int64"), Y), X),
     "pandas' NA": lambda m: C(m).fit(FRAME.astype("Float64").mask(FRAME > 2), Y),
-    "a category": lambda m: of(C(m).fit(FRAME, pd.Series(Y).astype(str).astype("category")), FRAME),
+    "a category": lambda m: state(C(m).fit(FRAME, pd.Series(Y).astype(str).astype("category")), FRAME),
 }
 
 
@@ -157,22 +159,22 @@ def assert_alike(found, expected):
         assert np.array_equal(found, expected), (found, expected)
 
 
-@pytest.mark.parametrize("name", ALIKE)
-def test_as_theirs(name):
-    expected = outcome(ALIKE[name], theirs)
-    assert_alike(outcome(ALIKE[name], ours), expected)
+@pytest.mark.parametrize("name", CASES)
+def test_same_outcome_as_scikit_learn(name):
+    expected = outcome(CASES[name], sk)
+    assert_alike(outcome(CASES[name], ours), expected)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("kind", [C, R])
 def test_float32_in_float32_out(kind, solver):
-    few = X.astype(np.float32)
-    model = kind(ours, solver=solver).fit(few, Y, sample_weight=np.ones(len(Y)))
+    X32 = X.astype(np.float32)
+    model = kind(ours, solver=solver).fit(X32, Y, sample_weight=np.ones(len(Y)))
     found = [*model.coefs_, *model.intercepts_]
     if kind is C:
-        found += [model.predict_proba(few), model.predict_log_proba(few), model.predict_proba(sparse.csr_array(few))]
+        found += [model.predict_proba(X32), model.predict_log_proba(X32), model.predict_proba(sparse.csr_array(X32))]
     else:
-        found += [model.predict(few), model.predict(sparse.csr_array(few))]
+        found += [model.predict(X32), model.predict(sparse.csr_array(X32))]
     assert {array.dtype for array in found} == {np.dtype(np.float32)}
 
 
@@ -187,22 +189,22 @@ def test_a_number_too_large_for_the_weights_is_refused(form):
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_targets_and_weights_that_float32_has_not_are_refused(form, solver):
-    """They would be infinite, or zero: nothing would be learnt, without a word."""
-    few, model = form(X.astype(np.float32)), R(ours, solver=solver)
+def test_targets_and_weights_out_of_float32s_range_are_refused(form, solver):
+    """They would become infinite or zero, and silently nothing would be learnt."""
+    X32, model = form(X.astype(np.float32)), R(ours, solver=solver)
     with pytest.raises(ValueError, match="y contains a value too large for dtype.'float32'"):
-        model.fit(few, NUMBERS * 1e200)
+        model.fit(X32, NUMBERS * 1e200)
     with pytest.raises(ValueError, match="sample_weight.* too large"):
-        model.fit(few, NUMBERS, sample_weight=np.where(np.arange(120) == 7, 1e200, 1.0))
+        model.fit(X32, NUMBERS, sample_weight=np.where(np.arange(120) == 7, 1e200, 1.0))
     with pytest.raises(ValueError, match="Sample weights are all zero in dtype.'float32'"):
-        model.fit(few, NUMBERS, sample_weight=np.full(120, 1e-200))
+        model.fit(X32, NUMBERS, sample_weight=np.full(120, 1e-200))
     assert not hasattr(model, "coefs_")
-    model.fit(form(X), NUMBERS * 1e100, sample_weight=np.full(120, 1e-100))  # float64 has them
-    R(ours).fit(few, NUMBERS * 1e-200).predict(X * 1e-200)  # a number that rounds to 0 is one
+    model.fit(form(X), NUMBERS * 1e100, sample_weight=np.full(120, 1e-100))  # in float64's range
+    R(ours).fit(X32, NUMBERS * 1e-200).predict(X * 1e-200)  # values that round to 0 are allowed
 
 
 def test_a_net_with_another_slope_is_refused():
-    """It would predict something else."""
+    """The estimator would predict something else."""
     net = nnc.MLP([6, 5, 3], "leaky_relu", slope=0.3)
     with pytest.raises(ValueError, match="slope 0.01, and the net's 0.3"):
         ours.MLPClassifier.from_mlp(net)
@@ -211,13 +213,13 @@ def test_a_net_with_another_slope_is_refused():
 
 
 def test_labels_that_become_an_indicator_matrix_are_refused():
-    """As if one label were another: the places of 0 and 1 among the classes."""
+    """Its zeros and ones would be taken for classes."""
     model = C(ours, warm_start=True).fit(X, Y)
-    before = of(model, X)
+    before = state(model, X)
     for train in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match="indicator matrix"):
             train(X, np.eye(3, dtype=int)[Y])
-    assert_alike(of(model, X), before)
+    assert_alike(state(model, X), before)
 
 
 def test_targets_that_are_text_are_refused():
@@ -230,8 +232,8 @@ def test_targets_that_are_text_are_refused():
 
 @pytest.mark.parametrize("first", [{"solver": "lbfgs"}, {"early_stopping": True}, {"early_stopping": False}], ids=str)
 @pytest.mark.parametrize("then", ["fit", "partial_fit"])
-def test_a_training_goes_on_that_watches_something_else(first, then):
-    """After L-BFGS, or with another early_stopping, scikit-learn's fail within, at a None or a missing attribute."""
+def test_training_continues_with_another_solver_or_early_stopping(first, then):
+    """After L-BFGS or with another early_stopping, scikit-learn's fail inside, at a None or a missing attribute."""
     model = C(ours, warm_start=True, **first).fit(X, Y)
     weights, epochs = model.coefs_[0].copy(), len(getattr(model, "loss_curve_", ()))
     early_stopping = then == "fit" and not first.get("early_stopping", False)
@@ -242,34 +244,34 @@ def test_a_training_goes_on_that_watches_something_else(first, then):
 
 
 def test_another_loss_is_refused():
-    """scikit-learn's goes on with the activation of the first, and its loss is NaN."""
+    """scikit-learn's continues with the output activation of the first loss, and its loss is NaN."""
     model = R(ours).partial_fit(X, abs(NUMBERS))
     with pytest.raises(ValueError, match="identity.*exp"):
         model.set_params(loss="poisson").partial_fit(X, abs(NUMBERS))
-    assert of(model.set_params(warm_start=False).fit(X, abs(NUMBERS)))[-1] > 0 and model.out_activation_ == "exp"
+    assert state(model.set_params(warm_start=False).fit(X, abs(NUMBERS)))[-1] > 0 and model.out_activation_ == "exp"
 
 
 class Named(ours.MLPClassifier):
-    """An estimator of somebody else's, as scikit-learn's rules allow it."""
+    """A user's estimator, as scikit-learn's conventions allow it."""
 
     def __init__(self, name="a", hidden_layer_sizes=(3,)):
         super().__init__(hidden_layer_sizes=hidden_layer_sizes, max_iter=2, random_state=0)
         self.name = name
 
 
-def test_a_subclass_has_parameters_of_its_own():
+def test_a_subclass_may_have_other_parameters():
     model = clone(Named("b", hidden_layer_sizes=(4,))).fit(X, Y)
     assert model.get_params() == {"name": "b", "hidden_layer_sizes": (4,)} and model.coefs_[0].shape == (6, 4)
 
 
-def test_validation_data_that_do_not_fit_are_named():
+def test_validation_data_that_do_not_fit_are_an_error():
     numbers = pd.Series(NUMBERS).astype(object)
     assert len(R(ours, validation_data=(FRAME, numbers)).fit(FRAME, NUMBERS).validation_scores_) == 5
     for model, y, pair, message in (
         (R(ours), NUMBERS, (X, np.c_[NUMBERS, NUMBERS]), r"\(120, 2\).*\(120,\)"),
         (C(ours), Y, (X, np.eye(3, dtype=int)[Y]), r"\(120, 3\).*\(120,\)"),
         (C(ours), Y, (1e200 * X, Y), "too large for dtype.'float32'"),
-        (R(ours), NUMBERS, (X, HOLE[:, 2]), "NaN"),
+        (R(ours), NUMBERS, (X, WITH_NAN[:, 2]), "NaN"),
     ):
         with pytest.raises(ValueError, match=message):
             model.set_params(validation_data=pair).fit(X.astype(np.float32), y)
@@ -284,19 +286,19 @@ def test_class_weights_are_not_negative(weight):
 
 def test_balanced_classes_and_weights_multiply():
     weight = np.random.default_rng(1).uniform(0.5, 2, len(Y))
-    few = Y * (np.arange(len(Y)) < 60)
-    balanced = C(ours, class_weight="balanced").fit(X, few, sample_weight=weight)
-    by_hand = C(ours).fit(X, few, sample_weight=weight * compute_sample_weight("balanced", few))
-    assert_alike(of(balanced, X), of(by_hand, X))
-    assert abs(balanced.coefs_[0] - C(ours).fit(X, few, sample_weight=weight).coefs_[0]).max() > 1e-4
+    y = Y * (np.arange(len(Y)) < 60)
+    balanced = C(ours, class_weight="balanced").fit(X, y, sample_weight=weight)
+    by_hand = C(ours).fit(X, y, sample_weight=weight * compute_sample_weight("balanced", y))
+    assert_alike(state(balanced, X), state(by_hand, X))
+    assert abs(balanced.coefs_[0] - C(ours).fit(X, y, sample_weight=weight).coefs_[0]).max() > 1e-4
 
 
-def test_a_column_of_y_warns_as_theirs():
+def test_a_column_of_y_warns_as_in_scikit_learn():
     for kind, y in ((C, Y), (R, NUMBERS)):
-        told = []
-        for module in (ours, theirs):
+        warned = []
+        for module in (ours, sk):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 kind(module).fit(X, y[:, None])
-            told.append([(each.category, str(each.message)) for each in caught])
-        assert told[0] == told[1] and len(told[0]) == 2
+            warned.append([(each.category, str(each.message)) for each in caught])
+        assert warned[0] == warned[1] and len(warned[0]) == 2

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
-import sklearn.neural_network as theirs  # noqa: E402
+import sklearn.neural_network as sk  # noqa: E402
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification  # noqa: E402
 from sklearn.metrics import balanced_accuracy_score, f1_score  # noqa: E402
 
@@ -29,7 +29,7 @@ def _fashion():
 
 
 def _houses():
-    """Like the houses of California: eight columns, a price that bends and has noise."""
+    """Like the houses of California: eight columns, a nonlinear price with noise."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 8)).astype("f")
     y = 2 * X[:, 0] + np.sin(2 * X[:, 1]) * X[:, 2] + np.exp(-(X[:, 3] ** 2)) + rng.normal(0, 0.5, 4000)
@@ -46,7 +46,7 @@ def _multilabel():
     return X.astype("f"), y
 
 
-WORK = {
+TASKS = {
     "digits": (_digits, "MLPClassifier", dict(max_iter=30), None),
     "fashion": (_fashion, "MLPClassifier", dict(max_iter=5), None),
     "houses": (_houses, "MLPRegressor", dict(max_iter=30), None),
@@ -55,9 +55,9 @@ WORK = {
 }
 
 
-@pytest.mark.parametrize("name", WORK)
-def test_as_good_as_theirs(name):
-    data, kind, parameters, score = WORK[name]
+@pytest.mark.parametrize("name", TASKS)
+def test_as_good_as_scikit_learn(name):
+    data, kind, parameters, score = TASKS[name]
     X, y = data()
     half = len(X) // 2
 
@@ -67,6 +67,6 @@ def test_as_good_as_theirs(name):
             yield score(y[half:], model.predict(X[half:])) if score else model.score(X[half:], y[half:])
 
     mine = np.array([*scores(ours, range(10))])
-    other = np.array([*scores(theirs, range(10, 20))])  # other draws: the same ones give the same nets
-    # The difference of two means of ten, in its own standard deviations
+    other = np.array([*scores(sk, range(10, 20))])  # other seeds, since equal ones give equal nets
+    # The difference of two means of ten, in its standard errors
     assert abs(mine.mean() - other.mean()) < 4 * np.hypot(mine.std(ddof=1), other.std(ddof=1)) / np.sqrt(10)

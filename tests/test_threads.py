@@ -1,4 +1,4 @@
-"""The pool of threads as Python sees it: the same bits for any number of threads, forks, concurrent callers."""
+"""The thread pool seen from Python: the same bits for any number of threads, forks, concurrent callers."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ COUNTS = [1, 2, 3, 8]
 
 @pytest.fixture(autouse=True)
 def threads():
-    """Two threads for each test, whatever the machine has, and afterwards what there was."""
+    """Two threads in each test, on any machine; afterwards the number from before."""
     before = nnc.get_num_threads()
     nnc.set_num_threads(2)
     yield
@@ -30,7 +30,7 @@ def threads():
 
 
 def run(code, timeout=120, **environment):
-    """A program in a process of its own. Forks are what is tested here, so the warning against them is not wanted."""
+    """Run code in a new process, without the warning against forks, which are tested here."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=timeout)
 
@@ -40,7 +40,7 @@ def run(code, timeout=120, **environment):
 
 @pytest.mark.parametrize("r", [1, 5, 8, 64, 130, 700])
 def test_prediction(r):
-    """Shared by chunks of examples or by units of the layers, whichever gives all threads something to do."""
+    """Split by chunks of examples or by units of the layers, whichever gives every thread some work."""
     net = nnc.MLP([300, 257, 129, 10], "tanh", seed=0)
     X = rng.standard_normal((300, r)).astype(np.float32)
     seen = set()
@@ -53,7 +53,7 @@ def test_prediction(r):
 
 
 def operations(dtype):
-    """Name -> function of no arguments, on operands large enough to be shared."""
+    """Name -> function without arguments, on operands large enough to be split among threads."""
     A, B = rng.uniform(-1, 1, (301, 403)).astype(dtype), rng.uniform(-1, 1, (403, 257)).astype(dtype)
     Z, y = rng.uniform(-9, 9, (10, 40_000)).astype(dtype), rng.integers(0, 10, 40_000)
     flat, P = Z.ravel(), nnc.softmax(Z)
@@ -102,7 +102,7 @@ def trained(dtype, activation, momentum):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("columns", [2_600, 40_003])
 def test_the_gradient_of_many_examples(columns, dtype):
-    """P - Y at every place, whichever thread and whichever block of examples it falls to."""
+    """Every element is P - Y, whichever thread computes it, in whichever block of examples."""
     P, y = nnc.softmax(rng.uniform(-9, 9, (101, columns)).astype(dtype)), rng.integers(0, 101, columns)
     dL = rng.uniform(1, 2, columns).astype(dtype)
     expected = (P - np.eye(101, dtype=dtype)[:, y]) * dL
@@ -128,8 +128,8 @@ def test_the_same_weights_for_any_number_of_threads(dtype, activation, momentum)
 @pytest.mark.parametrize("batch", [1, 4, 8, 16])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_small_batches(dtype, batch):
-    """The same weights for any number of threads, whether the time from core to core makes them worth it (0: as it is)
-    or not; and 4 and 8 threads come to an end on two cores."""
+    """The same weights for any number of threads, whether the latency between cores (0: the measured one) makes them
+    worthwhile or not; and 4 and 8 threads finish on two cores."""
     X = np.random.default_rng(1).random((96, 784), dtype)
     y, seen = np.arange(96) % 10, set()
     try:
@@ -148,7 +148,7 @@ def test_small_batches(dtype, batch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sizes", [(784, 200, 10), (300, 130, 70, 3)])
 def test_the_same_predictions_for_any_number_of_threads(dtype, sizes):
-    """Shared by units, by the examples of a chunk, and by chunks."""
+    """Split by units, by the examples of a chunk, and by chunks."""
     X, net = np.random.default_rng(1).random((sizes[0], 300), np.float32), nnc.MLP(sizes, dtype=dtype, seed=3)
     for count in (8, 9, 16, 17, 24, 25, 33, 48, 64, 100, 127, 128, 129, 257, 300):
         seen = set()
@@ -160,8 +160,8 @@ def test_the_same_predictions_for_any_number_of_threads(dtype, sizes):
         assert len(seen) == 1, f"{count} examples"
 
 
-def test_threads_that_are_not_worth_it_are_not_started():
-    """Where cores are far apart, a step of this size is one thread's work; where they are near, two threads'."""
+def test_threads_that_would_slow_training_are_not_started():
+    """A step of this size runs on one thread if the latency between cores is high, on two if it is low."""
     code = """if True:
         import numpy as np, os, nnc
         from nnc import _engine
@@ -179,11 +179,11 @@ def test_threads_that_are_not_worth_it_are_not_started():
     assert done.stdout.split() == ["0", "1"], done.stderr
 
 
-# ---- what happens on a thread is seen by its caller ------------------------------------------------------------------
+# ---- floating-point errors on a thread reach its caller --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", [0, 250_000, 499_999])
-def test_an_overflow_on_any_thread_is_the_callers(where):
+def test_an_overflow_on_any_thread_is_reported_to_the_caller(where):
     x = np.zeros(500_000, np.float32)
     with np.errstate(all="raise"):
         _engine.exp(x)
@@ -195,7 +195,7 @@ def test_an_overflow_on_any_thread_is_the_callers(where):
 
 
 @pytest.mark.parametrize("row", [0, 299])
-def test_an_overflow_in_a_product_is_the_callers(row):
+def test_an_overflow_in_a_product_is_reported_to_the_caller(row):
     A, B = np.ones((300, 300), np.float32), np.full((300, 300), 1e10, np.float32)
     with np.errstate(all="raise"):
         nnc.matmul(A, B)
@@ -207,13 +207,13 @@ def test_an_overflow_in_a_product_is_the_callers(row):
 # ---- several callers -------------------------------------------------------------------------------------------------
 
 
-def test_python_threads_side_by_side():
+def test_concurrent_python_threads():
     A = rng.uniform(-1, 1, (400, 400)).astype(np.float32)
     right, weights = nnc.matmul(A, A).tobytes(), trained(np.float32, "relu", 0.0)
-    together = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def work(i):
-        together.wait()
+        barrier.wait()
         wrong = 0
         for k in range(10):
             nnc.set_num_threads(1 + (i + k) % 4)
@@ -224,8 +224,8 @@ def test_python_threads_side_by_side():
         assert list(pool.map(work, range(4))) == [(0, True)] * 4
 
 
-def test_beside_busy_cores_nothing_waits_for_good():
-    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+def test_training_finishes_while_all_cores_are_busy():
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:
         done = run(
             f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_threads import *\n"
@@ -233,9 +233,9 @@ def test_beside_busy_cores_nothing_waits_for_good():
             timeout=300,
         )
     finally:
-        for hog in hogs:
-            hog.kill()
-            hog.wait()
+        for process in busy:
+            process.kill()
+            process.wait()
     assert done.returncode == 0, done.stderr
 
 
@@ -301,7 +301,7 @@ def test_multiprocessing(method, tmp_path):
     assert done.stdout == "done\n", done.stderr
 
 
-# ---- how many (what else is asked of these numbers stands in test_glue.py) -------------------------------------------
+# ---- the number of threads (its other tests are in test_glue.py) ----------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")

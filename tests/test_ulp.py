@@ -1,6 +1,6 @@
-"""exp, log, sigmoid and tanh within 2 units in the last place, in both dtypes, on every instruction set there is.
+"""exp, log, sigmoid and tanh within 2 units in the last place, in both dtypes, on every available instruction set.
 
-The base kernels round twice in a multiply-add, and tanh feels it: there its limit is 2.1.
+The base kernels round a multiply-add twice, which makes tanh less exact: its limit there is 2.1.
 """
 
 import json
@@ -20,7 +20,7 @@ ulp = pytest.importorskip("ulp", reason="mpmath is not installed", exc_type=Impo
 ON_EACH_ISA = pytest.mark.parametrize("isa", nnc.cpu_info()["available"])
 
 
-def measured(isa, *arguments):
+def errors_on(isa, *arguments):
     program = Path(__file__).with_name("ulp.py")
     environment = {**os.environ, "NNC_ISA": isa}
     done = subprocess.run([sys.executable, program, *arguments], env=environment, capture_output=True, text=True)
@@ -36,7 +36,7 @@ def limit(isa, key):
 
 @ON_EACH_ISA
 def test_dense_samples(isa):
-    table = measured(isa)
+    table = errors_on(isa)
     assert len(table) == 16
     assert {key: off for key, off in table.items() if off[0] > limit(isa, key)} == {}
 
@@ -46,14 +46,14 @@ def test_dense_samples(isa):
 @pytest.mark.parametrize("isa", [isa for isa in nnc.cpu_info()["available"] if isa != "amx"])
 @pytest.mark.parametrize("name", ["exp", "log", "sigmoid", "tanh"])
 def test_every_float32_and_ten_million_float64(name, isa):
-    table = measured(isa, "every", name)
+    table = errors_on(isa, "every", name)
     assert {key: off for key, off in table.items() if off[0] > limit(isa, key)} == {}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["exp", "log", "sigmoid", "tanh"])
 def test_the_same_in_every_lane(name, dtype):
-    """A value gives the same bits wherever it stands, in the vector part and in the tail."""
+    """A value gives the same bits at any position, in the vector part and in the tail."""
     x = ulp.samples(name, dtype, 2_000, np.random.default_rng(1))
     function = getattr(_engine, name)
     with np.errstate(all="ignore"):
@@ -65,8 +65,8 @@ def test_the_same_in_every_lane(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_ruler(dtype):
-    """The measure itself sees an error of three units, a lost NaN, an early overflow."""
+def test_the_measure_itself(dtype):
+    """`units` sees an error of three units, a lost NaN, an early overflow."""
     wide = np.float64 if dtype == np.float32 else np.longdouble
     exact = wide([1, 1.5, 0, 1e-300 if wide is np.longdouble else 1e-40, np.nan, np.inf, 1])
     got = exact.astype(dtype)

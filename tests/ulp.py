@@ -30,7 +30,7 @@ MPMATH = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "tanh": mpmath.tanh,
 }
-# Where something happens: results between the least and the largest number, or steps away from a limit.
+# Where the result is finite and not yet at its limit, and the parts of it where rounding errors are largest.
 RANGES = {
     "exp": [(-750, 715), (-105, 90), (-1, 1), (-1e-3, 1e-3)],
     "log": [(0.5, 2), (0.99, 1.01), (0, 1e3)],
@@ -75,14 +75,14 @@ def worst_by_mpmath(name, x):
     for a, g in zip(x, got, strict=True):
         exact = MPMATH[name](mpmath.mpf(float(a)))
         if mpmath.isnan(exact) or mpmath.isinf(exact) or abs(exact) > np.finfo(x.dtype).max:
-            continue  # the other measure has these
+            continue  # `worst` covers these
         off = abs(mpmath.mpf(float(g)) - exact) / float(unit(x.dtype.type(exact)))
         largest = max(largest, float(off))
     return largest
 
 
 def samples(name, dtype, count, rng):
-    """Random bits (every exponent alike) and uniform numbers where the function does something."""
+    """Random bits (all exponents equally likely) and uniform numbers from RANGES."""
     bits = rng.integers(0, 2 ** (8 * np.dtype(dtype).itemsize), count // 2, np.uint64)
     parts = [bits.astype(f"u{np.dtype(dtype).itemsize}").view(dtype)]
     for low, high in RANGES[name]:
@@ -95,7 +95,7 @@ def samples(name, dtype, count, rng):
 def worst_of_every_float32(name):
     """As `worst` of all 2^32 numbers, in chunks that stay in the cache.
 
-    A quick one, by the power of 2 below, finds what may be further off than the worst so far; `units` measures it.
+    A quick measure, by the power of 2 below, finds candidates for a larger error; `units` measures those.
     """
     function, exact_function, largest, where = getattr(_engine, name), WIDER[name], 0.5, 0.0
     exponent = np.uint32(0x7F800000)

@@ -1,4 +1,4 @@
-"""Derivatives of derivatives: every row of the table twice, against differences of its first order."""
+"""Second derivatives of every row of the table of operations, against finite differences of the first."""
 
 from dataclasses import replace
 
@@ -19,12 +19,12 @@ def gradients(f, operands, free, seed, create_graph=False):
     nodes = [Node(x) if i in free else x for i, x in enumerate(operands)]
     y = f(*nodes)
     found = pullback(y, seed, create_graph=create_graph)
-    lead = seed.shape[: seed.ndim - y.ndim]
-    return [found.get(nodes[i], np.zeros(lead + np.shape(operands[i]))) for i in free], [nodes[i] for i in free]
+    batch_shape = seed.shape[: seed.ndim - y.ndim]
+    return [found.get(nodes[i], np.zeros(batch_shape + np.shape(operands[i]))) for i in free], [nodes[i] for i in free]
 
 
-def hold_twice(f, *operands, constant=()):
-    """The gradient as a graph is the gradient; its own gradient, also by g, is that of its differences."""
+def assert_second_derivatives(f, *operands, constant=()):
+    """The gradient as a graph is the gradient; its derivatives, also by the seed, are those of finite differences."""
     free = [i for i in range(len(operands)) if i not in constant]
     operands = [np.array(x, float) + 0.0037 * i if i in free else x for i, x in enumerate(operands)]  # no ties
     y = f(*[Node(x) if i in free else x for i, x in enumerate(operands)])
@@ -44,20 +44,20 @@ def hold_twice(f, *operands, constant=()):
     s.backward()
 
     def slope(by, step):
-        """The sum of weights times gradients when `by` is moved."""
+        """The sum of weights times gradients, with `by` moved by a step."""
         moved = [x + step if x is by else x for x in operands]
         found, _ = gradients(f, moved, free, seed + step if by is seed else seed)
         return sum(np.sum(g * w) for g, w in zip(found, weights, strict=True))
 
-    for x, own in [(operands[i], node.grad) for i, node in zip(free, nodes, strict=True)] + [(seed, u.grad)]:
-        own = np.zeros(x.shape) if own is None else own
+    for x, derivative in [(operands[i], node.grad) for i, node in zip(free, nodes, strict=True)] + [(seed, u.grad)]:
+        derivative = np.zeros(x.shape) if derivative is None else derivative
         for i in np.ndindex(x.shape):
             step = np.zeros(x.shape)
             step[i] = 1e-5
             difference = (slope(x, step) - slope(x, -step)) / 2e-5
             # h² f''' / 6 and eps / h: below 1e-8 for these sizes
-            np.testing.assert_allclose(own[i], difference, rtol=1e-6, atol=2e-7)
-    seeds = 0.5 + rng.random((2, *np.shape(s)))  # several gradients of the second order at once
+            np.testing.assert_allclose(derivative[i], difference, rtol=1e-6, atol=2e-7)
+    seeds = 0.5 + rng.random((2, *np.shape(s)))  # several seeds at once
     together = pullback(s, seeds)
     for node in nodes:
         if node.grad is not None:
@@ -65,22 +65,23 @@ def hold_twice(f, *operands, constant=()):
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name)])
-def test_row_twice(name):
+def test_second_derivatives_of_a_row(name):
     for function in functions_of(name):
         for example in EXAMPLES[name]:
             operands, params = split(example)
             if skipped(name, function, operands, params):
                 continue
-            hold_twice(lambda *xs, f=function, p=params: f(*xs, **p), *operands, constant=CONSTANT.get(name, ()))
+            constant = CONSTANT.get(name, ())
+            assert_second_derivatives(lambda *xs, f=function, p=params: f(*xs, **p), *operands, constant=constant)
 
 
 @pytest.mark.parametrize("function", COMPOSED, ids=lambda f: f.__name__)
-def test_composed_twice(function):
+def test_second_derivatives_of_a_composed_function(function):
     for call, *operands in COMPOSED[function]:
-        hold_twice(call, *operands)
+        assert_second_derivatives(call, *operands)
 
 
-SPECIAL = {  # smooth functions where a vjp looks at the values of its operands
+SPECIAL = {  # smooth functions whose vjp depends on the values of its operands
     "logaddexp": (np.logaddexp, [0.0, 1.5, -2.0], [0.0, 1.5, -2.0]),
     "logaddexp2": (np.logaddexp2, [0.0, 1.5, -2.0], [0.0, 1.5, -2.0]),
     "power": (np.power, [2.0, 0.5, 3.0, 1.0, 1.5], [0.0, 1.0, 2.0, -1.0, 0.5]),
@@ -94,8 +95,8 @@ SPECIAL = {  # smooth functions where a vjp looks at the values of its operands
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_twice_at_special_places(name):
-    """Where operands are equal, 0, 1 or 2: a vjp taken for constant that is not would lose a second derivative."""
+def test_second_derivatives_at_special_values(name):
+    """Where operands are equal, 0, 1 or 2: a vjp that wrongly treats them as constants loses a second derivative."""
     f, x, y = SPECIAL[name]
     x, y = np.array(x), np.array(y)
     (xx, xy), (yx, yy) = nnc.hessian(lambda x, y: np.sum(f(x, y)), (0, 1))(x, y)
@@ -106,29 +107,29 @@ def test_twice_at_special_places(name):
 
     for i, step in enumerate(h * np.eye(len(x))):
         for mine, up, down in (((xx, yx), (x + step, y), (x - step, y)), ((xy, yy), (x, y + step), (x, y - step))):
-            for own, a, b in zip(mine, slopes(*up), slopes(*down), strict=True):
-                np.testing.assert_allclose(own[:, i], (a - b) / (2 * h), rtol=1e-6, atol=1e-6)
+            for derivative, a, b in zip(mine, slopes(*up), slopes(*down), strict=True):
+                np.testing.assert_allclose(derivative[:, i], (a - b) / (2 * h), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if EXAMPLES.get(name) and RULES[name].vjps_of_nodes])
-def test_row_twice_is_found_out(name, monkeypatch):
-    """The test of the rows, tested: a vjp for Nodes that is off by a thousandth fails, whatever the operand."""
+def test_a_wrong_vjp_of_nodes_fails_the_test_of_its_row(name, monkeypatch):
+    """The test above fails if a vjp for Nodes is off by a thousandth, for any operand."""
     for i, vjp in enumerate(RULES[name].vjps_of_nodes):
         if vjp in (None, no_gradient):
             continue
         wrong = list(RULES[name].vjps_of_nodes)
         wrong[i] = lambda g, *rest, vjp=vjp, **params: (c := vjp(g, *rest, **params)) + 1e-3 * (1 + np.abs(c))
 
-        def wronged(right, wrong=tuple(wrong)):
+        def with_wrong_vjps(right, wrong=tuple(wrong)):
             return lambda row, *args: right(
                 replace(row, vjps_of_nodes=wrong) if isinstance(row, Rule) and row.name == name else row, *args
             )
 
         with monkeypatch.context() as patch:
-            for way in ("_apply", "_call"):
-                patch.setattr(nnc.autodiff.node, way, wronged(getattr(nnc.autodiff.node, way)))
+            for call in ("_apply", "_call"):
+                patch.setattr(nnc.autodiff.node, call, with_wrong_vjps(getattr(nnc.autodiff.node, call)))
             for table in (UFUNCS, FUNCTIONS):
                 for function in [f for f, rule in table.items() if isinstance(rule, Rule) and rule.name == name]:
                     patch.setitem(table, function, replace(table[function], vjps_of_nodes=tuple(wrong)))
             with pytest.raises(AssertionError):
-                test_row_twice(name)
+                test_second_derivatives_of_a_row(name)

@@ -1,4 +1,4 @@
-"""nnc.sklearn with what people use beside it: pipelines, searches, joblib, dask, threadpoolctl, larger data."""
+"""nnc.sklearn with the tools around scikit-learn: pipelines, searches, joblib, dask, threadpoolctl, larger data."""
 
 import copy
 import os
@@ -43,35 +43,35 @@ def _pipeline():
     return make_pipeline(StandardScaler(), MLPClassifier(max_iter=10, learning_rate_init=0.01, random_state=0))
 
 
-def test_a_search_finds_the_same_wherever_it_runs():
+def test_a_search_gives_the_same_scores_on_every_backend():
     X, y = _digits()
-    alone = GridSearchCV(_pipeline(), GRID, cv=2).fit(X, y)
-    assert alone.best_score_ > 0.7
+    serial = GridSearchCV(_pipeline(), GRID, cv=2).fit(X, y)
+    assert serial.best_score_ > 0.7
     before = nnc.get_num_threads()
     for backend in ("loky", "threading"):
         with joblib.parallel_config(backend):
             search = GridSearchCV(_pipeline(), GRID, cv=2, n_jobs=2).fit(X, y)
-        assert search.best_params_ == alone.best_params_
-        np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+        assert search.best_params_ == serial.best_params_
+        np.testing.assert_array_equal(search.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
     assert nnc.get_num_threads() == before
 
 
 def test_a_search_on_a_cluster():
     distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
     X, y = _digits()
-    alone = GridSearchCV(_pipeline(), GRID, cv=2).fit(X, y)
+    serial = GridSearchCV(_pipeline(), GRID, cv=2).fit(X, y)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         with distributed.Client(cluster) as client, joblib.parallel_config("dask"):
             search = GridSearchCV(_pipeline(), GRID, cv=2, n_jobs=-1).fit(X, y)
             threads = client.run(_threads)
             assert len(client.scheduler_info()["workers"]) == 2
-    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
-    assert set(threads.values()) == {1}  # dask gives each worker one
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
+    assert set(threads.values()) == {1}  # the number that dask sets for each worker
 
 
 @pytest.fixture(scope="module")
-def of_the_documentation(tmp_path_factory):
-    """The file with the program for the workers of a cluster."""
+def cluster_program(tmp_path_factory):
+    """The documentation's program for the workers of a cluster, as a file."""
     text = (pathlib.Path(__file__).parents[1] / "docs" / "tutorials" / "mpi.md").read_text(encoding="utf-8")
     program = text.partition("{code-block} python\n# cluster.py\n")[2].partition("```")[0]
     path = tmp_path_factory.mktemp("cluster") / "cluster.py"
@@ -79,32 +79,32 @@ def of_the_documentation(tmp_path_factory):
     return path
 
 
-def test_partial_fit_on_workers(of_the_documentation):
+def test_partial_fit_on_workers(cluster_program):
     pytest.importorskip("distributed", reason="needs dask.distributed")
     root = pathlib.Path(nnc.__file__).parents[1]
-    done = subprocess.run([sys.executable, of_the_documentation], env=os.environ | {"PYTHONPATH": str(root)},
+    done = subprocess.run([sys.executable, cluster_program], env=os.environ | {"PYTHONPATH": str(root)},
                           capture_output=True, text=True, timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) > 0.85
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_weights_averaged_after_a_step_are_those_of_gradients_summed(of_the_documentation, dtype):
+def test_averaged_weights_are_those_of_a_step_with_the_summed_gradient(cluster_program, dtype):
     pytest.importorskip("distributed", reason="needs dask.distributed")
-    program = runpy.run_path(of_the_documentation)
+    program = runpy.run_path(cluster_program)
     X, y = (array[:500] for array in program["load"](0, 2))
     X = X.astype(dtype)
     shares = [(X[:350], y[:350]), (X[350:], y[350:])]
     shared, one = (MLPClassifier(20, solver="sgd", momentum=0, alpha=0, learning_rate_init=0.1, batch_size=500,
                                  random_state=0) for _ in range(2))  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # batch_size is cut to the share
+        warnings.simplefilter("ignore")  # batch_size is larger than the share and is clipped
         for _ in range(5):
             shared = program["average"]([program["one_epoch"](copy.deepcopy(shared), share) for share in shares])
             one.partial_fit(X, y, classes=range(10))
     for mine, right in zip(shared.coefs_ + shared.intercepts_, one.coefs_ + one.intercepts_, strict=True):
         assert mine.dtype == dtype
-        # Five steps, each a sum of 500 terms in another order, of a size of at most lr
+        # Five steps of at most lr, each a sum of 500 terms in another order
         np.testing.assert_allclose(mine, right, rtol=0, atol=5 * 0.1 * 500 * np.finfo(dtype).eps)
 
 
@@ -114,7 +114,7 @@ def _threads():
     return nnc.get_num_threads()
 
 
-def test_other_estimators_take_it_in():
+def test_other_estimators_of_scikit_learn_accept_it():
     X, y = _digits()
     X = X / 16
     model = MLPClassifier(20, max_iter=20, learning_rate_init=0.02, random_state=0)
@@ -162,13 +162,13 @@ def test_threads_of_joblib_share_the_cores():
     if nnc.get_num_threads() < 2:
         pytest.skip("needs two cores")
     X, y = _digits()
-    together, seen = threading.Barrier(2, timeout=60), []
+    barrier, seen = threading.Barrier(2, timeout=60), []
 
     def callback(epoch, model):
         if epoch == 1:  # both are training now
-            together.wait()
+            barrier.wait()
             seen.append(nnc.get_num_threads())
-            together.wait()
+            barrier.wait()
 
     models = [MLPClassifier(max_iter=3, random_state=0, callback=callback) for _ in range(2)]
     before = nnc.get_num_threads()
@@ -182,8 +182,8 @@ def _blas_threads():
 
 
 @pytest.mark.parametrize("hidden, within", [(200, 1), (2, 2)])
-def test_lbfgs_has_the_cores_to_itself(hidden, within):
-    """The BLAS of SciPy, whose threads would wait on the engine's cores, takes one thread for a large vector."""
+def test_lbfgs_limits_the_threads_of_the_blas(hidden, within):
+    """SciPy's BLAS, whose waiting threads would occupy the engine's cores, is limited to one for a large vector."""
     X, y = _digits()
     seen = []
 
@@ -199,18 +199,18 @@ def test_lbfgs_has_the_cores_to_itself(hidden, within):
         assert _blas_threads() == {2}
 
 
-def test_two_lbfgs_at_once_leave_the_blas_as_it_was():
+def test_two_lbfgs_at_once_restore_the_threads_of_the_blas():
     X, y = _digits()
-    second_is_in, first_is_out = threading.Event(), threading.Event()
+    second_has_begun, first_has_ended = threading.Event(), threading.Event()
 
     def in_the_first(epoch, model):
         if epoch == 0:
             other.start()
-            second_is_in.wait(60)
+            second_has_begun.wait(60)
 
     def in_the_second(epoch, model):
-        second_is_in.set()
-        first_is_out.wait(60)
+        second_has_begun.set()
+        first_has_ended.wait(60)
 
     first, second = (
         MLPClassifier(200, solver="lbfgs", max_iter=2, callback=callback) for callback in (in_the_first, in_the_second)
@@ -218,7 +218,7 @@ def test_two_lbfgs_at_once_leave_the_blas_as_it_was():
     other = threading.Thread(target=second.fit, args=(X, y))
     before = _blas_threads()
     first.fit(X, y)
-    first_is_out.set()
+    first_has_ended.set()
     other.join()
     assert _blas_threads() == before
 
@@ -238,14 +238,14 @@ def test_examples_on_disk_take_no_memory(tmp_path):
         y = np.arange(r, dtype=np.float32) / r
         model = MLPRegressor(hidden_layer_sizes=10, max_iter=1, shuffle=how == "fit")
 
-        def own():  # not the pages of the file, which the system takes back when it wants to
+        def anonymous():  # without pages of the file, which the system can reclaim
             status = dict(line.split(":") for line in open("/proc/self/status"))
             return int(status["RssAnon"].split()[0])
 
         model.partial_fit(X[:1000], y[:1000])
-        before = own()
+        before = anonymous()
         most = [before]
-        model.set_params(callback=lambda epoch, model: most.append(own()) and None)
+        model.set_params(callback=lambda epoch, model: most.append(anonymous()) and None)
         if how == "fit":
             model.fit(X, y)
         else:
@@ -262,6 +262,6 @@ def test_examples_on_disk_take_no_memory(tmp_path):
             int(subprocess.run([*run, r], capture_output=True, text=True, check=True).stdout)
             for r in ("20000", "40000")
         ]
-        # 20,000 examples more are 40 MB, and y, the order of the examples and labels of the engine's own 1 MB.
+        # 20,000 more examples are 40 MB; y, the order of the examples and the engine's copy of y 1 MB.
         assert grown[1] - grown[0] < 4096, (how, grown)
         assert grown[1] < 12288, (how, grown)

@@ -1,6 +1,6 @@
-"""Small programs as users of autograd have them, derived once, twice or more often, beside JAX in float64.
+"""Small programs such as users of autograd write, differentiated once or more, compared with JAX in float64.
 
-Each is a function of a module of NumPy's functions and of the library that has `grad`, `hessian` and `jacobian`.
+Each takes a module with NumPy's functions, and a library with `grad`, `hessian` and `jacobian`.
 """
 
 import numpy
@@ -25,7 +25,7 @@ def fifth_derivative(np, m):
 
 
 def grad_in_a_function(np, m):
-    """The inner variable must not be taken for the outer one."""
+    """The inner variable must not be confused with the outer one."""
     return m.grad(lambda x: x * m.grad(lambda y: x * y**2)(2.0 * x))(3.0)
 
 
@@ -122,7 +122,7 @@ def differential_equation(np, m):
 
 
 def gradient_steps(np, m):
-    """Through three steps of gradient descent, by the rate and by the start."""
+    """Through three steps of gradient descent, with respect to the start and the learning rate."""
 
     def f(w, rate):
         for _ in range(3):
@@ -208,7 +208,7 @@ PROGRAMS = [f for f in list(globals().values()) if getattr(f, "__module__", "") 
 def test_as_jax(program):
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)  # to optimize takes longer than to run
+    jax.config.update("jax_disable_most_optimizations", True)  # optimizing takes longer than running
     with numpy.errstate(invalid="ignore"):
         mine, right = program(numpy, nnc), jax.jit(lambda: program(jax.numpy, jax))()
     mine, right = (x if isinstance(x, (tuple, list)) else (x,) for x in (mine, right))

@@ -1,4 +1,4 @@
-"""np.r_ and np.c_ of Nodes: as NumPy's of the values, with the derivatives of differences; of arrays, NumPy's own."""
+"""np.r_ and np.c_ of Nodes: NumPy's results, and gradients as by finite differences; of arrays they are unchanged."""
 
 import subprocess
 import sys
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operands import away, reset_rng
-from test_order import hold_twice
-from test_rules import hold
+from test_higher_order import assert_second_derivatives
+from test_rules import assert_gradients
 
 import nnc
 from nnc import Node
@@ -38,8 +38,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_derivatives(name):
     f, *operands = CASES[name]
-    hold(f, *operands)
-    hold_twice(f, *operands)
+    assert_gradients(f, *operands)
+    assert_second_derivatives(f, *operands)
     nnc.gradcheck(lambda *xs: np.sum(np.sin(f(*xs))), *operands)
 
 
@@ -57,8 +57,8 @@ directives = st.sampled_from([None, None, "0", "-1", "1", "0,2", "1,2", "0,2,0",
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([np.r_, np.c_]), directives, st.lists(items, max_size=4), floats)
-def test_of_values(joiner, directive, drawn, last):
-    """Values, shapes and dtypes are NumPy's; and so is what is wrong."""
+def test_values_shapes_dtypes_and_errors_are_numpys(joiner, directive, drawn, last):
+    """For random items and directives; also the message of an error."""
     head = () if directive is None else (directive,)
     drawn = [*drawn, (True, last)]
     values = (*head, *(x for _, x in drawn))
@@ -76,7 +76,7 @@ def test_of_values(joiner, directive, drawn, last):
     np.testing.assert_array_equal(mine.value, right)
 
 
-def test_what_is_refused():
+def test_unsupported_directives_and_operands_are_errors():
     x = Node(A3)
     for directive, instead in (("r", "1,2"), ("c", "0,2,0")):
         with pytest.raises(TypeError, match=rf"np\.r_\['{directive}', \.\.\.\] makes a matrix.*'{instead}'"):
@@ -90,23 +90,23 @@ def test_what_is_refused():
         np.ma.mr_[x, x]
 
 
-def test_arrays_go_the_way_of_numpy():
+def test_arrays_give_numpys_own_results():
     a, b = A23, B3
     for joiner in (np.r_, np.c_):
-        mine, theirs = type(joiner).__getitem__, type(joiner).__getitem__.__wrapped__
-        assert theirs is type(joiner).__base__.__getitem__ and mine is not theirs
+        patched, original = type(joiner).__getitem__, type(joiner).__getitem__.__wrapped__
+        assert original is type(joiner).__base__.__getitem__ and patched is not original
         for key in (a, (a, a), 3, slice(4), (slice(2, 3, 5j),), ("r", b), ("c", b), ([1], 3), (1j, 2)):
-            left, right = joiner[key], theirs(joiner, key)
+            left, right = joiner[key], original(joiner, key)
             np.testing.assert_array_equal(left, right)
             assert type(left) is type(right) and left.dtype == right.dtype
         with pytest.raises(ValueError, match="special directives must be the first entry"):
             joiner[b, "0"]
-    np.testing.assert_array_equal(np.r_["a, a; a, a"], np.bmat([[a, a], [a, a]]))  # names of where it is called from
+    np.testing.assert_array_equal(np.r_["a, a; a, a"], np.bmat([[a, a], [a, a]]))  # names of the caller's variables
     assert type(np.r_["a"]) is np.matrix and type(np.ma.mr_[b, np.ma.masked_less(b, 0)]) is np.ma.MaskedArray
 
 
-def test_another_layout_of_numpy_is_left_alone():
-    """A TypeError then names the way."""
+def test_another_implementation_in_numpy_is_left_alone():
+    """A TypeError then names the function to use instead."""
     code = ("import functools, numpy as np\n"
             "def behind_a_property(f): return property(lambda self: functools.partial(f, self))\n"
             "for j in (np.r_, np.c_): type(j).__getitem__ = behind_a_property(type(j).__getitem__)\n"

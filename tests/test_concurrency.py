@@ -1,7 +1,7 @@
-"""Many threads that call everything at once: each result is, bit for bit, what it is when it is computed alone.
+"""Many threads that call everything at once: each result has the same bits as when it is computed alone.
 
-The engine works without Python's lock, one call at a time has the pool, and the others do their work by themselves.
-`make tsan` runs this file on an engine that ThreadSanitizer watches.
+The engine releases the GIL. One call at a time has the thread pool; the others run on their own thread alone.
+`make tsan` runs this file on an engine with ThreadSanitizer.
 """
 
 import functools
@@ -21,7 +21,7 @@ THREADS, ROUNDS = 8, 3
 
 
 def primitives(dtype):
-    """Every universal function of the engine, on operands with room for all of its threads."""
+    """Calls of every primitive, on operands large enough for all of the engine's threads."""
     rng = np.random.default_rng(0)
     A, B = rng.standard_normal((300, 300)).astype(dtype), rng.standard_normal((300, 500)).astype(dtype)
     b, y = rng.standard_normal((300, 1)).astype(dtype), rng.integers(0, 300, 500)
@@ -41,13 +41,13 @@ def primitives(dtype):
     yield "softmax_cross_entropy", lambda: nnc.softmax_cross_entropy(Z, y)
     yield "softmax_cross_entropy_backward", lambda: nnc.softmax_cross_entropy_backward(1 / 500, P, y)
     yield "predict and accuracy", lambda: (nnc.predict(P), nnc.accuracy(P, y))
-    yield "a refusal", lambda: refused(lambda: nnc.matmul(A, B.T))
-    yield "a bad label", lambda: refused(lambda: nnc.cross_entropy(P, y + 300))
+    yield "bad shapes", lambda: error_message(lambda: nnc.matmul(A, B.T))
+    yield "a bad label", lambda: error_message(lambda: nnc.cross_entropy(P, y + 300))
     yield "a Node", lambda: graph(A, B, b, y)
     yield "value_and_grad", lambda: nnc.value_and_grad(lambda W: nnc.relu(W @ B).mean())(A)
 
 
-def refused(call):
+def error_message(call):
     with pytest.raises(ValueError) as info:
         call()
     return str(info.value)
@@ -83,15 +83,15 @@ def as_bytes(result):
     return result if isinstance(result, str) else np.asarray(result).tobytes()
 
 
-def together(work, threads=THREADS):
-    """work(i) in so many threads that start at once; what they raise is raised here."""
+def run_in_threads(work, threads=THREADS):
+    """Run work(i) in this many threads that start at once, and raise what one of them raised."""
     barrier, errors = threading.Barrier(threads), []
 
     def run(i):
         try:
             barrier.wait()
             work(i)
-        except BaseException as error:  # noqa: BLE001 - handed on
+        except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
 
     running = [threading.Thread(target=run, args=(i,)) for i in range(threads)]
@@ -104,7 +104,7 @@ def together(work, threads=THREADS):
 
 
 @pytest.fixture(autouse=True)
-def four_threads_of_the_engine():
+def four_engine_threads():
     before, interval = nnc.get_num_threads(), sys.getswitchinterval()
     nnc.set_num_threads(4)
     sys.setswitchinterval(1e-5)
@@ -126,7 +126,7 @@ def test_everything_at_once(calls, dtype):
                 name, call = all_calls[k]
                 assert as_bytes(call()) == alone[name], name
 
-    together(work)
+    run_in_threads(work)
 
 
 def test_graphs_that_share_leaves():
@@ -148,7 +148,7 @@ def test_graphs_that_share_leaves():
         for _ in range(20):
             assert as_bytes(chain(i)) == alone[i]
 
-    together(work)
+    run_in_threads(work)
 
 
 def test_settings_change_while_others_work():
@@ -163,41 +163,42 @@ def test_settings_change_while_others_work():
             else:
                 assert as_bytes(nnc.matmul(A, B)) == alone
 
-    together(work)
+    run_in_threads(work)
 
 
-def test_one_training_in_two_threads_is_refused_or_waits():
+def test_concurrent_training_of_one_net_waits_or_is_an_error():
     (X, y), _ = nnc.data.digits()
     net = nnc.MLP([784, 20, 10], seed=0, mean=33.0, std=78.0)
-    together(lambda i: net.fit(X[:500].T, y[:500], epochs=3, progress=False), threads=4)  # one after the other
+    run_in_threads(lambda i: net.fit(X[:500].T, y[:500], epochs=3, progress=False), threads=4)  # one after the other
     assert all(np.isfinite(W).all() for W in net.weights)
 
     zero, one = np.zeros((1, 1), "f"), np.ones((1, 1), "f")
     W, b = np.zeros((10, 784), "f"), np.zeros((10, 1), "f")
     fit = _engine.Fit([W], [b], (), 0.01, zero, one, X[:500].T, y[:500], 5, 0.01, 0.0, True, 1)
-    said = []
+    messages = []
 
     def work(i):
         try:
             fit.epochs(20)
         except RuntimeError as error:
-            said.append(str(error))
+            messages.append(str(error))
 
-    together(work)
-    assert len(said) < THREADS and all("running already" in text for text in said) and np.isfinite(W).all()
+    run_in_threads(work)
+    assert len(messages) < THREADS and all("running already" in message for message in messages)
+    assert np.isfinite(W).all()
 
 
-# ---- free-threaded Python, and interpreters beside the first ---------------------------------------------------------
+# ---- free-threaded Python and subinterpreters ----------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled"), reason="Python 3.13 and newer can tell")
-def test_the_lock_of_a_free_threaded_python_is_on():
-    """Nodes rely on it, and the engine says so: such a Python turns its lock on when nnc is imported."""
+def test_the_gil_of_a_free_threaded_python_is_on():
+    """Nodes rely on the GIL, and the engine declares so: such a Python enables it when nnc is imported."""
     assert sys._is_gil_enabled()
 
 
 def test_a_second_interpreter_is_refused():
-    """NumPy and the engine keep what they know for one interpreter; a second one is told, and nothing breaks."""
+    """NumPy and the engine support one interpreter; in a second one their import is an error, and the first goes on."""
     names = ("_interpreters", "_xxsubinterpreters")
     module = next((name for name in names if importlib.util.find_spec(name)), None)
     if module is None:
@@ -213,29 +214,29 @@ from importlib.util import module_from_spec, spec_from_file_location
 warnings.simplefilter("ignore")
 sys.path[:] = {sys.path!r}
 try: import nnc
-except ImportError as error: print("refused:", error)
+except ImportError as error: print("error_message:", error)
 else: print("imported")
-spec = spec_from_file_location("nnc._engine", {_engine.__file__!r})  # not stopped by NumPy before it
+spec = spec_from_file_location("nnc._engine", {_engine.__file__!r})  # directly, so that NumPy does not fail first
 try: spec.loader.exec_module(module_from_spec(spec))
-except ImportError as error: print("engine refused:", error)
+except ImportError as error: print("engine error_message:", error)
 else: print("imported")
 '''
 made = interpreters.create()
 sys.stdout.flush()
 try: failed = interpreters.run_string(made, inner)
-except Exception as error: print("refused:", error)
+except Exception as error: print("error_message:", error)
 interpreters.destroy(made)
 W = nnc.Node(np.ones((2, 2)))
 (nnc.relu(W) @ W).sum().backward()
-print("here all is well", W.grad.sum())
+print("the first still works", W.grad.sum())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("refused:") == 2 and "imported" not in done.stdout, done.stdout
-    assert "here all is well 16.0" in done.stdout
+    assert done.stdout.count("error_message:") == 2 and "imported" not in done.stdout, done.stdout
+    assert "the first still works 16.0" in done.stdout
 
 
-def test_an_overflow_is_told_to_the_thread_that_met_it():
+def test_an_overflow_is_reported_to_the_thread_that_caused_it():
     big = np.full((300, 300), 1e200)
 
     def work(i):
@@ -246,4 +247,4 @@ def test_an_overflow_is_told_to_the_thread_that_met_it():
             else:
                 assert np.isinf(nnc.matmul(big, big)).all()
 
-    together(work)
+    run_in_threads(work)

@@ -1,4 +1,4 @@
-"""First and second derivatives beside autograd's and JAX's, in float64: shapes, axes and strides as hypothesis draws.
+"""First and second derivatives compared with autograd's and JAX's in float64; hypothesis draws shapes, axes, strides.
 
 Each function is written once, with the module of NumPy's functions as its first argument.
 """
@@ -33,7 +33,7 @@ AXES = {  # functions of an array and one of its axes
     "stack": lambda np, x, k: np.stack([x, x**3], axis=k),
     "expand_dims": lambda np, x, k: np.expand_dims(x, k) ** 2 * 1.5,
 }
-JAX_ONLY = {  # which autograd does not have, or not for every axis
+JAX_ONLY = {  # autograd lacks these, or some of their axes
     "flip": lambda np, x, k: x * np.flip(x, k),
     "repeat": lambda np, x, k: np.repeat(x * x, 2, axis=k),
 }
@@ -63,7 +63,7 @@ PLAIN = {  # functions of an array
 
 @st.composite
 def arrays(draw, least=0):
-    """An array with any strides, no two of its numbers alike and none near a kink; and one of its axes."""
+    """An array of any strides whose numbers differ and are not near a kink, and one of its axes."""
     x = draw(laid_out(draw(st.lists(st.integers(least, 4), min_size=1, max_size=3))))
     return x, draw(st.integers(-x.ndim, x.ndim - 1))
 
@@ -86,7 +86,7 @@ def laid_out(draw, shape):
 
 
 def weighted(f, module):
-    """A scalar, every number of f's result having another weight."""
+    """The sum of f's result, each element with a different weight."""
 
     def J(x):
         y = f(module, x)
@@ -95,38 +95,38 @@ def weighted(f, module):
     return J
 
 
-def assert_like(mine, theirs):
+def assert_close(mine, theirs):
     size = np.max(np.abs(theirs), initial=1)
     np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-11 * size)
 
 
-def beside_autograd(f, x):
+def compare_with_autograd(f, x):
     mine, theirs = weighted(f, np), weighted(f, anp)
-    assert_like(nnc.grad(mine)(x), autograd.grad(theirs)(x))
+    assert_close(nnc.grad(mine)(x), autograd.grad(theirs)(x))
     v = np.sin(1 + np.arange(x.size)).reshape(x.shape)
     right = autograd.grad(lambda x: anp.sum(autograd.grad(theirs)(x) * v))(x)
-    assert_like(nnc.hvp(mine)(x, v), right)
+    assert_close(nnc.hvp(mine)(x, v), right)
 
 
 @pytest.mark.parametrize("name", AXES)
 @given(case=arrays())
 @settings(max_examples=12, deadline=None, derandomize=True)
 def test_along_an_axis(name, case):
-    beside_autograd(lambda np, x: AXES[name](np, x, case[1]), case[0])
+    compare_with_autograd(lambda np, x: AXES[name](np, x, case[1]), case[0])
 
 
 @pytest.mark.parametrize("name", NOT_EMPTY)
 @given(case=arrays(least=2))
 @settings(max_examples=12, deadline=None, derandomize=True)
 def test_along_an_axis_that_is_not_empty(name, case):
-    beside_autograd(lambda np, x: NOT_EMPTY[name](np, x, case[1]), case[0])
+    compare_with_autograd(lambda np, x: NOT_EMPTY[name](np, x, case[1]), case[0])
 
 
 @pytest.mark.parametrize("name", PLAIN)
 @given(case=arrays())
 @settings(max_examples=12, deadline=None, derandomize=True)
 def test_of_an_array(name, case):
-    beside_autograd(PLAIN[name], case[0])
+    compare_with_autograd(PLAIN[name], case[0])
 
 
 @given(x=arrays(least=1), y=arrays(least=1), ties=st.booleans())
@@ -147,22 +147,22 @@ def test_broadcasting(x, y, ties):
 
     for mine, theirs in zip(nnc.grad(lambda x, y: f(np, x, y), (0, 1))(x, y),
                             autograd.grad(lambda x, y: f(anp, x, y), (0, 1))(x, y), strict=True):  # fmt: skip
-        assert_like(mine, theirs)
+        assert_close(mine, theirs)
     for i in (0, 1):
         mine = nnc.hessian(lambda x, y: f(np, x, y), i)(x, y)
-        assert_like(mine, autograd.hessian(lambda x, y: f(anp, x, y), i)(x, y))
+        assert_close(mine, autograd.hessian(lambda x, y: f(anp, x, y), i)(x, y))
 
 
-def test_ties_are_shared_as_they_share_them():
+def test_ties_are_shared_as_in_autograd():
     x = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]])
     for f in (lambda np, x: np.sum(np.max(x, axis=1)), lambda np, x: np.max(x), lambda np, x: np.sum(np.min(x, axis=0)),
               lambda np, x: np.sum(np.maximum(x, 2.0))):  # fmt: skip
-        assert_like(nnc.grad(lambda x, f=f: f(np, x))(x), autograd.grad(lambda x, f=f: f(anp, x))(x))
+        assert_close(nnc.grad(lambda x, f=f: f(np, x))(x), autograd.grad(lambda x, f=f: f(anp, x))(x))
 
 
-# ---- beside JAX ------------------------------------------------------------------------------------------------------
+# ---- as JAX ---------------------------------------------------------------------------------------------------------
 
-NUMBERS = {  # functions of each number: of what
+ELEMENTWISE = {  # function -> how x is mapped into its domain
     **dict.fromkeys(("absolute fabs negative positive exp exp2 expm1 square sin cos tan sinh cosh tanh arctan arcsinh "
                      "cbrt sign deg2rad rad2deg degrees radians sinc reciprocal real nan_to_num").split(), lambda x: x),
     **dict.fromkeys("floor ceil rint trunc round".split(), lambda x: 3 * x),
@@ -172,22 +172,22 @@ NUMBERS = {  # functions of each number: of what
 }  # fmt: skip
 PAIRS = ("add subtract multiply divide maximum minimum fmax fmin logaddexp logaddexp2 hypot arctan2 copysign remainder "
          "fmod floor_divide").split()  # fmt: skip
-ACTIVATIONS = {  # ours and theirs
+ACTIVATIONS = {  # functions of nnc and of jax.nn
     "relu": lambda nn, x, k: nn.relu(x) * x,
     "leaky_relu": lambda nn, x, k: nn.leaky_relu(x, 0.1) * x,
     "sigmoid": lambda nn, x, k: nn.sigmoid(x),
     "softmax": lambda nn, x, k: nn.softmax(x, k),
     "log_softmax": lambda nn, x, k: nn.log_softmax(x, k),
 }
-def of_columns(np, x):
-    """Scores of three classes for each of several examples, and probabilities of the right one."""
+def scores_and_targets(np, x):
+    """Scores of three classes for each example, labels, and targets before they are normalised."""
     Z = np.reshape(np.concatenate([np.ravel(x), np.ravel(x) ** 2, np.sin(np.ravel(x))]), (3, -1))
     return Z, np.arange(Z.shape[1]) % 3, np.abs(np.cos(7.0 * np.arange(Z.shape[1] * 3))).reshape(Z.shape)
 
 
 def losses(np, x, name):
-    """A loss of each example; JAX's is written out from the notes and the literature."""
-    Z, y, T = of_columns(np, x)
+    """The loss of each example; for JAX it is written out from the notes and the literature."""
+    Z, y, T = scores_and_targets(np, x)
     T = T / np.sum(T, axis=0)
     if np is numpy:
         P = nnc.softmax(Z)
@@ -212,10 +212,10 @@ def losses(np, x, name):
 
 LOSSES = ("softmax_cross_entropy", "softmax_cross_entropy, targets", "cross_entropy", "cross_entropy, targets",
           "binary_cross_entropy", "squared_error", "poisson")  # fmt: skip
-NOT_OF_JAX = {  # no lists of numbers; nothing to reduce by logaddexp; of arrays of one axis only
+NOT_IN_JAX = {  # it takes no lists of numbers, has no logaddexp.reduce, and a meshgrid of 1-D arrays only
     "along, quantile", "along, log-sum-exp", "shapes, meshgrid",
 }  # fmt: skip
-FURTHER = {  # rows that none of the tables here and in test_function_shapes have
+FURTHER = {  # rows that the other tables, here and in test_function_shapes, lack
     "angle": lambda np, x, k: np.angle(x) * x,
     "astype": lambda np, x, k: (x * x).astype(np.float64) * x,
     "broadcast_to": lambda np, x, k: np.broadcast_to(x, (2, *x.shape)) ** 2,
@@ -233,16 +233,16 @@ FURTHER = {  # rows that none of the tables here and in test_function_shapes hav
 }
 
 
-def of_rows():
-    """Every name with a function of NumPy or JAX, an array and one of its axes; and whether it is of matrices."""
+def all_rows():
+    """name -> (a function of NumPy or JAX, an array and one of its axes; whether the array must be matrices)."""
     tables = {name: (lambda np, x, k, f=f: f(np, x, k), False) for name, f in (AXES | JAX_ONLY | NOT_EMPTY).items()}
     tables |= {name: (lambda np, x, k, f=f: f(np, x), False) for name, f in PLAIN.items()}
     tables |= {name: (f, False) for name, f in FURTHER.items()}
     for name in LOSSES:
         tables["nnc." + name] = lambda np, x, k, name=name: losses(np, x, name), False
-    for name, of in NUMBERS.items():
+    for name, of in ELEMENTWISE.items():
         tables[name] = lambda np, x, k, name=name, of=of: getattr(np, name)(of(x)) * x, False
-    for name in PAIRS:  # of shapes that differ
+    for name in PAIRS:  # of different shapes
         tables[name] = lambda np, x, k, name=name: getattr(np, name)(
             x, 0.31 + np.sum(x * x, axis=k, keepdims=True)) * x, False  # fmt: skip
     for name, f in ACTIVATIONS.items():
@@ -252,22 +252,22 @@ def of_rows():
     for name, f in OF_SHAPES.items():
         tables["shapes, " + name] = lambda np, x, k, f=f: translated(f, np)(x), False
     tables |= {name: (lambda np, x, k, f=f: translated(f, np)(x), True) for name, f in MATRICES.items()}
-    return {name: row for name, row in tables.items() if name not in NOT_OF_JAX}
+    return {name: row for name, row in tables.items() if name not in NOT_IN_JAX}
 
 
-ROWS = of_rows()
+ROWS = all_rows()
 
 
 def jax():
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)  # to optimize takes longer than to run
+    jax.config.update("jax_disable_most_optimizations", True)  # optimizing takes longer than running
     return jax
 
 
 @cache
-def of_jax(name, shape, k):
-    """Compiled once for a shape: the gradient, and its derivative in a direction."""
+def derivatives_of_jax(name, shape, k):
+    """The gradient and its directional derivative, compiled once per shape."""
     J = weighted(lambda np, x: ROWS[name][0](np, x, k), jax().numpy)
     return jax().jit(lambda x, v: jax().jvp(jax().grad(J), (x,), (v,)))
 
@@ -276,8 +276,8 @@ def of_jax(name, shape, k):
 @pytest.mark.parametrize("name", ROWS)
 @given(data=st.data())
 @settings(max_examples=2, deadline=None, derandomize=True)
-def test_beside_jax(name, data):
-    """Few shapes, since JAX compiles every one of them; their strides are any."""
+def test_rows_as_jax(name, data):
+    """Few shapes, since JAX compiles for each; any strides."""
     f, of_matrices = ROWS[name]
     shapes = [(3, 3), (2, 2, 2)] if of_matrices else [(4,), (2, 3), (3, 2, 2)]
     x = data.draw(st.sampled_from(shapes).flatmap(laid_out))
@@ -285,17 +285,17 @@ def test_beside_jax(name, data):
     k = data.draw(st.integers(-x.ndim, x.ndim - 1)) if not of_matrices else 0
     J = weighted(lambda np, x: f(np, x, k), np)
     v = np.sin(1 + np.arange(x.size)).reshape(x.shape)
-    right = of_jax(name, x.shape, k % x.ndim)(np.ascontiguousarray(x), v)
-    assert_like(nnc.grad(J)(x), right[0])
-    assert_like(nnc.hvp(J)(x, v), right[1])
+    right = derivatives_of_jax(name, x.shape, k % x.ndim)(np.ascontiguousarray(x), v)
+    assert_close(nnc.grad(J)(x), right[0])
+    assert_close(nnc.hvp(J)(x, v), right[1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (_, of_matrices) in ROWS.items() if not of_matrices])
 @given(data=st.data())
 @settings(max_examples=2, deadline=None, derandomize=True)
-def test_of_no_numbers_beside_jax(name, data):
-    """Where an axis is 0 long. JAX and NumPy refuse some of it, and then Nodes may, but never give another number."""
+def test_empty_arrays_as_jax(name, data):
+    """With an axis of length 0. Where JAX or NumPy raises an error, Nodes may too; elsewhere the results are equal."""
     x = data.draw(st.sampled_from([(0,), (2, 0), (0, 3), (2, 0, 3)]).flatmap(laid_out))
     k = data.draw(st.integers(-x.ndim, x.ndim - 1))
     f, v = ROWS[name][0], np.zeros(x.shape)
