@@ -29,7 +29,7 @@ def log(Z):
     return np.log(Z)
 
 
-# name, function, twin, and how many units in the last place it may be off
+# name, function, twin, largest error in units in the last place
 ELEMENTWISE = [
     ("relu", nnc.relu, ref.relu, 0),
     ("leaky_relu", nnc.leaky_relu, ref.leaky_relu, 1),
@@ -51,14 +51,14 @@ ELEMENTWISE = [
 def assert_same(got, exact, ulps, dtype, name):
     """NaN for NaN, the same infinities, the same signs, of zeros too, and within the units in the last place."""
     with np.errstate(all="ignore"):
-        wanted = exact.astype(dtype)
-        finite = np.isfinite(wanted)
-        off = abs(got.astype(np.longdouble) - exact)[finite] / abs(np.spacing(wanted[finite]))
-        wrong = ~finite & (got != wanted) & ~(np.isnan(got) & np.isnan(wanted))
+        expected = exact.astype(dtype)
+        finite = np.isfinite(expected)
+        off = abs(got.astype(np.longdouble) - exact)[finite] / abs(np.spacing(expected[finite]))
+        wrong = ~finite & (got != expected) & ~(np.isnan(got) & np.isnan(expected))
         wrong[finite] = ~(off <= max(ulps, 0.5))
         if name != "relu":  # max(0, -0) may be either
-            wrong |= ~np.isnan(wanted) & (np.signbit(got) != np.signbit(wanted))
-    assert not wrong.any(), f"{name}: {got[wrong][:5]} but wanted {wanted[wrong][:5]}"
+            wrong |= ~np.isnan(expected) & (np.signbit(got) != np.signbit(expected))
+    assert not wrong.any(), f"{name}: {got[wrong][:5]} but expected {expected[wrong][:5]}"
 
 
 @DTYPES
@@ -76,12 +76,12 @@ def test_special_values_in_every_lane(name, function, twin, ulps, dtype):
                 batch[:, lane] = values
                 got = np.stack([function(Z) for Z in batch])
                 assert_same(got, twin(batch.astype(np.longdouble)), ulps, dtype, name)
-                if lane > 2 * 16:  # the widest vector has 16 lanes; two of them and a tail are all there is to see
+                if lane > 2 * 16:  # the widest vector has 16 lanes; two of them and a tail are all cases
                     break
 
 
 @DTYPES
-def test_relu_backward_by_the_letter(dtype):
+def test_relu_backward_follows_its_definition(dtype):
     """Where A > 0 it passes dA; elsewhere 0, whatever dA is; a NaN in A gives NaN."""
     A = specials(dtype)
     for upstream in specials(dtype):
@@ -109,17 +109,17 @@ def test_softmax_of_special_columns(axis, dtype):
         ([-0.0, 0.0, -0.0], [1 / 3] * 3),
     ]
     Z = np.array([row for row, _ in rows] * 5, dtype).T  # (3, 50): every lane gets every column
-    wanted = np.array([p for _, p in rows] * 5).T
+    expected = np.array([p for _, p in rows] * 5).T
     P = nnc.softmax(Z, 0) if axis == 0 else nnc.softmax(Z.T.copy(), 1).T
-    np.testing.assert_allclose(P, wanted, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(P, expected, rtol=4 * np.finfo(dtype).eps)
     with np.errstate(divide="ignore", over="ignore"):
         logs = nnc.log_softmax(Z, 0) if axis == 0 else nnc.log_softmax(Z.T.copy(), 1).T
         finite = (abs(Z).max(0) < 1) | np.isnan(Z).any(0)
-        np.testing.assert_allclose(logs[:, finite], np.log(wanted[:, finite]), rtol=8 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(logs[:, finite], np.log(expected[:, finite]), rtol=8 * np.finfo(dtype).eps)
 
 
 @DTYPES
-def test_nothing_finite_overflows_a_softmax(dtype):
+def test_softmax_of_finite_scores_is_finite(dtype):
     rng = np.random.default_rng(1)
     big = np.finfo(dtype).max
     for shape in ((3, 50), (50, 3), (17, 17)):
@@ -132,24 +132,24 @@ def test_nothing_finite_overflows_a_softmax(dtype):
 
 
 @DTYPES
-def test_losses_propagate(dtype):
+def test_losses_propagate_special_values(dtype):
     for size in (1, 5, 16, 33):
         for i in range(size):
             Z = np.random.default_rng(2).standard_normal((4, size)).astype(dtype)
             y = np.arange(size) % 4
             clean = nnc.softmax_cross_entropy(Z, y)
-            for value, at, wanted in ((np.nan, 0, np.nan), (-np.inf, (i + 1) % 4, None), (-np.inf, i % 4, np.inf)):
+            for value, at, expected in ((np.nan, 0, np.nan), (-np.inf, (i + 1) % 4, None), (-np.inf, i % 4, np.inf)):
                 Z2 = Z.copy()
                 Z2[at, i] = value
                 with np.errstate(all="ignore"):
                     L = nnc.softmax_cross_entropy(Z2, y)
                 assert np.array_equal(np.delete(L, i), np.delete(clean, i))
-                assert np.isfinite(L[i]) if wanted is None else np.array_equal(L[i], wanted, equal_nan=True)
+                assert np.isfinite(L[i]) if expected is None else np.array_equal(L[i], expected, equal_nan=True)
 
 
 @DTYPES
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_products_propagate(value, dtype):
+def test_products_propagate_special_values(value, dtype):
     """One bad element spoils its row or column of the product, and nothing else."""
     rng = np.random.default_rng(3)
     for n, k, p in ((1, 1, 1), (5, 7, 3), (6, 16, 17), (13, 33, 65)):
@@ -183,7 +183,7 @@ SHAPES = [(1, 1), (3, 5), (5, 3), (1, 17), (17, 1), (7, 31), (33, 65), (10, 64)]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("quiet_nan", [False, True])
 def test_no_warning_from_padding(shape, quiet_nan, dtype):
-    """Vectors that are filled up with whatever lies there must not warn; nor does a quiet NaN that passes through."""
+    """The unused lanes of a vector must not warn, nor a quiet NaN that passes through."""
     rng = np.random.default_rng(4)
     n, r = shape
     Z = rng.standard_normal(shape).astype(dtype)
@@ -241,8 +241,8 @@ def test_overflow_warns(size, at, dtype):
             op()
 
 
-def test_denormals_are_not_flushed():
-    """Importing and running the engine leaves the processor's mode alone; the engine itself keeps subnormals, too."""
+def test_subnormals_are_not_flushed():
+    """Importing and running the engine does not change the processor's mode; the engine keeps subnormals, too."""
     program = """if 1:
         import numpy as np, nnc
         for n in (3, 300):
@@ -263,7 +263,7 @@ def test_denormals_are_not_flushed():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_softmax_of_scores_as_far_apart_as_can_be(dtype):
+def test_softmax_of_scores_as_far_apart_as_possible(dtype):
     far = np.finfo(dtype).max
     with np.errstate(all="raise", under="ignore"):
         for Z in ([[far], [-far]], [[far], [0]], [[0], [-far]], [[-far], [-far / 2]]):
@@ -277,7 +277,7 @@ def test_softmax_of_scores_as_far_apart_as_can_be(dtype):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("infinity", [np.inf, -np.inf])
 @pytest.mark.parametrize("size", [3, 67])
-def test_a_softmax_of_an_infinity_is_no_number_and_says_so(size, infinity, dtype):
+def test_softmax_of_an_infinity_is_nan_and_warns(size, infinity, dtype):
     for n, r in (size, 1), (size, 5), (3, size):
         Z = np.full((n, r), infinity, dtype) if infinity < 0 else np.zeros((n, r), dtype)
         Z[0, -1] = infinity

@@ -1,4 +1,4 @@
-"""The backward pass node by node: the same numbers as `backward`, and tables that say them."""
+"""The backward pass node by node: the same numbers as `backward`, and the tables that show them."""
 
 import doctest
 import importlib
@@ -58,7 +58,7 @@ def test_the_gradients_are_those_of_backward_and_nothing_is_changed(dtype):
         np.testing.assert_array_equal(gradient, node.grad)
 
 
-def test_the_order_is_that_of_backward_and_each_gradient_has_arrived_in_full():
+def test_the_order_is_that_of_backward_and_each_gradient_is_complete():
     J = network()
     steps = J.steps()
     assert [step.node for step in steps] == [node for node in nnc.autodiff.node.ancestors(J) if node.inputs]
@@ -99,7 +99,7 @@ def test_a_local_jacobian_that_would_be_huge_is_refused():
         part.local  # noqa: B018
 
 
-def test_a_step_draws_the_graph_as_it_is_then():
+def test_a_step_draws_the_graph_with_the_gradients_so_far():
     z, t, *_ = page_7()
     one, two = z.steps()
 
@@ -129,7 +129,7 @@ def test_the_steps_are_a_sequence():
     assert len(steps) == len(list(steps)) and steps[-1] is list(steps)[-1] and steps[:2] == list(steps)[:2]
 
 
-def test_a_deep_graph_is_walked_and_printed_in_part():
+def test_a_deep_graph_is_traversed_and_its_table_is_cut():
     x = y = nnc.Node(1.0, name="x")
     for _ in range(5_000):
         y = y * 1.0001
@@ -141,6 +141,6 @@ def test_a_deep_graph_is_walked_and_printed_in_part():
 
 
 @pytest.mark.parametrize("name", ["derive", "drawing", "layout", "names", "notation", "replay", "steps"])
-def test_the_examples_in_the_documentation(name):
+def test_the_examples_in_the_docstrings(name):
     result = doctest.testmod(importlib.import_module(f"nnc.display.{name}"))
     assert result.attempted > 0 and result.failed == 0

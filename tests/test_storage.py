@@ -1,4 +1,4 @@
-"""Files and copies of a net: kept whole or not at all, and a foreign or damaged file is told from a model."""
+"""Files and copies of a net: complete or not written at all; a foreign or damaged file is an error."""
 
 import copy
 import io
@@ -35,15 +35,15 @@ def assert_same(a, b):
 @pytest.mark.parametrize("name", ["model.npz", "model", "model.tar.gz", "with a space"])
 def test_save_and_load(tmp_path, dtype, name):
     net = make_net(dtype)
-    net.weights[0][0, 0] = np.nan  # a training that diverged can be kept, too
+    net.weights[0][0, 0] = np.nan  # a net that diverged can be saved, too
     net.save(tmp_path / name)
-    assert [p.name for p in tmp_path.iterdir()] == [name]  # the path as given, and nothing left beside it
+    assert [p.name for p in tmp_path.iterdir()] == [name]  # the path as given, and no other file
     loaded = nnc.MLP.load(str(tmp_path / name))
     assert_same(net, loaded)
     loaded.fit(np.ones((5, 8)), np.zeros(8, int), epochs=1, progress=False)
 
 
-def test_a_net_without_hidden_layers_is_kept_too(tmp_path):
+def test_a_net_without_hidden_layers_can_be_saved(tmp_path):
     net = nnc.MLP([3, 2], seed=0)
     net.save(tmp_path / "m")
     assert np.array_equal(nnc.MLP.load(tmp_path / "m").weights[0], net.weights[0])
@@ -82,7 +82,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert (tmp_path / "m").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
-def test_save_to_no_place_for_a_file(tmp_path):
+def test_saving_to_a_folder_or_into_a_missing_one_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         make_net().save(tmp_path / "nowhere" / "m")
     (tmp_path / "folder").mkdir()
@@ -99,7 +99,7 @@ def stored():
     )  # fmt: skip
 
 
-def test_what_the_next_test_changes_loads(tmp_path):
+def test_the_arrays_that_the_next_test_changes_load(tmp_path):
     np.savez(tmp_path / "m.npz", **stored())
     assert nnc.MLP.load(tmp_path / "m.npz").sizes == (5, 4, 3)
 
@@ -124,7 +124,7 @@ def test_what_the_next_test_changes_loads(tmp_path):
         ("W1 has dtype object", dict(W1=np.array([[object()]]))),
     ],
 )
-def test_a_changed_file_says_what_is_wrong(tmp_path, match, change):
+def test_a_wrong_array_is_an_error_with_its_reason(tmp_path, match, change):
     arrays = {name: array for name, array in (stored() | change).items() if array is not None}
     np.savez(tmp_path / "m.npz", **arrays)
     with pytest.raises(ValueError, match=f"load: .*m.npz is no model.*{match}"):
@@ -148,7 +148,7 @@ def test_foreign_files(tmp_path):
         nnc.MLP.load(tmp_path / "nowhere")
 
 
-def test_a_cut_or_damaged_file_is_a_value_error_or_whole(tmp_path):
+def test_a_truncated_or_damaged_file_is_a_value_error_or_loads_in_full(tmp_path):
     net = make_net()
     net.save(tmp_path / "m")
     content = (tmp_path / "m").read_bytes()
@@ -162,7 +162,7 @@ def test_a_cut_or_damaged_file_is_a_value_error_or_whole(tmp_path):
         damaged[position] ^= 1 << rng.integers(8)
         (tmp_path / "cut").write_bytes(damaged)
         try:
-            loaded = nnc.MLP.load(tmp_path / "cut")  # a bit that does not matter, as in a time stamp
+            loaded = nnc.MLP.load(tmp_path / "cut")  # if the bit does not matter, as in a time stamp
         except ValueError as error:
             assert str(error).startswith("load: ")
         else:
@@ -175,7 +175,7 @@ def test_copies_are_equal_and_independent(copied):
     other = copied(net)
     assert_same(net, other)
     X, y = np.random.default_rng(1).standard_normal((5, 20)), np.arange(20) % 3
-    for n in (net, other):  # the generator goes along: the same order from here on
+    for n in (net, other):  # the generator is copied, too: the same order of the examples
         n.fit(X, y, epochs=2, batch_size=4, progress=False)
     assert_same(net, other)
     other.weights[0][...] = 0
@@ -190,11 +190,11 @@ def test_unpickled_in_another_process(tmp_path):
     assert out.stdout.strip() == net.weights[1].tobytes().hex()
 
 
-# ---- what a file claims ----------------------------------------------------------------------------------------------
+# ---- files with false headers and sizes ------------------------------------------------------------------------------
 
 
-def claims(tmp_path, **members):
-    """A model whose members are these bytes; the rest is right."""
+def file_with(tmp_path, **members):
+    """A model's file in which these members have these bytes; the others are right."""
     np.savez(tmp_path / "right.npz", **stored())
     path = tmp_path / "m.npz"
     with zipfile.ZipFile(tmp_path / "right.npz") as right, zipfile.ZipFile(path, "w") as archive:
@@ -210,8 +210,8 @@ def npy(shape, descr="<f4", content=b""):
 
 
 @pytest.mark.parametrize("shape", [(10**5, 10**5), (10**12, 10**12), (0, 10**40), (-4, -5)])
-def test_a_shape_is_a_claim(tmp_path, shape):
-    path = claims(tmp_path, W1=npy(shape, content=bytes(80)))
+def test_a_false_shape_is_an_error_before_memory_is_allocated(tmp_path, shape):
+    path = file_with(tmp_path, W1=npy(shape, content=bytes(80)))
     tracemalloc.start()
     with pytest.raises(ValueError, match="load: .* is no model"):
         nnc.MLP.load(path)
@@ -220,8 +220,8 @@ def test_a_shape_is_a_claim(tmp_path, shape):
     assert peak < 1 << 20
 
 
-def test_texts_of_no_length_are_refused_however_many(tmp_path):
-    path = claims(tmp_path, activations=npy((10**7,), "<U0"))
+def test_empty_strings_are_an_error_before_they_are_read(tmp_path):
+    path = file_with(tmp_path, activations=npy((10**7,), "<U0"))
     tracemalloc.start()
     with pytest.raises(ValueError, match="its activations has dtype <U0"):
         nnc.MLP.load(path)
@@ -230,9 +230,9 @@ def test_texts_of_no_length_are_refused_however_many(tmp_path):
     assert peak < 1 << 20
 
 
-def test_bytes_after_the_last_number_are_seen(tmp_path):
+def test_bytes_after_the_last_number_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="its W1 is not float32 .4, 5., as it says"):
-        nnc.MLP.load(claims(tmp_path, W1=npy((4, 5), content=bytes(84))))
+        nnc.MLP.load(file_with(tmp_path, W1=npy((4, 5), content=bytes(84))))
 
 
 def test_a_compressed_file_is_refused_before_it_is_read(tmp_path):

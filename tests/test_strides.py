@@ -18,7 +18,7 @@ LAYOUTS = ["plain", "transposed", "reversed", "every second", "every third backw
 
 
 def laid_out(x, layout):
-    """An array equal to x with the layout; 'zero stride' makes its first row (or element) all there is."""
+    """An array equal to x with the layout; 'zero stride' repeats its first row (or element)."""
     if layout == "transposed":
         return np.ascontiguousarray(x.T).T
     if layout == "reversed":
@@ -82,7 +82,7 @@ def test_layouts(row, size, dtype, seed, data):
     in_native_order = [x.astype(x.dtype.newbyteorder("=")) if isinstance(x, np.ndarray) else x for x in drawn]
     if row.name == "sgd":
         check(row, in_native_order, dtype, lambda *_: nnc.sgd(*drawn).astype(dtype))
-    elif row.name == "add_bias_backward":  # which may hand its own operand back, byte order and all
+    elif row.name == "add_bias_backward":  # which may return its operand, in the operand's byte order
         check(row, in_native_order, dtype, lambda *_: (in_native_order[0], nnc.add_bias_backward(*drawn)[1]))
     else:
         check(row, in_native_order, dtype, lambda *_: getattr(nnc, row.name)(*drawn))
@@ -109,7 +109,7 @@ OUTS = {
     "transposed": lambda A: A.T,
     "reversed": lambda A: A[::-1],
     "columns reversed": lambda A: A[:, ::-1],
-    "turned by half": lambda A: A[::-1, ::-1],
+    "rotated by 180°": lambda A: A[::-1, ::-1],
 }
 
 
@@ -117,17 +117,17 @@ OUTS = {
 @pytest.mark.parametrize("n", [1, 3, 16, N])
 @pytest.mark.parametrize("where", OUTS)
 @pytest.mark.parametrize("op", [*BINARY, *UNARY])
-def test_out_over_an_input(op, where, n, dtype):
+def test_out_may_be_an_input(op, where, n, dtype):
     rng = np.random.default_rng(5)
     A, B = rng.standard_normal((n, n)).astype(dtype), rng.standard_normal((n, n)).astype(dtype)
     function = (lambda a, b, out: UNARY[op](a, out)) if op in UNARY else BINARY[op]
-    wanted = function(A.copy(), B.copy(), None)
-    tolerance = 8 * n * np.finfo(dtype).eps * max(1, abs(wanted).max())
+    expected = function(A.copy(), B.copy(), None)
+    tolerance = 8 * n * np.finfo(dtype).eps * max(1, abs(expected).max())
     for over in ("A", "B"):
         a, b = A.copy(), B.copy()
         out = OUTS[where](a if over == "A" else b)
         assert function(a, b, out) is out
-        np.testing.assert_allclose(out, wanted, rtol=0, atol=tolerance, err_msg=f"out over {over}")
+        np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance, err_msg=f"out over {over}")
     square = A.copy()
     np.testing.assert_allclose(
         function(square, square, OUTS[where](square)), function(A, A.copy(), None), rtol=0, atol=8 * n * tolerance
@@ -136,7 +136,7 @@ def test_out_over_an_input(op, where, n, dtype):
 
 @pytest.mark.parametrize("op", [*BINARY, *UNARY])
 @pytest.mark.parametrize("shift", [(1, 0), (0, 1), (1, 1), (3, 2)], ids=str)
-def test_out_partly_over_an_input(op, shift):
+def test_out_may_overlap_an_input(op, shift):
     rng = np.random.default_rng(6)
     whole, B = rng.standard_normal((N + 3, N + 3)), rng.standard_normal((N, N))
     function = (lambda a, b, out: UNARY[op](a, out)) if op in UNARY else BINARY[op]
@@ -145,9 +145,9 @@ def test_out_partly_over_an_input(op, shift):
         here, there = np.s_[:N, :N], np.s_[di : di + N, dj : dj + N]
         source, target = (here, there) if forwards else (there, here)
         memory = whole.copy()
-        wanted = function(memory[source].copy(), B, None)
+        expected = function(memory[source].copy(), B, None)
         function(memory[source], B, memory[target])
-        np.testing.assert_allclose(memory[target], wanted, rtol=0, atol=1e-12 * N)
+        np.testing.assert_allclose(memory[target], expected, rtol=0, atol=1e-12 * N)
         rest = np.ones(memory.shape, bool)
         rest[target] = False
         np.testing.assert_array_equal(memory[rest], whole[rest])
@@ -160,7 +160,7 @@ def test_out_is_not_read(size, dtype):
     n, m, r = size
     rng = np.random.default_rng(7)
     W, X, b = (rng.standard_normal(shape).astype(dtype) for shape in ((n, m), (m, r), (n, 1)))
-    for wanted, op in (
+    for expected, op in (
         (nnc.matmul(W, X), lambda out: nnc.matmul(W, X, out=out)),
         (nnc.linear(W, X, b), lambda out: nnc.linear(W, X, b, out=out)),
         (nnc.softmax(nnc.linear(W, X, b)), lambda out: nnc.softmax(nnc.linear(W, X, b), out=out)),
@@ -169,17 +169,17 @@ def test_out_is_not_read(size, dtype):
             out = laid_out(np.full((n, r), np.nan, dtype), layout)
             around = out.base.copy() if out.base is not None and layout != "misaligned" else None
             op(out)
-            np.testing.assert_allclose(out, wanted, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-13)
+            np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-13)
             if around is not None and layout in ("every second", "a slice"):
-                out[...] = np.nan  # what was written apart from out would still differ
+                out[...] = np.nan  # a write outside of out would still differ
                 np.testing.assert_array_equal(out.base, around)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [24, 25, 31, 100])
 @pytest.mark.parametrize("k", [9, 100, 1024, 2050])
-def test_rows_of_b_that_fall_into_the_same_lines_of_the_cache(n, k, dtype):
-    """Such a B is packed, a tile's columns at a time. Small whole numbers, so any order of the sums gives the same."""
+def test_rows_of_b_that_map_to_the_same_cache_sets(n, k, dtype):
+    """Such a B is packed, a tile's columns at a time. Small integers, so that any order of summation is exact."""
     rng = np.random.default_rng(n * k)
     A, wide, b = (rng.integers(-3, 4, shape).astype(dtype) for shape in ((n, k), (k, 512), (n, 1)))
     for p in (1, 7, 16, 63, 64, 65, 130, 512):
@@ -191,7 +191,7 @@ def test_rows_of_b_that_fall_into_the_same_lines_of_the_cache(n, k, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n, k, p", [(30, 70, 100), (100, 50, 130), (150, 1000, 33), (150, 1100, 70), (301, 20, 257)])
-def test_the_same_bits_wherever_b_begins(n, k, p, dtype):
+def test_the_same_bits_for_any_alignment_of_b(n, k, p, dtype):
     """Rows of B that begin in the middle of a register are packed if they are used often enough."""
     rng = np.random.default_rng(n * k)
     A, B, b = (rng.standard_normal(shape).astype(dtype) for shape in ((n, k), (k, p), (n, 1)))
@@ -208,8 +208,8 @@ def test_the_same_bits_wherever_b_begins(n, k, p, dtype):
     nnc.set_num_threads(threads)
     assert len(results) == 1
     exact = A.astype(np.longdouble) @ B.astype(np.longdouble)
-    of_sums = k * np.finfo(dtype).eps * (np.abs(A).astype(float) @ np.abs(B).astype(float))
-    assert (np.abs(nnc.matmul(A, here) - exact) <= of_sums).all()
+    bound = k * np.finfo(dtype).eps * (np.abs(A).astype(float) @ np.abs(B).astype(float))
+    assert (np.abs(nnc.matmul(A, here) - exact) <= bound).all()
 
 
 LARGE = """
@@ -228,26 +228,26 @@ for dtype in ("f4", "f8"):
 
 
 @pytest.mark.parametrize("isa", nnc.cpu_info()["available"])
-def test_an_a_that_no_cache_holds_is_taken_in_blocks(isa):
-    """Small whole numbers, so any order of the sums gives the same."""
+def test_an_a_larger_than_the_cache_is_taken_in_blocks(isa):
+    """Small integers, so that any order of summation is exact."""
     command = [sys.executable, "-c", LARGE]
     done = subprocess.run(command, env=os.environ | {"NNC_ISA": isa}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_results_that_no_cache_holds(dtype):
-    """They are written past the caches, a block at a time: the same bits as of few examples."""
-    n, some = 7, 1003
+def test_results_larger_than_the_cache(dtype):
+    """They are written by non-temporal stores, a block at a time: the same bits as for few examples."""
+    n, chunk = 7, 1003
     third_level = 194  # of glibc's sysconf; Python has no name for it
-    r = max(os.sysconf(third_level), 1 << 23) // (2 * n * np.dtype(dtype).itemsize) // some * some + 3 * some
+    r = max(os.sysconf(third_level), 1 << 23) // (2 * n * np.dtype(dtype).itemsize) // chunk * chunk + 3 * chunk
     Z = np.random.default_rng(0).standard_normal((n, r), np.float32).astype(dtype)
     y, dL = np.arange(r) % n, np.linspace(0.5, 1, r, dtype=dtype)
     P, dZ = np.full((n, r), np.nan, dtype), np.full((n, r), np.nan, dtype)
     nnc._engine.softmax_columns(Z, out=P)
     nnc._engine.softmax_cross_entropy_recompute_backward(dL, Z, y, out=dZ)
-    for i in range(0, r, some):
-        few = slice(i, i + some)
+    for i in range(0, r, chunk):
+        few = slice(i, i + chunk)
         np.testing.assert_array_equal(P[:, few], nnc._engine.softmax_columns(Z[:, few]))
-        of_few = nnc._engine.softmax_cross_entropy_recompute_backward(dL[few], Z[:, few], y[few])
-        np.testing.assert_array_equal(dZ[:, few], of_few)
+        expected = nnc._engine.softmax_cross_entropy_recompute_backward(dL[few], Z[:, few], y[few])
+        np.testing.assert_array_equal(dZ[:, few], expected)

@@ -1,4 +1,4 @@
-"""The net as a C file: compiled with every warning an error, without a library, and compared with the net."""
+"""The net as a C file: compile_predict with every warning an error, without a library, and compared with the net."""
 
 import ctypes
 import shutil
@@ -17,8 +17,8 @@ STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion"
 pytestmark = pytest.mark.skipif(not COMPILERS or sys.platform == "win32", reason="needs gcc or clang")
 
 
-def compiled(path, compiler=COMPILERS[0] if COMPILERS else None, *flags):
-    """`predict` of the file, out of a library that may not need another one: X (m, r) to P (n, r) and labels (r,)."""
+def compile_predict(path, compiler=COMPILERS[0] if COMPILERS else None, *flags):
+    """The file's `predict`, compiled to a library that links no other: X (m, r) to P (n, r) and labels (r,)."""
     library = path.with_suffix(f".{compiler}{''.join(flags)}.so")
     command = [compiler, *STRICT, *(flags or ["-O2"]), "-fPIC", "-shared", "-nostdlib", "-Wl,--no-undefined"]
     done = subprocess.run([*command, path, "-o", library], capture_output=True, text=True)
@@ -55,11 +55,11 @@ def make_net(sizes, activation, dtype, **scale):
         ((1, 17, 2), "relu", {}),
     ],
 )
-def test_it_computes_what_the_net_does(tmp_path, dtype, compiler, sizes, activation, scale):
+def test_the_file_computes_what_the_net_does(tmp_path, dtype, compiler, sizes, activation, scale):
     net = make_net(sizes, activation, dtype, **scale)
     net.to_c(tmp_path / "net.c")
     X = (np.random.default_rng(0).standard_normal((sizes[0], 200)) * 3).astype(dtype)
-    P, labels = compiled(tmp_path / "net.c", compiler)(X, sizes[-1])
+    P, labels = compile_predict(tmp_path / "net.c", compiler)(X, sizes[-1])
     assert np.abs(P - net.predict_proba(X)).max() < 32 * np.finfo(dtype).eps  # scores of about 5, each within some eps
     assert np.array_equal(labels, net.predict(X))
 
@@ -72,7 +72,7 @@ def test_the_other_losses(tmp_path, dtype, loss):
         net.to_c(tmp_path / "net.c")
         assert "    void predict(const " in (tmp_path / "net.c").read_text()
         X = np.random.default_rng(0).standard_normal((sizes[0], 200)).astype(dtype)
-        P, _ = compiled(tmp_path / "net.c", COMPILERS[0], f"-O{len(sizes)}")(X, sizes[-1])
+        P, _ = compile_predict(tmp_path / "net.c", COMPILERS[0], f"-O{len(sizes)}")(X, sizes[-1])
         mine = net.predict_proba(X)
         assert (np.abs(P - mine) < 64 * np.finfo(dtype).eps * np.maximum(1, np.abs(mine))).all()
 
@@ -82,34 +82,34 @@ def test_a_trained_net_on_images(tmp_path):
     net = nnc.MLP([784, 50, 10], mean=X.mean(), std=X.std(), seed=0)
     net.fit(X.T, y, epochs=2, progress=False)
     net.to_c(tmp_path / "net.c")
-    P, labels = compiled(tmp_path / "net.c")(X_val.T.astype(np.float32), 10)
+    P, labels = compile_predict(tmp_path / "net.c")(X_val.T.astype(np.float32), 10)
     assert np.abs(P - net.predict_proba(X_val.T)).max() < 2e-6
     assert np.array_equal(labels, net.predict(X_val.T))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_its_functions_to_the_last_places(tmp_path, dtype):
-    """tanh, sigmoid and the softmax of one score and 0, against NumPy's with more digits."""
+def test_its_functions_are_exact_to_the_last_digits(tmp_path, dtype):
+    """tanh, sigmoid and the softmax of one score and 0, against NumPy's in long double."""
     z = np.concatenate([np.linspace(-40, 40, 4001), np.linspace(-1, 1, 2001), [1e-30, -1e-30, 0, 800, -800]])
     z = z.astype(dtype)
     eps, exact = np.finfo(dtype).eps, z.astype(np.longdouble)
     one, two = (lambda n, m: np.ones((n, m))), (lambda n, m: np.array([[1.0], [0]]))
     net = nnc.MLP([1, 2], (), two, dtype)
     net.to_c(tmp_path / "softmax.c")
-    P, _ = compiled(tmp_path / "softmax.c")(z[None], 2)
+    P, _ = compile_predict(tmp_path / "softmax.c")(z[None], 2)
     sigmoid = np.where(exact < 0, np.exp(exact), 1) / (1 + np.exp(-abs(exact)))
     assert (abs(P[0] - sigmoid) <= 4 * eps * sigmoid + np.finfo(dtype).smallest_subnormal).all()
-    # The softmax of f(z) / 64 and 0 shows f to within 64 times its own error: in the middle its slope is 1/4.
+    # The softmax of f(z) and 0 is sigmoid(f(z)), with the slope Q (1 - Q): it shows an error of f times this.
     for name, f in (("tanh", np.tanh(exact)), ("sigmoid", sigmoid), ("relu", np.maximum(exact, 0))):
         net = nnc.MLP([1, 1, 2], name, one, dtype)
         net.weights[1][...] = [[1.0], [0]]
         net.to_c(tmp_path / f"{name}.c")
-        P, _ = compiled(tmp_path / f"{name}.c")(z[None], 2)
-        wanted = 1 / (1 + np.exp(-f))
-        assert (abs(P[0] - wanted) <= 6 * eps * np.maximum(1, abs(f)) * wanted * (1 - wanted) + 4 * eps * wanted).all()
+        P, _ = compile_predict(tmp_path / f"{name}.c")(z[None], 2)
+        Q = 1 / (1 + np.exp(-f))
+        assert (abs(P[0] - Q) <= 6 * eps * np.maximum(1, abs(f)) * Q * (1 - Q) + 4 * eps * Q).all()
 
 
-def test_numbers_are_read_back_as_they_were(tmp_path):
+def test_numbers_are_written_exactly(tmp_path):
     rng = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
         tiny, huge = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
@@ -132,19 +132,19 @@ def test_nan_and_infinity(tmp_path, activation):
     net = make_net((3, 4, 2), activation, np.float32)
     net.to_c(tmp_path / "net.c")
     X = np.array([[np.nan, 1], [0, np.nan], [0, 0]], np.float32)
-    P, labels = compiled(tmp_path / "net.c")(X, 2)
+    P, labels = compile_predict(tmp_path / "net.c")(X, 2)
     assert np.isnan(P).all() and list(labels) == [-1, -1]
     for where in ("weights", "biases"):
         broken = make_net((3, 4, 2), "relu", np.float32)
         getattr(broken, where)[1][0, 0] = np.inf
         with pytest.raises(ValueError, match=rf"to_c: net.{where}\[1\] is not finite"):
             broken.to_c(tmp_path / "net.c")
-    assert compiled(tmp_path / "net.c", COMPILERS[0], "-O0")  # the old file is there, whole
+    assert compile_predict(tmp_path / "net.c", COMPILERS[0], "-O0")  # the old file is still complete
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_no_undefined_behaviour(tmp_path, compiler):
-    """Under the sanitizers, at sizes that leave a rest of the eights, and as the two nets of one program."""
+    """Under the sanitizers, at sizes that are not multiples of 8, with two nets in one program."""
     for i, (sizes, activation) in enumerate([((19, 9, 3), "tanh"), ((3, 2), ())]):
         make_net(sizes, activation, np.float32, mean=1.0).to_c(tmp_path / f"net{i}.c")
     main = """

@@ -1,4 +1,4 @@
-"""What happens around the epochs of MLP.fit: history, validation, the callback, the best epoch, threads, refusals."""
+"""Around the epochs of MLP.fit: history, validation, the callback, the best epoch, threads, bad options."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def test_history():
     assert repr(history).startswith("History(5 epochs, loss ") and "in epoch" in repr(history)
 
 
-def test_a_training_that_nobody_watches_is_the_same():
+def test_training_without_a_callback_is_the_same():
     X, y = examples(100)
     nets = [nnc.MLP([M, 9, N], seed=1) for _ in range(2)]
     unwatched = train(nets[0], X, y, epochs=150)  # more than the engine runs in one go
@@ -75,7 +75,7 @@ def test_only_true_stops(value, epochs):
     assert len(history.loss) == epochs
 
 
-def test_an_error_in_the_callback_comes_out():
+def test_an_error_in_the_callback_is_raised_by_fit():
     X, y = examples(30)
     net = nnc.MLP([M, N], seed=0)
     with pytest.raises(ZeroDivisionError):
@@ -83,8 +83,8 @@ def test_an_error_in_the_callback_comes_out():
     train(net, X, y)  # and the net can be trained again
 
 
-def best_of(net, X, y, validation, **options):
-    """Train and record each epoch: (weights after each, accuracy of each, the net)."""
+def train_and_record(net, X, y, validation, **options):
+    """(the weights and biases after each epoch, the history)"""
     after = []
 
     def callback(epoch, history):
@@ -97,14 +97,14 @@ def test_keep_best_is_the_first_epoch_of_the_highest_accuracy():
     X, y = examples(60)
     validation = examples(10, seed=3)  # few, so that accuracies repeat
     net = nnc.MLP([M, 9, N], seed=3)
-    after, history = best_of(net, X, y, validation, epochs=30, lr=1.0, keep_best=True)
+    after, history = train_and_record(net, X, y, validation, epochs=30, lr=1.0, keep_best=True)
     best = int(np.argmax(history.accuracy))
     assert history.accuracy.count(max(history.accuracy)) > 1 and best < 29  # a tie before the end
     for mine, right in zip(arrays(net), after[best], strict=True):
         assert np.array_equal(mine, right)
     assert net.accuracy(*validation) == max(history.accuracy)
-    other = nnc.MLP([M, 9, N], seed=3)  # without it: those of the last epoch
-    after, _ = best_of(other, X, y, validation, epochs=30, lr=1.0)
+    other = nnc.MLP([M, 9, N], seed=3)  # without keep_best: the weights of the last epoch
+    after, _ = train_and_record(other, X, y, validation, epochs=30, lr=1.0)
     for mine, right in zip(arrays(other), after[-1], strict=True):
         assert np.array_equal(mine, right)
 
@@ -158,13 +158,13 @@ def test_a_callback_may_train_a_little_more():
     assert len(history.loss) == 2
 
 
-def test_a_training_that_diverges_is_no_crash():
+def test_a_training_that_diverges_warns_and_returns():
     X, y = examples(60)
     net = nnc.MLP([M, 9, N], seed=0)
     with pytest.warns(RuntimeWarning, match="the loss of epoch .* too large") as caught:
         history = train(net, X * 1e10, y, epochs=5, lr=1e10, validation=(X, y), keep_best=True)
     assert len(history.loss) == 5 and not np.isfinite(history.loss[-1])
-    assert len(caught) == 1 and caught[0].filename == nets.__file__  # one, and it names who called fit
+    assert len(caught) == 1 and caught[0].filename == nets.__file__  # one, located at the caller of fit
     net.weights[0][...] = np.nan
     with pytest.warns(RuntimeWarning, match="epoch 1 is nan"):
         assert np.isnan(train(net, X, y).loss[-1])
@@ -177,7 +177,7 @@ def test_an_x_that_is_not_finite_is_named():
         train(nnc.MLP([M, N], seed=0), X, y)
 
 
-def test_a_training_that_goes_well_warns_of_nothing():
+def test_a_training_that_converges_does_not_warn():
     X, y = examples(30)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -244,15 +244,15 @@ def test_two_threads_on_two_nets_do_not_disturb_each_other():
 def test_the_child_of_a_fork_can_train_a_net_that_a_thread_of_its_parent_was_training():
     X, y = examples(2000, 100)
     net = nnc.MLP([100, 50, N], seed=0)
-    in_the_middle, enough = threading.Event(), threading.Event()
+    training, stop = threading.Event(), threading.Event()
 
     def callback(epoch, history):
-        in_the_middle.set()
-        return enough.is_set()
+        training.set()
+        return stop.is_set()
 
     thread = threading.Thread(target=lambda: train(net, X, y, epochs=10**9, callback=callback))
     thread.start()
-    in_the_middle.wait()
+    training.wait()
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # instead of waiting for a thread that is not there
@@ -260,7 +260,7 @@ def test_the_child_of_a_fork_can_train_a_net_that_a_thread_of_its_parent_was_tra
             os._exit(0 if train(net, X, y).loss else 1)
         finally:
             os._exit(1)
-    enough.set()
+    stop.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
 
@@ -280,10 +280,10 @@ def test_other_threads_run_during_an_epoch():
     during = len(ticks)
     done.set()
     thread.join()
-    assert during >= 3  # an epoch of some 30 ms or more; with the lock held there would be none
+    assert during >= 3  # an epoch of some 30 ms or more; with the GIL held there would be none
 
 
-def test_a_net_may_be_forgotten_while_it_trains():
+def test_a_net_may_lose_its_arrays_while_it_trains():
     X, y = examples(500, 100)
 
     def work():
@@ -294,7 +294,7 @@ def test_a_net_may_be_forgotten_while_it_trains():
         work()
 
 
-# ---- what fit refuses, before it trains ------------------------------------------------------------------------------
+# ---- options that are errors, before any training --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -320,6 +320,6 @@ def test_wrong_options(error, match, options):
     with pytest.raises(error, match="fit.*" + match):
         train(net, X, y, **options)
     assert_equal(net, same)
-    for n in (net, same):  # not even a draw of the generator
+    for n in (net, same):  # the generator has not advanced either
         train(n, X, y, shuffle=True)
     assert_equal(net, same)

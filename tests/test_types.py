@@ -1,4 +1,4 @@
-"""The annotations as a type checker sees them, and the stub of the C module beside the module."""
+"""The annotations as a type checker sees them, and the stub of the C module compared with the module."""
 
 import ast
 import subprocess
@@ -52,21 +52,21 @@ def mypy(tmp_path, program):
 
 @pytest.mark.slow
 def test_a_program_checks(tmp_path):
-    code, said = mypy(tmp_path, SAMPLE)
-    assert code == 0, said
+    code, output = mypy(tmp_path, SAMPLE)
+    assert code == 0, output
 
 
 @pytest.mark.slow
 def test_a_wrong_program_does_not(tmp_path):
     lines = SAMPLE.count("\n")
-    code, said = mypy(tmp_path, SAMPLE + "\n".join(WRONG))
+    code, output = mypy(tmp_path, SAMPLE + "\n".join(WRONG))
     assert code == 1
     for i, (line, word) in enumerate(WRONG.items(), lines + 1):
-        assert any(f":{i}: error" in row and word in row for row in said.splitlines()), f"{line}: {said}"
+        assert any(f":{i}: error" in row and word in row for row in output.splitlines()), f"{line}: {output}"
 
 
 def test_the_stub_has_the_names_of_the_module():
-    """All but the universal functions, which it says every other name is."""
+    """Except the universal functions: in the stub, every other name is one."""
     stub = Path(nnc.__file__).with_name("_engine.pyi").read_text()
     names = set()
     for node in ast.parse(stub).body:
