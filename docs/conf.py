@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from docutils.nodes import Text, math_block
 from sphinx.addnodes import pending_xref
 from sphinx.errors import ExtensionError
 from sphinx.ext import autosummary
@@ -76,6 +77,14 @@ def unlink_source_files(app, document):
             reference.replace_self(reference.children)
 
 
+def keep_tags(app, document):
+    """Sphinx puts a formula of several rows into a split environment, where no \\tag may be."""
+    for formula in document.findall(math_block):
+        if r"\tag" in formula.astext():
+            formula["no-wrap"] = formula["nowrap"] = True  # the names of before and after Sphinx 8.2
+            formula.children = [Text(rf"\[{formula.astext()}\]")]
+
+
 def write_functions(app):
     """What `python -m nnc.autodiff` prints is a part of docs/functions.md."""
     generated = Path(__file__).parent / "generated"
@@ -103,4 +112,5 @@ def setup(app):
     app.connect("builder-inited", write_functions)
     app.connect("autodoc-process-signature", signature_of_a_ufunc, priority=400)
     app.connect("doctree-read", unlink_source_files)
+    app.connect("doctree-read", keep_tags)
     app.connect("env-check-consistency", refuse_gaps)

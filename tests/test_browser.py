@@ -242,13 +242,16 @@ def test_errors_are_detected(lab):
     assert "without dollars" in " ".join(page.raw_latex())
 
 
+ROWS = ".jp-OutputArea mjx-container :is(mjx-mtr, [data-mml-node='mtr'])"  # of an aligned formula, as HTML or as SVG
+
+
 def test_a_notebook_runs_without_errors(lab, screenshots):
     page = lab.open("05_backpropagation.ipynb")
     page.run_all()
     page.save(screenshots / f"run-all-{lab.theme}.png")
     assert not page.errors()
     assert not page.raw_latex()
-    assert page.count(".jp-OutputArea mjx-container") >= 3, "the lines of derive"
+    assert page.count(ROWS) >= 3, "the lines of derive"
     assert page.count('.jp-OutputArea img[src^="data:image/svg"]') >= 2, "the graphs"
     assert page.count(".jp-OutputArea table") >= 2, "steps, gradcheck"
 
@@ -268,7 +271,7 @@ def test_training_shows_its_progress_bar(lab, screenshots):
     assert page.count(".jp-OutputArea table") >= 1, "the net as a table"
     assert page.count('.jp-OutputArea img[src^="data:image/svg"]') >= 1, "the graph"
     assert page.count('.jp-OutputArea img[src^="data:image/png"]') >= 1, "the curves"
-    assert page.count(".jp-OutputArea mjx-container") >= 3, "the derivation"
+    assert page.count(ROWS) >= 3, "the derivation"
 
 
 def test_the_stepper_by_keyboard(lab, screenshots):
@@ -333,13 +336,15 @@ def contrast(page, selector):
 # ---- the documentation -----------------------------------------------------------------------------------------------
 
 
+BUILT = Path(__file__).parent.parent / "docs" / "_build" / "html"
+
+
 @pytest.fixture
 def site(browser):
     """The address of the pages that `make docs` built."""
-    built = Path(__file__).parent.parent / "docs" / "_build" / "html"
-    if not (built / "index.html").exists():
+    if not (BUILT / "index.html").exists():
         pytest.skip("needs the pages: make docs")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=built))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=BUILT))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -375,6 +380,28 @@ def test_the_documentation_fits_the_screen(site, browser, screenshots, theme, wi
         ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         luminance[page] = sum(map(int, ground.removeprefix("rgb(").rstrip(")").split(",")[:3]))
     assert all((value < 384) == (theme == "dark") for value in luminance.values()), luminance
+
+
+# Formulas that MathJax could not read, and text outside of code that has a formula's marks or commands in it
+UNREADABLE = r"""const article = document.querySelector('article').cloneNode(true);
+    const bad = [...article.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.outerHTML);
+    bad.push(...[...article.querySelectorAll('mjx-container')].map(e => e.innerText).filter(s => s.includes('$')));
+    article.querySelectorAll('pre, code, mjx-container').forEach(e => e.remove());
+    return [...bad, ...(article.textContent.match(/.*(\$\$|\\\(|\\\[|\\frac).*/g) || [])]"""
+
+
+def test_the_formulas_of_the_documentation_are_shown(site, browser):
+    """Every one is a formula, also those that a notebook shows as results, and none is left as its source."""
+    emulate(browser, "light", 1280, 1000)
+    pages = [path for path in BUILT.rglob("*.html") if 'class="math' in path.read_text(encoding="utf-8")]
+    formulas = 0
+    for page in pages:
+        browser.get(f"{site}/{page.relative_to(BUILT).as_posix()}")
+        browser.execute_async_script("""const done = arguments[0];
+            window.MathJax?.startup ? MathJax.startup.promise.then(() => done(0)) : done(0)""")
+        assert not browser.execute_script(UNREADABLE), page.name
+        formulas += browser.execute_script("return document.querySelectorAll('mjx-container').length")
+    assert len(pages) >= 30 and formulas > 1000, "the notebooks' pages alone have as many"
 
 
 def test_the_documentation_can_be_searched(site, browser):

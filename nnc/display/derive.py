@@ -176,7 +176,8 @@ class Derivation:
         return "\n".join(lines)
 
     def _repr_latex_(self):
-        return "\n".join(f"$$ {line} $$" for line in self.latex().splitlines())
+        # One formula: what shows notebooks takes an output that begins and ends with $$ for one.
+        return f"$$\n{self.latex(aligned=True)}\n$$"
 
     def __repr__(self):
         texts = [line.text for line in self.lines]
