@@ -8,7 +8,7 @@ import pytest
 
 import nnc._engine
 
-# In the background of a shell, the tests and their subprocesses would ignore Ctrl-C, which some of them send.
+# Started in the background of a shell, the tests and their subprocesses would ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("nnc", deadline=None, max_examples=60)

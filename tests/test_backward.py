@@ -24,7 +24,7 @@ def test_a_seed_of_another_shape_is_an_error(seed):
         Node(np.ones(3)).backward(seed)
 
 
-def test_seeds():
+def test_a_seed_may_be_a_list_or_a_number():
     x = Node(away(3).astype(np.float32))
     y = x * 2
     y.backward([1, 2, 3])
@@ -40,7 +40,7 @@ def test_seeds():
 # ---- depth, size ----------------------------------------------------------------------------------------------------
 
 
-def test_a_chain_of_50_000_nodes():
+def test_a_chain_of_50_000_nodes_needs_no_recursion():
     x = y = Node(1.0)
     for _ in range(25_000):
         y = y * 1.0001 + 0.0

@@ -101,7 +101,7 @@ def test_a_measurement_is_of_one_run():
 
 
 @pytest.mark.parametrize("peer", ["nnc", "numpy"])
-def test_a_peer_in_its_process(peer, tmp_path):
+def test_a_peer_is_measured_in_a_process(peer, tmp_path):
     process = Process(peer, "overhead", threads=1, dtype="float32", folder=tmp_path, quick=True)
     cases = process.ready()
     found = process.round(0.001)
@@ -147,8 +147,8 @@ def test_the_model_of_threads():
 
 
 @pytest.mark.parametrize("peer", predict.RUNS)
-def test_all_predict_the_same(peer, tmp_path):
-    """Every run compares itself with the net line by line before it is measured."""
+def test_all_peers_predict_the_same(peer, tmp_path):
+    """Every peer is compared with the net, line by line, before it is measured."""
     if not installed(peer):
         pytest.skip("not installed")
     rng = np.random.default_rng(0)

@@ -53,7 +53,7 @@ def test_thread_sanitizer_finds_no_race(tmp_path):
     build = ["gcc", "-fsanitize=thread", str(probe), "-o", str(tmp_path / "probe")]
     if subprocess.run(build, capture_output=True).returncode or subprocess.run([tmp_path / "probe"]).returncode:
         pytest.skip("the compiler has no ThreadSanitizer")
-    # Under it a forked child must not start threads.
+    # Under ThreadSanitizer a forked child must not start threads.
     output = make(tmp_path, "SANITIZE=thread", "ARGS=--light --no-fork widest")
     assert "\n0 failures" in output and "WARNING: ThreadSanitizer" not in output
 

@@ -128,7 +128,7 @@ GRAPHS = {
 }  # fmt: skip
 
 
-READS_IT = {"product", "views"}  # the others' gradients do not depend on the array
+READS_IT = {"product", "views"}  # the others' gradients are computed without the array
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -213,7 +213,7 @@ def test_a_change_of_any_single_entry_is_seen(graph, dtype, create_graph):
         J.backward(create_graph=create_graph)  # unchanged again
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of setting the shape
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # for setting the shape
 def test_another_shape_is_a_change_too():
     a = away(3, 1)
     J = (Node(a) * Node(a)).sum()
@@ -269,7 +269,7 @@ def test_a_change_of_any_entry_of_a_small_array_is_seen():
             J.backward()
 
 
-def test_data_labels_masks_and_indices_count_too():
+def test_changes_of_data_labels_masks_and_indices_are_seen():
     Z, x, y, mask, rows = Node(away(3, 4)), away(3, 4), np.array([0, 1, 2, 0]), away(3, 4) > 0, [0, 2]
     index, targets = np.array([1, 2]), np.eye(3)[:, [0, 1, 2, 0]]
     cases = [

@@ -78,8 +78,8 @@ def test_bad_options_are_an_error(options):
 # ---- gradcheck ------------------------------------------------------------------------------------------------------
 
 
-def two_sided(right, by_hand):
-    """An f whose graph differs from its values: `by_hand` for Nodes, `right` for arrays."""
+def with_graph(right, by_hand):
+    """An f with the graph of another function: `by_hand` for Nodes, `right` for arrays."""
     return lambda *args: (by_hand if any(isinstance(a, Node) for a in args) else right)(*args)
 
 
@@ -100,7 +100,7 @@ def test_a_right_gradient_at_any_scale(scale, x):
 @pytest.mark.parametrize(("fault", "found"), [(1e-2, True), (1e-4, True), (2e-5, True), (1e-6, False), (-1e-4, True)])
 def test_a_relative_error_is_found_from_1e_5_on(fault, found):
     for scale in (1, 1e-8):  # a small gradient is judged in the same way
-        f = two_sided(lambda x, s=scale: s * (x**2).sum(), lambda x, s=scale: s * (1 + fault) * (x**2).sum())
+        f = with_graph(lambda x, s=scale: s * (x**2).sum(), lambda x, s=scale: s * (1 + fault) * (x**2).sum())
         report = nnc.gradcheck(f, rng.random(3) + 0.5)
         assert report.ok is not found
         assert report.max_error == pytest.approx(abs(fault), rel=0.05)
@@ -108,21 +108,21 @@ def test_a_relative_error_is_found_from_1e_5_on(fault, found):
 
 def test_one_wrong_entry_among_large_ones_is_found():
     right = np.array([1e4, 1.0, 1e-3])
-    f = two_sided(lambda x: (right * x).sum(), lambda x: (np.array([1e4, 1.0, 1.1e-3]) * x).sum())
+    f = with_graph(lambda x: (right * x).sum(), lambda x: (np.array([1e4, 1.0, 1.1e-3]) * x).sum())
     report = nnc.gradcheck(f, np.ones(3))
     assert not report.ok and report.errors[0][2] > 0.05 and max(report.errors[0][:2]) < 1e-5
     assert "[2]" in str(report).splitlines()[2]  # the worst entry comes first
 
 
-def test_both_sides_zero_is_right_and_one_side_is_not():
+def test_two_zeros_agree_and_a_zero_with_a_number_does_not():
     assert nnc.gradcheck(lambda x, y: np.sum(x) + 0 * np.sum(y), np.ones(2), np.ones(2)).max_error < 1e-9
-    assert not nnc.gradcheck(two_sided(lambda x: x.sum(), lambda x: 0 * x.sum()), np.ones(2)).ok
-    assert not nnc.gradcheck(two_sided(lambda x: 0 * x.sum(), lambda x: x.sum() * 1e-3), np.ones(2)).ok
+    assert not nnc.gradcheck(with_graph(lambda x: x.sum(), lambda x: 0 * x.sum()), np.ones(2)).ok
+    assert not nnc.gradcheck(with_graph(lambda x: 0 * x.sum(), lambda x: x.sum() * 1e-3), np.ones(2)).ok
 
 
 def test_an_argument_that_is_not_used():
     assert nnc.gradcheck(lambda x, y: np.sum(x), np.ones(2), np.ones(2)).ok
-    assert not nnc.gradcheck(two_sided(lambda x, y: np.sum(x * y), lambda x, y: np.sum(x)), np.ones(2), np.ones(2)).ok
+    assert not nnc.gradcheck(with_graph(lambda x, y: np.sum(x * y), lambda x, y: np.sum(x)), np.ones(2), np.ones(2)).ok
 
 
 def test_nan_is_not_right():
@@ -167,15 +167,15 @@ def test_the_gradient_close_to_a_kink_is_checked():
     x = np.array([-1e-5, 1e-5, 3e-6, 0.3])
     assert nnc.gradcheck(lambda x: nnc.relu(x).sum(), x).checked == 4
     assert nnc.gradcheck(lambda x: nnc.relu(x).sum(), x).ok
-    wrong = two_sided(lambda x: nnc.relu(x).sum(), lambda x: (1.01 * nnc.relu(x)).sum())
+    wrong = with_graph(lambda x: nnc.relu(x).sum(), lambda x: (1.01 * nnc.relu(x)).sum())
     assert not nnc.gradcheck(wrong, x).ok
 
 
 def test_a_kink_excuses_no_other_entry():
-    f = two_sided(lambda x: nnc.relu(x).sum(), lambda x: (nnc.relu(x) * np.array([1, 1, 1.01])).sum())
+    f = with_graph(lambda x: nnc.relu(x).sum(), lambda x: (nnc.relu(x) * np.array([1, 1, 1.01])).sum())
     report = nnc.gradcheck(f, [0.0, -1.0, 2.0])
     assert len(report.kinks) == 1 and not report.ok
-    smooth_but_wrong = two_sided(lambda x: (x * x).sum(), lambda x: (x * x).sum() + np.abs(x - 5).sum())
+    smooth_but_wrong = with_graph(lambda x: (x * x).sum(), lambda x: (x * x).sum() + np.abs(x - 5).sum())
     assert not nnc.gradcheck(smooth_but_wrong, [1.0, 2.0]).ok
 
 
@@ -192,7 +192,7 @@ def test_kinks_alone_do_not_pass():
 
 def test_what_f_does_not_use_has_gradient_0():
     assert nnc.gradcheck(lambda x, y: (x * x).sum(), np.ones(2), 3.0).ok
-    report = nnc.gradcheck(lambda x: 3.0, np.ones(2))  # 0 is right, and is compared with 0
+    report = nnc.gradcheck(lambda x: 3.0, np.ones(2))  # the differences are 0, too
     assert report.ok and report.checked == 2
     assert not nnc.gradcheck(lambda x: np.sum(getattr(x, "value", x) ** 2), np.ones(2)).ok
 
@@ -210,7 +210,7 @@ def test_the_report_as_text_and_html():
     report = nnc.gradcheck(lambda W: np.sum(W**3), rng.random((4, 4)))
     assert str(report).startswith("the gradient is right") and len(str(report).splitlines()) == 10
     assert report._repr_html_().count("<tr>") == 9 and "✓" in report._repr_html_()
-    wrong = nnc.gradcheck(two_sided(lambda x: x.sum(), lambda x: -x.sum()), np.ones(2))
+    wrong = nnc.gradcheck(with_graph(lambda x: x.sum(), lambda x: -x.sum()), np.ones(2))
     assert str(wrong).startswith("WRONG GRADIENT") and "✗" in wrong._repr_html_()
 
 

@@ -88,16 +88,16 @@ def test_every_option(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, printed",
     [
         (["--optimizer", "adam", "--weight-decay", 0.001], "accuracy 0.9"),
         (["--loss", "binary_cross_entropy", "--optimizer", "adam"], "accuracy 0."),
         (["--loss", "squared_error", "--optimizer", "adam", "--lr", 0.01], "best: epoch 2, validation loss 0."),
     ],
 )
-def test_optimizers_and_losses(tmp_path, options, said):
+def test_optimizers_and_losses(tmp_path, options, printed):
     done = run("train", "--epochs", 2, "--out", tmp_path / "m.npz", *options)
-    assert said in done.stdout
+    assert printed in done.stdout
     loss = options[1] if options[0] == "--loss" else "cross_entropy"
     assert nnc.MLP.load(tmp_path / "m.npz").loss_name == loss
 

@@ -314,7 +314,7 @@ def test_a_sign_and_a_factor_are_corrected_together(error, right):
     assert nnc.check_derivation(page).first_wrong.right == (right or "dZ2 = (P - Y) / m")
 
 
-def test_a_square_matrix_the_other_way_round_and_a_missing_mean_are_both_named():
+def test_a_transposed_square_matrix_and_a_missing_mean_are_both_named():
     page = SETUP.replace("(4, 5)", "(4, 3)").replace("(5)", "(3)").replace("(5, 3)", "(3, 3)") + FORWARD + BACKWARD
     found = wrong(nnc.check_derivation(page.replace("dZ2 /= m", "").replace("W2.T", "W2")))
     assert [reason for reason, _ in found.values()] == ["missing 1/m", "transposed"], found

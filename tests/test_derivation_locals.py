@@ -66,8 +66,9 @@ def wrong_lines(page):
 def test_the_right_pages_are_right_and_the_local_derivatives_are_judged(page):
     report = nnc.check_derivation(page)
     assert report.ok, report
-    said = {line.name: line.sentence for line in report.lines}
-    assert "da/dz" in said.get("da_dz", "da/dz") and "dh1/dw2" in said.get("d_h1_d_w2", "dh1/dw2"), said
+    sentences = {line.name: line.sentence for line in report.lines}
+    assert "da/dz" in sentences.get("da_dz", "da/dz"), sentences
+    assert "dh1/dw2" in sentences.get("d_h1_d_w2", "dh1/dw2"), sentences
 
 
 OF_ACTIVATION = "derivative taken of the activation instead of the pre-activation"
@@ -117,6 +118,6 @@ def test_a_local_derivative_of_arrays_is_judged_entry_by_entry():
     assert (line.name, line.right) == ("da_dz", "da_dz = a * (1 - a)")
 
 
-def test_a_name_that_means_something_else_is_not_blamed_if_what_comes_of_it_is_right():
+def test_a_name_that_means_something_else_is_not_blamed_if_the_result_is_right():
     page = ARRAYS.replace("da_dz = a * (1 - a)", "da_dz = a * (1 - a) / len(X)").replace(" / len(X)\nda", "\nda")
     assert nnc.check_derivation(page).ok

@@ -233,7 +233,7 @@ def assert_correct(program):
     return {name: mine[name] for name in program.gradients.values()}
 
 
-def judged(program, folder):
+def report_on(program, folder):
     """The report on a program: its source, one function, or two functions, one after the other."""
     form = program.rng.integers(3)
     if form == 0:
@@ -266,7 +266,7 @@ def judged(program, folder):
 def test_no_line_of_a_correct_program_is_called_wrong(seed, tmp_path):
     program = Program(seed)
     gradients = assert_correct(program)
-    report = judged(program, tmp_path)
+    report = report_on(program, tmp_path)
     assert report.ok, f"{program.source}\n{report}"
     right = {line.name for line in report.lines if line.ok}
     dead = {name for name, value in gradients.items() if not np.any(value)}  # zeros are not judged
