@@ -94,7 +94,7 @@ else:  # a type checker would take this to mean that every name exists
 
 def load_ipython_extension(ipython):
     """``%load_ext nnc``: the cell magic ``%%derivation``."""
-    from .checking.magic import register
+    from .checking.cell_magic import register
 
     register(ipython)
 

@@ -279,7 +279,7 @@ def completion(options):
 
 
 def check(options):
-    from .checking.magic import pairs
+    from .checking.cell_magic import pairs
 
     path, _, functions = options.code.partition(".py:")
     path = path + ".py" if functions else options.code

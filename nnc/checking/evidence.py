@@ -8,9 +8,9 @@ from ..autodiff.node import ancestors
 from . import claims
 from .factors import Factor, Factors
 from .hypotheses import Activation
+from .reference_gradients import ReferenceGradients
 from .scopes import in_the_words_of_loops
 from .trace import Unknown
-from .truth import Truth
 
 
 class Evidence:
@@ -21,7 +21,7 @@ class Evidence:
         self.events = trace.events
         self.patches, self.overrides = dict(patches), {}
         self.wrap = set(wrap)
-        self.truth = Truth(program, trace.events, J, self.wrap, patches)
+        self.truth = ReferenceGradients(program, trace.events, J, self.wrap, patches)
         self.graphical = self.truth.how == "graph"
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from .checks import find_checks
 from .edits_by_value import regularised
 from .evidence import Evidence, one_line, shaped
-from .local_faults import is_harmful, takes_another_local
-from .other_cost import of_another_cost
-from .put_right import put_right
+from .local_errors import is_harmful, takes_another_local
 from .scales import judge_factors, rescaled_before
 from .search import MOST_WORK, MOST_WORK_IN_ALL, search
 from .syntax import value_of
+from .unexplained_errors import blame_unexplained
 from .update_rules import judge_rules
 from .updates import given_back, own_gradient_unused, steps_of_numbers, takes_another_gradient, updated_before, uphill
+from .wrong_cost import blame_wrong_cost
 
-ATTEMPTS = rescaled_before, given_back, updated_before, own_gradient_unused, uphill, of_another_cost  # before any edit
+ATTEMPTS = rescaled_before, given_back, updated_before, own_gradient_unused, uphill, blame_wrong_cost  # before any edit
 
 
 @dataclass(eq=False)
@@ -152,7 +152,7 @@ class Judge(Evidence):
         if times > 1:  # what was found does not last
             check.skip = times > 2
             if not check.skip:
-                put_right(self, check, e, run)
+                blame_unexplained(self, check, e, run)
             return
         for attempt in (updated_before,) if check.kind == "local" else ATTEMPTS:
             if attempt(self, check, e, run):
@@ -172,7 +172,7 @@ class Judge(Evidence):
         if check.parts:
             check.skip = True  # what comes of it is judged
             return
-        put_right(self, check, e, run)
+        blame_unexplained(self, check, e, run)
 
     def blame(self, sid, reason, sentence, right, check, run=None, unexplained=False):
         standing = right and right == ast.unparse(self.program.statements[sid].node)

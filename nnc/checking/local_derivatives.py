@@ -8,7 +8,7 @@ import numpy as np
 from ..autodiff.create_graph import backward_graph
 from ..autodiff.node import Node, ancestors, pullback
 from . import claims
-from .truth import Target
+from .reference_gradients import Target
 
 MOST_CHECKS = 4  # of one statement, in the turns of a loop
 MOST_ENTRIES = 256  # of an array that is derived by one number

@@ -43,7 +43,7 @@ class Target:
         return f"d{self.of}/d{self.name}"
 
 
-class Truth:
+class ReferenceGradients:
     """The targets, and how they were found.
 
     Attributes

@@ -11,7 +11,7 @@ from .syntax import sites
 from .trace import Unknown
 
 
-def put_right(judge, check, e, run):
+def blame_unexplained(judge, check, e, run):
     """Find the first line that would make the check right if it held a derivative; else blame the line itself."""
     sid = check.sid
     raising = _raising(judge, check, run)

@@ -10,7 +10,7 @@ from .search import search
 from .syntax import expression, replaced, sites, value_of
 
 
-def of_another_cost(judge, check, e, run):
+def blame_wrong_cost(judge, check, e, run):
     """The squared error's gradient where the cost is the cross-entropy."""
     value = judge.value(run, check.id)
     if value is None or check.kind != "inner" or check.targets[0].is_leaf:
