@@ -130,7 +130,7 @@ def test_where_sizes_agree_the_numbers_decide():
     [
         (lambda w: nnc.softmax_cross_entropy(w, [0, 1, 1]).mean(), "P - Y (eq. 10.1) and not Y - P"),
         (lambda w: nnc.cross_entropy(nnc.softmax(w), [0, 1, 1]).mean(), "dP is -Y/P"),
-        (lambda w: (w - 1).sum(), "the step -α dJ/dw of the descent"),  # the first operand of a difference has no minus
+        (lambda w: (w - 1).sum(), "step -α dJ/dw of gradient descent"),  # A of A - B has no minus
         (lambda w: (1 - w).sum(), "A - B, and dB is -dC"),
         (lambda w: (-w).sum(), "a minus in front"),
         (lambda w: (1 / w).sum(), "-1/B²"),

@@ -1,9 +1,9 @@
 """A page of NumPy that a reader derived by hand, judged line by line.
 
-`check_derivation` runs the code, finds out what each line claims to be the derivative of, what the derivative is, and
-which lines are the roots of what is wrong. The parts: `rewrite` and `trace` run the code with every assignment seen,
-`claims` reads the names, `truth` has the derivatives, `judge` the verdict, `edits` the right lines, `derivation_report`
-what is printed.
+`check_derivation` runs the code, works out which derivative each line claims to be and what its value should be, and
+names the lines in which the errors begin. The parts: `rewrite` and `trace` run the code and record every assignment,
+`claims` reads the names, `truth` computes the derivatives, `judge` gives the verdict, `edits` proposes right lines,
+`derivation_report` prints the result.
 """
 
 import ast
@@ -21,48 +21,48 @@ from .syntax import expression, np_call, replaced, sites
 from .trace import Program
 from .updates import not_along_its_gradient, steps_of_numbers
 
-MOST_WORK = 100_000_000  # for what the forward pass may have been meant to be: see `Program.work`
+MOST_WORK = 100_000_000  # of the search for the intended forward pass, in units of `Program.work`
 
 
 def check_derivation(what, *args, cost=None, names=None, namespace=None, **kwargs):
     """Say which line of a derivation, written in NumPy, is wrong, why, and what the right line is.
 
-    The code is run as it is, forward and backward, in rows or columns, in functions, methods, loops or none; the
-    file is never changed. What a line claims is read off its names, the shapes, and the values: ``dW1``, ``grad_W1``,
-    ``grads["W1"]``, ``delta2``. The truth comes from the graph, where the forward lines run on Nodes, else from finite
-    differences. A value in between may be a constant multiple of its derivative, if the gradients of the parameters
-    that come of it are right; a wrong line is put right before the lines after it are judged.
+    The code is run as it is: with examples in rows or columns, with or without functions, methods and loops. The file
+    is never changed. What a line claims is read off its names, the shapes, and the values: ``dW1``, ``grad_W1``,
+    ``grads["W1"]``, ``delta2``. The reference values come from the graph if the forward lines run on Nodes, else from
+    finite differences. An intermediate value may be a constant multiple of its derivative if the parameters' gradients
+    computed from it are right. A wrong line is corrected before the lines after it are judged.
 
     Parameters
     ----------
     what : callable, list of callables, or str
-        A function; functions that run one after the other, each of which gets, by the names of its parameters, what
-        those before it were given, had or returned; or source code.
+        A function; functions to call one after the other, each with the arguments, local variables and results of
+        those before it, matched by the names of its parameters; or source code.
     *args, **kwargs
-        What the function is called with; further functions may stand in front.
+        The arguments of the function; further functions may come before them.
     cost : str, optional
         The name of the scalar that is differentiated. By default J, cost, loss, L, E or the like, or else the last
         scalar that is computed from the parameters.
     names : dict, optional
-        What is the derivative by what, where the names do not say it: ``{"delta3": "Z3"}``. ``"back#2"`` is the second
-        assignment to that name.
+        Which name is which derivative, where the names do not say so: ``{"delta3": "Z3"}`` says that delta3 is dJ/dZ3.
+        ``"back#2"`` is the second assignment to that name.
     namespace : dict, optional
-        For source code: the names that it uses and does not define.
+        For source code: the names that it uses but does not define.
 
     Returns
     -------
     DerivationReport
-        ``.ok``, None where no line is wrong, but no gradient and no update was judged; ``.unjudged``, the lines that
-        claim one and could not be judged; ``.lines``, one for each statement, with ``.number``, ``.text``, ``.name``,
-        ``.ok`` (None where it claims nothing), ``.reason``, ``.sentence``, ``.right``; ``.first_wrong``, a line or
-        None. Printed, it is a table.
+        ``.ok``, None if no line is wrong but no gradient or update was judged either; ``.unjudged``, the lines that
+        claim one but could not be judged; ``.lines``, one for each statement, with ``.number``, ``.text``, ``.name``,
+        ``.ok`` (None if it claims nothing), ``.reason``, ``.sentence``, ``.right``; ``.first_wrong``, a line or None.
+        Printed, it is a table.
 
     Raises
     ------
     ValueError
-        If there is no cost, or `names` speaks of what is not there.
+        If no cost is found, or the source of a function is not.
     TypeError
-        If `what` is neither code nor a function written in Python.
+        If `what` is neither source code nor a function written in Python, or its arguments do not fit.
 
     Examples
     --------
@@ -101,17 +101,17 @@ def _check(program, cost, names):
     J, trace = _find_cost(program, trace, cost, names)
     if J is None:
         return _without_cost(program, trace, cost)
-    report = _forward_trouble(program, trace, J)
+    report = _check_forward_values(program, trace, J)
     if report is not None:
         return report
-    judge = _judged(program, trace, J, names)
-    judge = _meant_forward(program, trace, J, names, judge) or judge
+    judge = _judge(program, trace, J, names)
+    judge = _judge_intended_forward(program, trace, J, names, judge) or judge
     if not judge.faults:
-        trace, judge = _elsewhere(program, trace, J, names, judge)
+        trace, judge = _judge_at_other_values(program, trace, J, names, judge)
     return DerivationReport(program, trace, judge.J, judge)
 
 
-def _judged(program, trace, J, names, patches=()):
+def _judge(program, trace, J, names, patches=()):
     if patches:
         turns = trace.turns
         trace = program.run(patches, scopes=True, limited=True, turns=turns)
@@ -126,10 +126,9 @@ def _judged(program, trace, J, names, patches=()):
     return Judge(program, trace, J, names, patches, wrap=wrap).judge()
 
 
-def _elsewhere(program, trace, J, names, judge):
-    """(trace, judge) where the parameters that are a number, or one number throughout, have other values, if there is a
-    fault to be seen there: in zeros, terms and factors can be missing, and every step of a number is a multiple of its
-    gradient."""
+def _judge_at_other_values(program, trace, J, names, judge):
+    """(trace, judge) with other values for the parameters that are scalars or have equal entries, if an error shows
+    only there: with zeros a missing term or factor does not, and any step of a scalar is a multiple of its gradient."""
     parameters = {
         c.targets[0].index: c.targets[0]
         for c in judge.checks
@@ -145,15 +144,15 @@ def _elsewhere(program, trace, J, names, judge):
     run.turns = trace.turns
     other = None
     if J.id in run.by_id and _is_scalar(run.by_id[J.id].value) and np.isfinite(run.by_id[J.id].value).all():
-        other = _judged(program, run, run.by_id[J.id], names)
+        other = _judge(program, run, run.by_id[J.id], names)
         if other.faults:
             moved = ", ".join(dict.fromkeys(target.name for target in parameters.values()))
-            other.remarks.append(f"seen where {moved} has other values: at its own, right and wrong are the same")
+            other.remarks.append(f"seen with other values of {moved}: with the given ones, right and wrong lines agree")
             return run, other
-    there = {} if other is None else steps_of_numbers(other)
+    other_steps = {} if other is None else {c.id: k for c, k in steps_of_numbers(other).items()}
     program.moved = {}
     for check, k in steps_of_numbers(judge).items():
-        if there and abs({c.id: k for c, k in there.items()}.get(check.id, k) - k) > 1e-3 * abs(k):
+        if abs(other_steps.get(check.id, k) - k) > 1e-3 * abs(k):
             not_along_its_gradient(judge, check)
     return trace, judge
 
@@ -162,7 +161,7 @@ def _elsewhere(program, trace, J, names, judge):
 
 
 def _find_cost(program, trace, cost, names):
-    """(the event that assigns the cost, the trace up to the end of its turn of the loop around it)."""
+    """(the event that assigns the cost, the trace up to the end of the loop iteration that it is in)."""
     scalars = [e for e in trace.events if e.how not in ("bound",) and _is_scalar(e.value)]
     if cost is not None:
         found = [
@@ -177,7 +176,7 @@ def _find_cost(program, trace, cost, names):
         found = []
         for name, most_axes in [
             *((name, 32) for name in claims.COSTS),
-            *((name, axes) for axes in (0, 32) for name in claims.PERHAPS_COSTS),
+            *((name, axes) for axes in (0, 32) for name in claims.POSSIBLE_COSTS),
         ]:
             found = [e for e in scalars if claims.label(e.base, e.key)[0] == name and _is_float(e.value)]
             found = [e for e in found if np.ndim(e.value) <= most_axes]
@@ -187,19 +186,19 @@ def _find_cost(program, trace, cost, names):
         found = found or _last_scalar(program, trace, scalars)
     if not found:
         return None, trace
-    turns = _turns_to_cut(program, trace, found)
+    turns = _loops_to_cut(program, trace, found)
     if turns:
         cut = program.run(scopes=True, limited=True, turns=turns)
         cut.turns = turns
         ids = {e.id for e in found}
-        return _where_it_was_made([e for e in cut.events if e.id in ids][-1], cut), cut
-    return _where_it_was_made(found[-1], trace), trace
+        return _origin_of_cost([e for e in cut.events if e.id in ids][-1], cut), cut
+    return _origin_of_cost(found[-1], trace), trace
 
 
-def _where_it_was_made(J, trace):
-    """The assignment of a cost that a function has returned, or J itself."""
-    made = trace.events[J.source]
-    return made if made.how not in ("bound", "returned") and _is_scalar(made.value) else J
+def _origin_of_cost(J, trace):
+    """The assignment inside the function that returned the cost, or J itself."""
+    origin = trace.events[J.source]
+    return origin if origin.how not in ("bound", "returned") and _is_scalar(origin.value) else J
 
 
 def _is_scalar(value):
@@ -213,7 +212,7 @@ def _is_float(value):
 
 
 def _last_scalar(program, trace, scalars):
-    """The last scalar that depends on arrays of floats or, where there is none, on the numbers that were given."""
+    """The last scalar that depends on arrays of floats or, if there are none, on the numbers that were given."""
     own = [e for e in trace.events if e.source == e.index]
     arrays = {e.id: e.value * 1.1 + 0.01 for e in own if e.is_array and np.ndim(e.value)}
     given = [e for e in own if (e.how == "bound" or e.sid < 0) and _is_scalar(e.value)]
@@ -229,23 +228,23 @@ def _last_scalar(program, trace, scalars):
         and not np.array_equal(run.by_id[e.id].value, e.value)
     ]
     labels = {claims.label(e.base, e.key)[0] for e in trace.events}
-    named = [e for e in moved if not _is_called_a_derivative(e, labels)]
+    named = [e for e in moved if not _is_named_as_derivative(e, labels)]
     return [e for e in trace.events if named and e.base == named[-1].base and e in scalars]
 
 
-def _is_called_a_derivative(e, labels):
-    """Whether its name is that of a derivative by what is there: ``dW``, but not ``data``."""
+def _is_named_as_derivative(e, labels):
+    """Whether its name is that of a derivative, given the other names: ``dW`` if there is a W, but not ``data``."""
     if any(of in labels and by in labels for of, by in claims.local_pairs(e.base, e.key)):
         return True
     stems = claims.stems(e.base, e.key)
     return bool(stems) and stems[0].kind != "weak" and any(stem.name in labels for stem in stems)
 
 
-def _turns_to_cut(program, trace, found):
-    """{loop: 2} for the loops whose first turn is the whole derivation: of epochs, and where weights are updated."""
+def _loops_to_cut(program, trace, found):
+    """{loop: 2} for the loops whose first iteration is the whole derivation: over epochs, or updating weights."""
     cut, end = {}, len(trace.events)
-    for loop, turns in sorted(trace.began.items(), key=lambda item: item[1][0]):
-        began = [index for index in turns if index < end]
+    for loop, starts in sorted(trace.began.items(), key=lambda item: item[1][0]):
+        began = [index for index in starts if index < end]
         if len(began) < 2 or not any(began[0] <= e.index < began[1] for e in found):
             continue
         costs = {e.sid for e in found}
@@ -258,15 +257,15 @@ def _turns_to_cut(program, trace, found):
         inside = [e for e in found if e.index < end]
         if not adds_up and not cut or _updates(program, trace, inside, began):
             cut[loop], end = 2, began[1]
-    for loop, turns in () if cut else trace.began.items():
-        if len(turns) > 1 and turns[0] > found[-1].index and _trains(program, trace, found[-1], turns):
+    for loop, starts in () if cut else trace.began.items():
+        if len(starts) > 1 and starts[0] > found[-1].index and _trains(program, trace, found[-1], starts):
             return {loop: 2}
     return cut
 
 
 def _trains(program, trace, J, began):
-    """Whether a loop after the cost changes an array that the cost depends on, and the same one again in its second
-    turn: its gradients are then those of the cost in the first turn alone."""
+    """Whether a loop after the cost changes an array that the cost depends on, and changes it again in its second
+    iteration: its gradients are then those of the cost in the first iteration only."""
     end = began[2] if len(began) > 2 else len(trace.events)
     latest = {}
     for e in trace.events[:end]:
@@ -276,13 +275,13 @@ def _trains(program, trace, J, began):
             continue
         if before.sid != e.sid or not _reads_itself(program, e):
             continue
-        made = before.was
-        if made is None:
+        origin = before.was
+        if origin is None:
             own = [x for x in trace.events[: began[0]] if (x.frame, x.base, x.key) == name]
-            made = own[-1].source if own else None
-        if made is None or made >= began[0]:
+            origin = own[-1].source if own else None
+        if origin is None or origin >= began[0]:
             continue
-        run = program.run(overrides={trace.events[made].id: lambda x: x * 1.3 + 0.02})
+        run = program.run(overrides={trace.events[origin].id: lambda x: x * 1.3 + 0.02})
         now = run.by_id.get(J.id)
         if now is not None and not np.array_equal(now.value, J.value):
             return True
@@ -297,15 +296,15 @@ def _reads_itself(program, e):
 
 
 def _updates(program, trace, found, began):
-    """Whether what was there before a loop is changed in its first turn, and the cost of later turns depends on it, but
-    not that of this turn, as it does on the state of a recurrent network."""
+    """Whether the first iteration of a loop changes an array from before the loop on which the cost of later iterations
+    depends, but not the cost of this one, as it would on the state of a recurrent network."""
     before = {(e.base, e.key) for e in trace.events[: began[0]] if e.is_array}
-    made = {e.index for e in trace.events[: began[0]]}
+    earlier = {e.index for e in trace.events[: began[0]]}
     costs = {e.base for e in found}
     own = [e for e in found if e.index < began[1]][-1]
     tried = set()
     for e in trace.events[began[0] : began[1]]:
-        is_known = (e.base, e.key) in before or e.was in made
+        is_known = (e.base, e.key) in before or e.was in earlier
         if not is_known or e.base in costs or e.how == "bound" or not e.is_array or e.sid in tried:
             continue
         tried.add(e.sid)
@@ -330,8 +329,8 @@ def _without_cost(program, trace, cost):
 # ---- the forward pass ------------------------------------------------------------------------------------------------
 
 
-def _forward_trouble(program, trace, J):
-    """A report, if the cost is no number: which line made it so."""
+def _check_forward_values(program, trace, J):
+    """A report, if the cost is not finite or an integer overflowed: of the line where that begins."""
     value = np.asarray(J.value, np.float64)
     if np.isfinite(value).all():
         return _overflow(program, trace, J)
@@ -358,11 +357,11 @@ def _forward_trouble(program, trace, J):
     elif reason == "log(0)":
         right = _guarded_log(statement.node)
     line = Line(statement.number, statement.text, first.name, False, reason, sentence, right)
-    return DerivationReport(program, trace, J, None, fault=(first.sid, line))
+    return DerivationReport(program, trace, J, None, forward_error=(first.sid, line))
 
 
 def _axis_of_softmax(program, statement, event):
-    """The axis over which the exponentials are summed, there or further down; None if they are not."""
+    """The axis over which the exponentials are summed, in this statement or a later one; or None."""
     for other in program.statements[statement.id :]:
         used = {ast.unparse(n) for n in sites(other.node)} if not hasattr(other.node, "body") else ()
         if other is statement or event.name in used or event.base in used:
@@ -397,7 +396,7 @@ def _guarded_log(node):
 
 
 def _overflow(program, trace, J):
-    """A report, if narrow integers have wrapped round."""
+    """A report, if narrow integers have wrapped around."""
     wider = {s.id: tree for s in program.statements if (tree := _widened(s.node)) is not None}
     if not wider and not any(
         isinstance(e.value, np.ndarray) and e.value.dtype.kind in "iu" and e.value.dtype.itemsize < 8
@@ -442,10 +441,10 @@ def _overflow(program, trace, J):
                 e.name,
                 False,
                 "integer overflow",
-                f"{names[0] if names else ast.unparse(statement.node.value)} is {kind}, and the result wraps round",
+                f"{names[0] if names else ast.unparse(statement.node.value)} is {kind}, and the result wraps around",
                 right,
             )
-            return DerivationReport(program, trace, J, None, fault=(e.sid, line))
+            return DerivationReport(program, trace, J, None, forward_error=(e.sid, line))
     return None
 
 
@@ -453,7 +452,7 @@ _NARROW = re.compile(r"\bu?int(8|16|32)\b")
 
 
 def _widened(node):
-    """The statement with float for its narrow types of integers; None if it has none."""
+    """The statement with float in place of its narrow integer types; or None."""
     if hasattr(node, "body") or not _NARROW.search(ast.unparse(node)):
         return None
     narrow = [n for n in sites(node) if isinstance(n, ast.Attribute) and _NARROW.fullmatch(n.attr)]
@@ -461,25 +460,27 @@ def _widened(node):
     return replaced(node, dict.fromkeys(narrow, ast.Name("float", ast.Load()))) if narrow else None
 
 
-def _meant_forward(program, trace, J, names, judge):
-    """The judge of the forward pass that was meant, if one small change of it makes all of the backward pass right."""
+def _judge_intended_forward(program, trace, J, names, judge):
+    """The judge of the intended forward pass, if one small change of it makes all of the backward pass right."""
     unexplained = [f for f in judge.faults if f.unexplained]
     if not judge.faults:
         return None
     if unexplained and judge.mostly_right:
-        return None  # what one gradient lacks is no fault of the forward pass, if others are right
+        return None  # the forward pass is not to blame for one wrong gradient if most are right
     if all(c.targets[0].gradient.size == 1 for c in judge.checks if c.kind != "inner"):
-        return None  # each number is a multiple of any other
-    surely = len(judge.faults) == 1 and not unexplained  # then only what is wrong more often than the backward pass
-    until = program.work + MOST_WORK
+        return None  # any scalar is a multiple of any other
+    # with one explained error, only the edits that are more likely than an error in the backward pass
+    is_explained = len(judge.faults) == 1 and not unexplained
+    most_work = program.work + MOST_WORK
     judged = sum(bool(judge.status(c, judge.run())[0]) for c in judge.checks)
     tried = set()
     for sid, edit in _forward_edits(program, trace, J, judge):
         if (sid, edit.text) in tried:
             continue
         tried.add((sid, edit.text))
-        is_shorter = edit.reason == "labels one off" and len(edit.text) < len(ast.unparse(program.statements[sid].node))
-        if surely and not is_shorter and edit.reason != "softmax over the wrong axis":
+        node = program.statements[sid].node
+        is_shorter = edit.reason == "labels off by one" and len(edit.text) < len(ast.unparse(node))
+        if is_explained and not is_shorter and edit.reason != "softmax over the wrong axis":
             continue
         try:
             run = program.run({sid: edit.tree}, stop=J.id)
@@ -488,22 +489,22 @@ def _meant_forward(program, trace, J, names, judge):
             continue
         if not np.isfinite(value) or value == judge.truth.value and edit.reason != "sign":
             continue
-        if not _all_right(program, trace, J, sid, edit, judge):
+        if not _gradients_match(program, trace, J, sid, edit, judge):
             continue
-        if program.work > until:
+        if program.work > most_work:
             break
-        other = _judged(program, trace, J, names, {sid: edit.tree})
-        moved = [sum(t.is_leaf and bool(np.any(t.gradient)) for t in j.truth.targets) for j in (judge, other)]
-        if moved[1] < moved[0]:
-            continue  # a cost that does not depend on the data any more
+        other = _judge(program, trace, J, names, {sid: edit.tree})
+        before, after = (sum(t.is_leaf and bool(np.any(t.gradient)) for t in j.truth.targets) for j in (judge, other))
+        if after < before:
+            continue  # the cost no longer depends on all parameters and data
         if not other.faults and sum(bool(other.status(c, other.run())[0]) for c in other.checks) >= judged:
             other.blame(sid, edit.reason, edit.sentence + "; the backward pass is right for that", edit.text, None)
             return other
     return None
 
 
-def _all_right(program, trace, J, sid, edit, judge):
-    """A quick look: whether the first gradients are those of the changed forward pass, but for a factor."""
+def _gradients_match(program, trace, J, sid, edit, judge):
+    """A quick check: whether the gradients are those of the changed forward pass, up to a factor."""
     if not judge.graphical:
         return True
     run = program.run({sid: edit.tree}, nodes=judge.wrap, stop=J.id)
@@ -515,7 +516,7 @@ def _all_right(program, trace, J, sid, edit, judge):
     found = pullback(last.node, np.float64(1))
     whole = program.run({sid: edit.tree}, turns=trace.turns)
     kinds = ("gradient", "update", *(["step"] if all(c.kind != "gradient" for c in judge.checks) else []))
-    looked = 0
+    compared = 0
     for c in judge.checks:
         if c.kind in kinds and not c.is_custom:
             target = run.by_id.get(c.targets[0].index)
@@ -528,20 +529,20 @@ def _all_right(program, trace, J, sid, edit, judge):
             square = float(b @ b)
             if square < 1e-20 or not np.allclose(a, (a @ b) / square * b, rtol=1e-5, atol=1e-7 * np.max(np.abs(b))):
                 return False
-            looked += 1
-    return looked > 0
+            compared += 1
+    return compared > 0
 
 
-def _is_of_exponentials(program, trace, statement, node):
-    """Whether exp is in it, in its function, or in the line that made what it uses."""
+def _involves_exp(program, trace, statement, node):
+    """Whether exp is in the statement, in its function, or in a line that assigned what it uses."""
     used = {ast.unparse(n) for n in sites(node)}
-    made = {program.statements[e.sid].text for e in trace.events if e.base in used and e.sid >= 0}
-    return any("exp" in text or "softmax" in text for text in (statement.text, statement.function or "", *made))
+    lines = {program.statements[e.sid].text for e in trace.events if e.base in used and e.sid >= 0}
+    return any("exp" in text or "softmax" in text for text in (statement.text, statement.function or "", *lines))
 
 
 def _forward_edits(program, trace, J, judge):
-    """Edits of forward lines that might be what was meant: a difference the other way round, an axis, another operand,
-    labels one off, a sign."""
+    """Edits of forward lines that might be what was intended: a difference the other way round, an axis, another
+    operand, labels off by one, a sign."""
     for e in trace.events[: J.index]:
         node = program.statements[e.sid].node
         if e.id in judge.truth.of and isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
@@ -559,7 +560,7 @@ def _forward_edits(program, trace, J, judge):
         here = sites(node)
         for edit in other_axes(node, here, None):
             if edit.reason == "summed over the wrong axis":
-                if _is_of_exponentials(program, trace, statement, node):
+                if _involves_exp(program, trace, statement, node):
                     edit.reason = "softmax over the wrong axis"
                 yield e.sid, edit
         if e.id not in judge.truth.of and e.index > judge.J.index:
@@ -578,11 +579,11 @@ def _forward_edits(program, trace, J, judge):
             }
             shown = {t: v for t, v in groups.items() if t not in parameters}
             for edit in other_names(node, shown, arrays, judge.activations, judge.names_of(e.sid)):
-                if not edit.reason.startswith("derivative taken of"):  # an activation left out is no slip of the pen
+                if not edit.reason.startswith("derivative taken of"):  # a missing activation is not a typo
                     yield e.sid, edit
             for edit in other_operators(node, here):
                 yield e.sid, edit
         whole = {t for t, (v, _) in scope.items() if np.asarray(v).dtype.kind in "iu"} if arrays else set()
         for edit in other_indices(node, here) if any(ast.unparse(n) in whole for n in here) else ():
-            edit.reason = "labels one off"
+            edit.reason = "labels off by one"
             yield e.sid, edit

@@ -1,7 +1,7 @@
-"""What is wrong with a gradient that was derived by hand: compared with the graph, and named.
+"""A gradient derived by hand, compared with the graph's, and what is wrong with it.
 
-The ways to be wrong are those of the derivation: a transpose that was forgotten, a sign, the 1/r of eq. 5.3 missing or
-there twice, a sum over the batch that was left out or runs over another axis.
+The mistakes are those of a derivation: a forgotten transpose, a sign, the 1/r of eq. 5.3 missing or applied twice, a
+sum over the batch that is missing or runs over the wrong axis.
 """
 
 from html import escape
@@ -17,11 +17,11 @@ def check_gradient(mine, J, wrt):
     Parameters
     ----------
     mine : array_like or Node
-        Your dJ/d(wrt). float32 is right when it is right for float32.
+        Your dJ/d(wrt). In float32 it is compared to the precision of float32.
     J : Node
         A scalar; (1, 1) counts as one.
     wrt : Node
-        One that J was computed from: a parameter, or any result on the way.
+        A Node that J was computed from: a parameter, or any intermediate result.
 
     Returns
     -------
@@ -33,9 +33,9 @@ def check_gradient(mine, J, wrt):
     Raises
     ------
     ValueError
-        If J is no scalar or was not computed from wrt.
+        If J is not a scalar or was not computed from wrt.
     TypeError
-        If J or wrt is no Node, or mine is not an array of real numbers.
+        If J or wrt is not a Node, or mine is not an array of real numbers.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class _Comparison:
         self.name = f"d{J.name or 'J'}/d{wrt.name}" if wrt.name else "the gradient"
 
     def same(self, a, b):
-        """Equal in shape, and in value up to rounding: half of the digits of an entry, or noise beside the largest."""
+        """Equal in shape, and in value up to rounding: half of an entry's digits, or noise relative to the largest."""
         if a.shape != b.shape:
             return False
         noise = 1000 * self.eps * np.max(np.abs(b), initial=0)
@@ -106,18 +106,18 @@ class _Comparison:
         """1, and the r by which a gradient is too large without its 1/r."""
         return [1, *[r for r, _ in self.means]]
 
-    def also(self):
-        """(factor, words) of what may be wrong beside: 1, a sign, a 1/r too many or too few, a 2."""
+    def second_mistakes(self):
+        """(factor, text) of a mistake made in addition: none, a sign, a 1/r too many or too few, a 2."""
         yield 1, ""
         yield -1, "; and it has the wrong sign"
         for r, _ in self.means:
             yield r, f"; and the 1/r is missing, r = {r}"
-            yield 1 / r, f"; and the 1/r is there once more, r = {r}"
+            yield 1 / r, f"; and it has one 1/r too many, r = {r}"
         yield 2, "; and it is twice as large"
         yield 0.5, "; and it is half as large"
 
-    def of_each_example(self):
-        """For each mean of an operand that ends in the examples: (r, *wrt.shape), what each adds to the gradient."""
+    def per_example_gradients(self):
+        """For each mean over an operand whose last axis is the examples: (r, *wrt.shape), the terms of the gradient."""
         for _, L in self.means:
             if L.ndim and L.size:
                 seed = np.asarray(pullback(self.J, self.J.dtype.type(1), L)[L])
@@ -126,7 +126,7 @@ class _Comparison:
 
 
 def _means(J, wrt=None):
-    """(r, operand) of every mean between J and wrt, or any node: np.mean, or a sum divided by a number or times one."""
+    """(r, operand) of every mean in J's graph, or that wrt goes into: np.mean, or a sum times or over a number."""
     found = []
     for node in ancestors(J):
         if node.op == "mean":
@@ -160,7 +160,7 @@ def _correct(c):
 
 
 def _transposed(c):
-    for factor, also in c.also():
+    for factor, also in c.second_mistakes():
         if c.mine.ndim == 2 and c.same(c.mine.T, factor * c.right):
             return Verdict("transposed", f"{c.name} is {c.right.shape}, and yours is its transpose; of a product A Bᵀ "
                            f"that is B Aᵀ{also}")  # fmt: skip
@@ -169,17 +169,17 @@ def _transposed(c):
 
 def _sign(c):
     if c.same(c.mine, -c.right):
-        return Verdict("sign", f"{c.name} has the wrong sign, all else is right; {_whose_sign(c)}", -1.0)
+        return Verdict("sign", f"{c.name} has the wrong sign, all else is right; {_lost_minus(c)}", -1.0)
     return None
 
 
-def _whose_sign(c):
-    """The minus on the way from J to wrt that was most likely lost: that nearest to J."""
+def _lost_minus(c):
+    """A hint at the minus between J and wrt that was most likely lost: the nearest to J."""
     for node in ancestors(c.J):
         operand, hint = node._rule.minus or (0, None)
         if hint and isinstance(x := node.inputs[operand], Node) and c.wrt in set(ancestors(x)):
             return hint
-    return "is yours the step -α dJ/dw of the descent, and not the gradient?"
+    return "is yours the step -α dJ/dw of gradient descent, and not the gradient?"
 
 
 def _one_over_r(c):
@@ -197,7 +197,7 @@ def _one_over_r(c):
 def _not_summed(c):
     if c.mine.size <= c.right.size:
         return None
-    for factor, also in c.also():
+    for factor, also in c.second_mistakes():
         fits = [axis for axis in range(c.mine.ndim) if c.same_numbers(c.mine.sum(axis), factor * c.right)]
         if fits:
             axes = " or ".join(map(str, fits))
@@ -207,16 +207,16 @@ def _not_summed(c):
 
 
 def _wrong_axis(c):
-    found = {}  # every sum that gives these numbers, for in a square matrix there may be two
+    found = {}  # all sums that give these numbers: with a square matrix there may be two
     for what, parts, axes in _sums(c):
         for axis in axes:
             if parts.shape[axis] == 1:
                 continue
             total = parts.sum(axis, keepdims=True)
-            laid_out = [total.squeeze()]
+            candidates = [total.squeeze()]
             if c.mine.shape == c.right.shape and np.broadcast_shapes(total.shape, c.right.shape) == c.right.shape:
-                laid_out.append(np.broadcast_to(total, c.right.shape))
-            if any(c.same_numbers(c.mine, factor * x) for x in laid_out for factor in c.factors()):
+                candidates.append(np.broadcast_to(total, c.right.shape))
+            if any(c.same_numbers(c.mine, factor * x) for x in candidates for factor in c.factors()):
                 found.setdefault(what, []).append(str(axis - parts.ndim + c.right.ndim))
     if not found:
         return None
@@ -226,9 +226,9 @@ def _wrong_axis(c):
 
 
 def _sums(c):
-    """What could have been summed over an axis that it should not: the gradient itself, each example's part of it."""
+    """What may have been summed over an axis by mistake: the gradient itself, or each example's part of it."""
     yield "the right one summed once more, over its axis", c.right, range(c.right.ndim)
-    for parts in c.of_each_example():
+    for parts in c.per_example_gradients():
         yield "each example's part of it summed over axis", parts, range(1, parts.ndim)
 
 
@@ -254,11 +254,11 @@ def _wrong(c):
     at = np.unravel_index(np.argmax(apart), apart.shape)
     where = f" at {[int(i) for i in at]}" if apart.ndim else ""
     return Verdict("wrong", f"{c.name} is farthest from the right one{where}: yours is {c.mine[at]:.6g} and should be "
-                   f"{c.right[at]:.6g}{_suspicion(c)}")  # fmt: skip
+                   f"{c.right[at]:.6g}{_hint_at_softmax(c)}")  # fmt: skip
 
 
-def _suspicion(c):
-    """What in the forward pass makes all gradients before it look wrong: a softmax over the examples."""
+def _hint_at_softmax(c):
+    """A hint at a softmax over the examples, which makes all gradients before it look wrong."""
     for node in ancestors(c.J):
         if node.op == "softmax" and node.ndim == 2:
             axis = node.params.get("axis", 0) % 2

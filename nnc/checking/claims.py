@@ -1,7 +1,7 @@
 """Which name claims which derivative: ``dW1``, ``grad_W1``, ``W1_grad``, ``grads["W1"]``, ``delta_2``, ``nabla_w[1]``.
 
-A name is taken apart into what it is the derivative of, its *stem*, and how sure that is. Whether there is such a value
-in the forward pass, and whether the shapes fit, is seen by who asks.
+A name is split into the name of the value whose gradient it is, its *stem*, and the kind of claim. Whether the forward
+pass has such a value, and whether the shapes fit, is for the caller to check.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 COSTS = ("J", "cost", "loss", "L", "total_loss", "total_cost", "mse", "sse", "objective")
 COSTS += ("E_total", "total_error", "Loss", "Cost", "MSE", "bce")
-PERHAPS_COSTS = ("E", "C", "error", "j", "l", "e", "c", "err")  # or the vector of errors
+POSSIBLE_COSTS = ("E", "C", "error", "j", "l", "e", "c", "err")  # or the vector of errors
 _COST = r"(?:J|L|E|C|cost|loss|error|err|mse|total_loss)"
 _GRAD = r"(?:grads?|gradients?|nabla|deriv|derivative|partial|der|del)"
 _CONTAINER = re.compile(rf"(?:self\.)?_?(?:{_GRAD}|gs?|derivs|derivatives|d|nablas)$", re.I)
@@ -36,13 +36,13 @@ _SAME = [
     {"a", "as", "activations", "A", "As", "a_s"},
     {"x", "X", "inputs", "inp", "input"},
 ]
-# a name that says derivative, without saying by what
+# a name that says derivative, without saying of what
 DERIVATIVE = re.compile(r"delta|grad|g$|d_|d[A-Z\d]|d[a-z]\d*$|dout|dscores|<\w*(deriv|grad|delta|backward|prime)\w*>")
 PRIME = re.compile(r"prime|deriv|grad|^d_?[a-z]|_d$", re.I)  # a function: that of an activation
-CLAIM = re.compile(r"(d_?[A-Z]|d_\w|grad|nabla)\w*|\w+_grad")  # surely one
+CLAIM = re.compile(r"(d_?[A-Z]|d_\w|grad|nabla)\w*|\w+_grad")  # certainly a derivative
 VELOCITY = re.compile(r"(v|velocity|momentum)_?\w+|\w+_(v|velocity|momentum)")  # may have a learning rate in it
-STEP = re.compile(r"step|upd|change|adj|delta|move|direction|descent|vel|v\d*$", re.I)  # may go against its gradient
-GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # with no word of what it is the derivative by
+STEP = re.compile(r"step|upd|change|adj|delta|move|direction|descent|vel|v\d*$", re.I)  # may be minus a gradient
+GRADIENT = re.compile(rf"{_GRAD}|d{_COST}", re.I)  # without saying of what
 DATA = re.compile(
     r"x\w?|inp\w*|data|images?|features?|a_?0|l_?0|layer_?0|h_?0|batch|x_?\w*|examples?|targets?|labels?|y\w*|t", re.I
 )
@@ -58,12 +58,12 @@ class Stem:
     """What a name claims to be the derivative of."""
 
     name: str
-    key: object  # 1 of dW[1]
+    key: object  # 1 for dW[1]
     kind: str  # "gradient", "delta", "step", "weak"
 
 
 def last(base):
-    """The last part of a dotted name, without what it is an item of."""
+    """The last part of a dotted or indexed name."""
     return re.split(r"[.\[]", base.rstrip("]"))[-1].strip("'\"") if "." in base or "[" in base else base
 
 
@@ -80,7 +80,7 @@ def holds_gradients(base):
 
 
 def stems(base, key=None):
-    """What the name of an assignment may claim, the surest first.
+    """What the name of an assignment may claim, the most certain first.
 
     >>> [(s.name, s.key) for s in stems("dW1")], [(s.name, s.key) for s in stems("grads", "W1")]
     ([('W1', None)], [('W1', None)])
@@ -106,7 +106,7 @@ def stems(base, key=None):
 
 def local_pairs(base, key=None):
     """[(A, B)]: what a name such as ``dA_dB`` may claim to be the derivative of, and by what, one pair for each way to
-    take it apart. Whether there are such values, who asks has to see.
+    split it. Whether there are such values is for the caller to check.
 
     >>> local_pairs("d_h1_d_w1"), local_pairs("partial_a_z")
     ([('h1', 'w1')], [('a', 'z')])
@@ -152,12 +152,12 @@ def same_names(names):
 
 
 def is_weak(base, key=None):
-    """Whether the name speaks of an error, which may be any of the derivatives of a layer."""
+    """Whether the name says error, which may mean any of a layer's derivatives."""
     found = stems(base, key)
     return bool(found) and found[0].kind == "weak"
 
 
 def is_strict(base, key=None):
-    """Whether the name says that it is a derivative, which a multiple of one is not."""
+    """Whether the name says that it is a derivative, so that a multiple of one is wrong."""
     found = stems(base, key)
     return bool(found) and found[0].kind == "gradient"

@@ -8,31 +8,31 @@ import numpy as np
 
 from .rewrite import ASSIGNMENTS
 
-# Jupyter gives code a background of its own, and breaks it within words.
+# Jupyter gives code a background, and breaks it within words.
 CODE = "margin:0;background:none;font-family:monospace;white-space:pre-wrap;word-break:normal"
 
 
 @dataclass
 class Line:
-    """One statement of the reader's.
+    """One statement of the reader's code.
 
     Attributes
     ----------
     number : int
-        Where it stands in its file, cell or string.
+        Its line number in its file, cell or string.
     text : str
     name : str
         What it assigns.
     ok : bool or None
-        None where it claims nothing that could be judged.
+        None if it claims nothing that could be judged.
     reason : str
-        What is wrong, in a few words; "correct", or "" where it claims nothing.
+        What is wrong, in a few words; "correct", or "" if it claims nothing.
     sentence : str
-        The same at length; what a right line was taken for.
+        The same at length; for a right line, what it was judged as.
     right : str
-        The right line, where it is wrong.
+        The right line, if it is wrong.
     function : str
-        In which it stands; "" outside of functions.
+        The function that contains it, or "".
     """
 
     number: int
@@ -55,19 +55,19 @@ class DerivationReport:
     Attributes
     ----------
     ok : bool or None
-        Whether no line is wrong; None where none is, but no gradient and no update was judged, or it was not seen
-        whether an update by a rule of its own goes down along its gradient.
+        Whether no line is wrong; None if none is, but no gradient or update was judged, or an update by a custom rule
+        could not be shown to go down along its gradient.
     unjudged : list of Line
-        The lines that claim a gradient, or change a parameter, and could not be judged.
+        The lines that claim a gradient, or change a parameter, but could not be judged.
     lines : list of Line
         One for each statement that assigned something, in the order of the source; of several files or cells of a
         notebook, one after the other.
     first_wrong : Line or None
     remarks : list of str
-        How the truth was found, what was skipped or sampled, and the conventions.
+        Where the reference values come from, what was skipped or sampled, and the conventions.
     """
 
-    def __init__(self, program, trace, J, judge, fault=None, error=None):
+    def __init__(self, program, trace, J, judge, forward_error=None, error=None):
         self.remarks, claims_anything, unjudged = [], False, set()
         rows = {}
         for e in trace.events:
@@ -78,29 +78,30 @@ class DerivationReport:
         for (sid, _), _, _ in run.errors:
             rows.setdefault(sid, Line(program.statements[sid].number, program.statements[sid].text, ""))
         if judge is not None:
-            claims_anything = self._verdicts(program, trace, judge, rows)
+            claims_anything = self._fill_rows(program, trace, judge, rows)
             unjudged = judge.unjudged(run) - {sid for sid, row in rows.items() if row.ok is not None}
-        if fault is not None:
-            rows[fault[0]] = fault[1]
+        if forward_error is not None:
+            sid, line = forward_error
+            rows[sid] = line
         self._exceptions(program, run, rows, error)
         if trace.stopped:
             self.remarks.append(f"stopped {trace.stopped}")
         if trace.turns:
-            self.remarks.append(f"of the loop in {program.line(min(trace.turns))} the first turn is judged")
+            self.remarks.append(f"only the first iteration of the loop in {program.line(min(trace.turns))} is judged")
         files = list(dict.fromkeys(s.file for s in program.statements))
-        place = {s.id: (files.index(s.file), s.number, s.id) for s in program.statements}
+        order = {s.id: (files.index(s.file), s.number, s.id) for s in program.statements}
         for sid, row in rows.items():
             row.function = program.statements[sid].function
-        self.lines = [rows[sid] for sid in sorted(rows, key=place.get)]
+        self.lines = [rows[sid] for sid in sorted(rows, key=order.get)]
         self._several = len(files) > 1  # each has its own line 1
         wrong = [line for line in self.lines if line.ok is False]
-        self.unjudged = [rows[sid] for sid in sorted(unjudged & set(rows), key=place.get)]
-        self._doubted = [] if judge is None else [program.line(c.sid) for c in judge.unknown_rules]
-        self.ok = False if wrong else True if claims_anything and not self._doubted else None
+        self.unjudged = [rows[sid] for sid in sorted(unjudged & set(rows), key=order.get)]
+        self._uncertain = [] if judge is None else [program.line(c.sid) for c in judge.unknown_rules]
+        self.ok = False if wrong else True if claims_anything and not self._uncertain else None
         self.first_wrong = wrong[0] if wrong else None
 
-    def _verdicts(self, program, trace, judge, rows):
-        """Fill in the rows; whether a gradient or an update was judged."""
+    def _fill_rows(self, program, trace, judge, rows):
+        """Fill in the verdicts; return whether a gradient or an update was judged."""
         truth, judged = judge.truth, False
         run = judge.run()
         for c in judge.checks:
@@ -116,8 +117,9 @@ class DerivationReport:
                 what = target.title if target.name else "a derivative inside an expression"
                 row.sentence = f"a step down along {what}" if c.kind == "update" else f"judged as {what}"
             elif not ok and row.ok is None and c.kind == "update":
-                seen = f": it goes down along {target.title}, the rest of it is" if c in judge.rules_down else ","
-                row.sentence = f"an update by a rule of its own{seen} not judged"
+                is_down = c in judge.rules_down
+                rest = f": it goes down along {target.title}, the rest of it is" if is_down else ","
+                row.sentence = f"an update by a custom rule{rest} not judged"
         claimed = {c.sid for c in judge.checks if c.kind != "inner" or not c.skip}
         for e in trace.events:
             row = rows.get(e.sid)
@@ -151,7 +153,7 @@ class DerivationReport:
                 lines = ", ".join(program.line(other) for other in sorted(left))
                 self.remarks.append(f"not judged, as {program.line(sid)} raises: {lines}")
         if truth.sampled:
-            self.remarks.append("of large arrays a sample of the entries was looked at")
+            self.remarks.append("of large arrays only a sample of the entries was checked")
         if truth.kinks:
             self.remarks.append(f"{truth.kinks} entries are at a kink and were left out")
         return judged
@@ -196,13 +198,13 @@ class DerivationReport:
     def _verdict(self):
         wrong = sum(line.ok is False for line in self.lines)
         judged = sum(line.ok is not None for line in self.lines)
-        if self.ok is None and self._doubted:
-            text = "no line is known to be wrong, but whether the update goes down its gradient could not be seen"
-            return f"{text}: {', '.join(self._doubted)}"
+        if self.ok is None and self._uncertain:
+            text = "no line is known to be wrong, but whether the update goes down its gradient could not be determined"
+            return f"{text}: {', '.join(self._uncertain)}"
         if self.ok is None:
             text = "nothing was judged: no line was taken for the gradient or the update of a parameter"
             text += f", though {judged} of them hold the values of a derivative" if judged else ""
-            return f'{text}; names={{"g": "W"}} says that g is the derivative by W'
+            return f'{text}; names={{"g": "W"}} says that g is dJ/dW'
         lines, are = ("line", "is") if judged == 1 else (f"{judged} lines", "are")
         text = f"{wrong} of {judged} lines wrong" if wrong else f"{'the' if judged == 1 else 'all'} {lines} {are} right"
         if self.unjudged:

@@ -1,7 +1,7 @@
-"""The right line from the table of operations: the chain rule from the gradients that the reader has by then.
+"""The right line by the chain rule, from the table of operations and the gradients computed so far.
 
-dJ/dx is the sum over the operations that x goes into; each term is written with the gradient of what comes out of the
-operation, by the name that the reader gave it. What has no name is written out.
+dJ/dx is a sum over the operations that use x. Each term is written with the reader's name for the gradient of the
+operation's output; a gradient without a name is written out.
 """
 
 import ast
@@ -15,12 +15,12 @@ from .factors import number_text
 from .hypotheses import Edit
 from .syntax import expression, replaced, scaled, simplified, value_of
 
-LONGEST = 150  # characters of a line that can still be read
+LONGEST = 150  # characters of a readable line
 
 
 def derived_line(judge, sid, target, check, run, convention):
-    """The Edit that assigns dJ/d(target) times its convention, or else a multiple of it by which `check` is right; None
-    if there is none."""
+    """The Edit that assigns dJ/d(target) times its convention, or another multiple of it that makes `check` right; or
+    None."""
     node = judge.patches.get(sid, judge.program.statements[sid].node)
     if not isinstance(node, ast.Assign) or isinstance(node.targets[0], ast.Tuple) or target.node is None:
         return None
@@ -54,11 +54,11 @@ def _why(judge, node, trees, factor, target, run):
     name = target.title if target.name else "the derivative"
     ids = [e.id for e in judge.events if e.sid == node.sid]
     now = judge.value(run, ids[0])
-    for gone in trees if len(trees) > 1 else ():
-        rest = judge.run({node.sid: _assigning(judge, node, [t for t in trees if t is not gone], factor)})
+    for term in trees if len(trees) > 1 else ():
+        rest = judge.run({node.sid: _assigning(judge, node, [t for t in trees if t is not term], factor)})
         value = judge.value(rest, ids[0])
         if value is not None and now is not None and judge.same_shape_and_value(now, value, 1.0):
-            return "a term is missing", f"{ast.unparse(gone)} is to be added: {name} is a sum of {len(trees)} terms"
+            return "a term is missing", f"{ast.unparse(term)} is to be added: {name} is a sum of {len(trees)} terms"
     shapes = {text: np.shape(v) for text, (v, _) in judge.scope(node.sid).items() if np.ndim(v)}
     used = dict.fromkeys(ast.unparse(n) for tree in trees for n in ast.walk(tree) if isinstance(n, ast.expr))
     shown = ", ".join(f"{text} is {shapes[text]}" for text in used if text in shapes)
@@ -72,9 +72,9 @@ class _Terms:
         self.root = judge.truth.graph if target.root is None else target.root
         self.uses, names_of = {}, judge.names_of(sid)
         for node in ancestors(self.root):
-            for place, x in enumerate(node.inputs):
+            for operand, x in enumerate(node.inputs):
                 if isinstance(x, Node):
-                    self.uses.setdefault(x, []).append((node, place))
+                    self.uses.setdefault(x, []).append((node, operand))
         names = {id(t.node): names_of(t)[0] for t in judge.truth.targets if names_of(t) and names_of(t)[0] != own}
         for text, (v, _) in judge.scope(sid).items():
             if isinstance(v, np.ndarray) and v.dtype.kind in "biu" and text != own:
@@ -86,7 +86,7 @@ class _Terms:
         self.known = self._known(judge, sid, own, run, targets)
 
     def _data(self, value):
-        """The array of whole numbers in the graph that has this value, or the value."""
+        """The array of integers in the graph that has this value, or the value."""
         for node in self.uses:
             for user, _ in self.uses[node]:
                 for x in (*user.inputs, *user.params.values()):
@@ -111,24 +111,24 @@ class _Terms:
         return found
 
     def of(self, node):
-        """([tree of each term], the factor in all of them), or None."""
+        """([tree of each term], the factor that they share), or None."""
         found = []
-        for user, place in self.uses.get(node, ()):
-            arriving = self._gradient(user)
-            if arriving is None:
+        for user, operand in self.uses.get(node, ()):
+            upstream = self._gradient(user)
+            if upstream is None:
                 return None
             try:
-                tree = self.writer.gradient(user, place, ast.unparse(arriving[0]))
+                tree = self.writer.gradient(user, operand, ast.unparse(upstream[0]))
             except (TypeError, ValueError):
                 return None
-            found.append((tree, arriving[1]))
+            found.append((tree, upstream[1]))
         factors = {k for _, k in found}
         if len(factors) != 1 or self.writer.lines:
             return None
         return [tree for tree, _ in found], factors.pop()
 
     def _gradient(self, node):
-        """(tree of a node's gradient, the factor in it): its name, or the chain rule once more."""
+        """(tree of a node's gradient, the factor in it): its name, or the chain rule again."""
         if node is self.root:
             return ast.Constant(1.0), 1.0
         if node in self.known:

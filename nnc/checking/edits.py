@@ -1,7 +1,7 @@
-"""What the reader may have meant: the small changes of a statement that would mend the usual mistakes.
+"""What the reader may have meant: small changes of a statement that would correct the usual mistakes.
 
-Each is a hypothesis: whether it gives the true derivative is found out by running the code with it. The one that does
-names the fault, and is the right line in the reader's own names.
+Each is a hypothesis, tested by running the code with it. The one that gives the true derivative names the mistake, and
+is the right line in the reader's own names.
 """
 
 import ast
@@ -24,13 +24,13 @@ from .syntax import expression, product, replaced, sites, value_of
 
 
 def _is_numeric(v):
-    """Whether whole numbers are such as one computes with, and no labels."""
+    """Whether integers are numbers to compute with, and not labels."""
     return v.ndim == 2 or v.ndim == 1 and set(np.unique(v)) <= {0, 1}
 
 
 def edits(node, view, counters=None):
-    """The edits of a statement's tree, the likeliest first; `counters` is {name: value} of what the loops around it
-    count with, None where it stands in no loop."""
+    """The edits of a statement's tree, the likeliest first; `counters` is {name: value} for the counters of the
+    loops around it, None outside of loops."""
     scope, activations, names_of = view.scope, view.activations, view.names_of
     here = sites(node)
     texts = {n: ast.unparse(n) for n in here}
@@ -67,13 +67,13 @@ def edits(node, view, counters=None):
 
 
 def other_names(node, groups, arrays, activations, names_of):
-    """Another array in the place of one."""
+    """Another array in place of one."""
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and len(n.args) == 1]
     arguments = {n.args[0] for n in calls if not ast.unparse(n.func).startswith(("np.", "numpy."))}
-    for text, places in groups.items():
+    for text, uses in groups.items():
         if text not in arrays:
             continue
-        others = sorted(arrays, key=lambda t: (arrays[t].shape != arrays[text].shape, _apart(t, text)))[:24]
+        others = sorted(arrays, key=lambda t: (arrays[t].shape != arrays[text].shape, _name_distance(t, text)))[:24]
         for other in others:
             if (
                 other == text
@@ -83,20 +83,20 @@ def other_names(node, groups, arrays, activations, names_of):
                 and len(others) > 12
             ):
                 continue
-            reason, sentence = _why(text, other, arrays, activations, names_of, arguments.issuperset(places))
+            reason, sentence = _why(text, other, arrays, activations, names_of, arguments.issuperset(uses))
             to = expression(other)
-            cost = 1.0 + 0.3 * (arrays[other].shape != arrays[text].shape) + 0.02 * _apart(other, text)
-            yield Edit(replaced(node, dict.fromkeys(places, to)), reason, sentence, cost)
-            if len(places) > 1:
-                for place in places:
-                    here = _why(text, other, arrays, activations, names_of, place in arguments)
-                    yield Edit(replaced(node, {place: to}), *here, cost + 0.1)
+            cost = 1.0 + 0.3 * (arrays[other].shape != arrays[text].shape) + 0.02 * _name_distance(other, text)
+            yield Edit(replaced(node, dict.fromkeys(uses, to)), reason, sentence, cost)
+            if len(uses) > 1:
+                for use in uses:
+                    why = _why(text, other, arrays, activations, names_of, use in arguments)
+                    yield Edit(replaced(node, {use: to}), *why, cost + 0.1)
 
 
 _DIGITS = tuple(f"{i}]" for i in range(10))
 
 
-def _apart(a, b):
+def _name_distance(a, b):
     """How unlike two names are."""
     if a == b:
         return 0
@@ -109,7 +109,7 @@ def _why(text, other, arrays, activations, names_of, is_argument=False):
         if text in names_of(act.a) and other in names_of(act.z):
             return (
                 "derivative taken of the activation instead of the pre-activation",
-                f"the {act.kind}'s derivative is taken of {text}, its output, and is meant of {other}",
+                f"the {act.kind}'s derivative is taken of {text}, its output, not of {other}",
             )
         if text in names_of(act.z) and other in names_of(act.a):
             return (
@@ -129,7 +129,7 @@ def _why(text, other, arrays, activations, names_of, is_argument=False):
 
 
 def combined(node, a, b):
-    """Two insertions in one."""
+    """Two insertions as one edit."""
     changes = {}
     for n, factor in (*a.pieces, *b.pieces):
         if n in changes:

@@ -9,8 +9,6 @@ from .hypotheses import Edit
 from .rewrite import load
 from .syntax import expression, replaced, scaled, sites, value_of
 
-OVER_AXIS = "summed over the wrong axis"
-
 
 def edits_by_value(judge, node, sid, check, run, scope, names_of):
     value = value_of(node)
@@ -48,15 +46,15 @@ def edits_by_value(judge, node, sid, check, run, scope, names_of):
     got = judge.value(run, check.id)
     if got is not None and sid == check.sid:
         yield from regularised(judge, node, value, got, check, scope)
-        yield from _lacking(judge, node, value, got, check, scope)
+        yield from _missing_term(judge, node, value, got, check, scope)
 
 
 def regularised(judge, node, value, got, check, scope):
-    """A term of the gradient that is a multiple of a parameter: that of a penalty."""
+    """A missing term that is a multiple of a parameter: the gradient of a penalty."""
     target = check.targets[0]
     laid = None if got is None else judge.laid_out(got, target)
     if laid is None or laid.size < 2 or not target.is_leaf or check.kind == "update":
-        return  # any number is a multiple of another
+        return  # any scalar is a multiple of another
     for text, of in ((t, f) for t in judge.names_of(check.sid)(target) for f in ("{}", "np.sign({})")):
         W = target.value if of == "{}" else np.sign(target.value)
         rest = target.gradient - laid
@@ -77,13 +75,13 @@ def regularised(judge, node, value, got, check, scope):
                 new,
                 reason,
                 f"the cost's penalty adds {number} * {of.format(text)} to the gradient"
-                + (" beside what is here" if in_it else ""),
+                + (" in addition to what is here" if in_it else ""),
                 1.9 + in_it,
             )
 
 
-def _lacking(judge, node, value, got, check, scope):
-    """A term of an intermediate gradient that is a multiple of an array which is there."""
+def _missing_term(judge, node, value, got, check, scope):
+    """A missing term of an intermediate gradient that is a multiple of an array in scope."""
     target = check.targets[0]
     laid = judge.laid_out(got, target)
     if laid is None or laid.size < 2 or target.is_leaf or check.kind == "update" or isinstance(node, ast.AugAssign):
@@ -103,7 +101,7 @@ def _lacking(judge, node, value, got, check, scope):
 
 
 def number_text_in(k, scope):
-    """A number as a product of the reader's own ones."""
+    """A number written with the reader's own variables."""
     numbers = {}
     for text, (v, _) in scope.items():
         if isinstance(v, int | float | np.integer | np.floating) and not isinstance(v, bool) and v not in (0, 1):
@@ -129,8 +127,7 @@ def rescaled(judge, node, sid, scope):
         yield Edit(
             ast.fix_missing_locations(ast.copy_location(new, node)),
             "missing 1/m",
-            f"what {shown} is by now is meant to be {ast.unparse(scaled(so_far, k, text))}, without the term "
-            "that is added here",
+            f"{shown} so far is meant to be {ast.unparse(scaled(so_far, k, text))}, without the term added here",
             1.85,
         )
     terms = []

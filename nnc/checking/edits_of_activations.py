@@ -13,15 +13,15 @@ def derivative_of(node, groups, arrays, activations, names_of):
         a_names, z_names = names_of(act.a), names_of(act.z)
         for n in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
             yield from _applied(node, n, act, arrays, {*a_names, *z_names}, names_of)
-        for text, places in groups.items():
+        for text, uses in groups.items():
             if text not in arrays or arrays[text].shape != act.a.shape:
                 continue
             if text not in a_names and text not in z_names:
                 for z in z_names[:1]:
-                    for place in places:
-                        if _is_compared(node, place):
+                    for use in uses:
+                        if _is_compared(node, use):
                             yield Edit(
-                                replaced(node, {place: expression(z)}),
+                                replaced(node, {use: expression(z)}),
                                 f"derivative taken of {text} instead of the pre-activation {z}",
                                 f"the {act.kind}'s derivative is taken of {text}, not of {z}",
                                 0.9,
@@ -29,7 +29,7 @@ def derivative_of(node, groups, arrays, activations, names_of):
 
 
 def _applied(node, call, act, arrays, own, names_of):
-    """f(dA) for dA * f'(z), and f'(W @ x) for f'(a): what a function is applied to."""
+    """f(dA) for dA * f'(z), and f'(W @ x) for f'(a): a function of the wrong argument."""
     name, arguments = ast.unparse(call.func), [n for n in call.args if not isinstance(n, ast.Constant)]
     if len(arguments) != 1 or isinstance(arguments[0], ast.Starred):
         return
@@ -40,12 +40,12 @@ def _applied(node, call, act, arrays, own, names_of):
             yield Edit(
                 replaced(node, {call: product(x, expression(factor))}),
                 f"derivative taken of {text} instead of the pre-activation {known[0]}",
-                f"{ast.unparse(call)} applies {name} to the gradient itself: the {act.kind}'s derivative at {known[0]} "
-                "is what it is multiplied by",
+                f"{ast.unparse(call)} applies {name} to the gradient itself, which is meant to be multiplied by the "
+                f"{act.kind}'s derivative at {known[0]}",
                 1.0,
             )
     if not name.startswith(("np.", "numpy.")) and text not in arrays:
-        cost = 1.1 if isinstance(x, ast.Call) else 1.0  # which may be too much
+        cost = 1.1 if isinstance(x, ast.Call) else 1.0  # a call is more to replace
         for of, reason in ((act.a, "the pre-activation where the activation is meant"), (act.z, _OF_ACTIVATION)):
             for other in names_of(of)[:1]:
                 yield Edit(
@@ -86,8 +86,8 @@ def of_another_function(node, here, activations, names_of):
                     )
 
 
-def _is_compared(node, place):
-    return any(isinstance(n, ast.Compare) and place in (n.left, *n.comparators) for n in ast.walk(node))
+def _is_compared(node, x):
+    return any(isinstance(n, ast.Compare) and x in (n.left, *n.comparators) for n in ast.walk(node))
 
 
 def comparisons(node, here):
@@ -102,15 +102,15 @@ def comparisons(node, here):
                 new = ast.Compare(n.left, [table[type(n.ops[0])]()], n.comparators)
                 text = ast.unparse(n)
                 sentence = (
-                    f"{text} is true of a ReLU's output everywhere"
+                    f"{text} is true everywhere for a ReLU's output"
                     if table is closed
-                    else f"{text} lets through what it should stop"
+                    else f"{text} lets through what it should block"
                 )
                 yield Edit(replaced(node, {n: new}), reason, sentence, cost)
 
 
 def other_masks(node, masks):
-    """x[~mask] for x[mask], read or written, and the other way round; `masks` are the texts of arrays of bools."""
+    """x[~mask] for x[mask], read or written, or the reverse; `masks` are the texts of the boolean arrays."""
     for n in ast.walk(node):
         if isinstance(n, ast.Subscript):
             inner = n.slice.operand if isinstance(n.slice, ast.UnaryOp) and isinstance(n.slice.op, ast.Invert) else None
@@ -120,37 +120,38 @@ def other_masks(node, masks):
                 yield Edit(
                     replaced(node, {n.slice: new}),
                     "the mask is the wrong way round",
-                    f"{text} picks what is meant to stay, {ast.unparse(new)} the rest",
+                    f"{text} selects what should be kept, {ast.unparse(new)} the rest",
                     1.0,
                 )
 
 
 def unwrapped(node, groups, arrays, activations, names_of):
-    """f(x) -> x: a function too many, as in σ(a)(1 - σ(a))."""
-    for text, places in groups.items():
-        n = places[0]
+    """x for f(x): a function too many, as in σ(a)(1 - σ(a))."""
+    for text, uses in groups.items():
+        n = uses[0]
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("transpose", "swapaxes"):
             if ast.unparse(n.func.value) not in ("np", "numpy"):
-                changes = {p: p.func.value for p in places}
-                yield Edit(replaced(node, changes), "transposed", f"{text} is not to be transposed", 1.0)
+                changes = {p: p.func.value for p in uses}
+                yield Edit(replaced(node, changes), "transposed", f"{text} should not be transposed", 1.0)
         if isinstance(n, ast.Call) and ast.unparse(n.func) in ("np.flip", "np.rot90", "np.transpose") and n.args:
-            yield Edit(replaced(node, {p: p.args[0] for p in places}), "transposed", f"{text} is not to be turned", 1.0)
+            why = f"{text} is meant to be {ast.unparse(n.args[0])}"
+            yield Edit(replaced(node, {p: p.args[0] for p in uses}), "transposed", why, 1.0)
         if isinstance(n, ast.Call) and len(n.args) == 1 and not isinstance(n.args[0], ast.Starred):
             inner = ast.unparse(n.args[0])
             name = ast.unparse(n.func)
-            changes = {p: p.args[0] for p in places}
+            changes = {p: p.args[0] for p in uses}
             twice = (
                 "derivative taken of the activation instead of the pre-activation",
-                f"{text} applies {name} once more to {inner}, which is its output already",
+                f"{text} applies {name} again to {inner}, which is already its output",
             )
-            plain = (f"{name} is too much", f"without {name} it is right")
+            plain = (f"{name} does not belong here", f"without {name} it is right")
             is_output = any(inner in names_of(act.a) for act in activations)
             is_own = not name.startswith(("np.", "numpy."))
             yield Edit(replaced(node, changes), *(twice if is_own or is_output else plain), 1.0)
 
 
 def derivative_inserted(node, here, view, value):
-    """An activation's derivative that is missing, behind any of the factors."""
+    """A missing activation's derivative, after any of the factors."""
     names_of = view.names_of
     for act in view.activations:
         known = names_of(act.z)[:1] + names_of(act.a)[:1]

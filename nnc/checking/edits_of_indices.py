@@ -1,15 +1,15 @@
-"""Edits of loops and indices: overwritten for added up, one off, another counter's."""
+"""Edits of loops and indices: assigned for accumulated, off by one, another loop's counter."""
 
 import ast
 
 from .hypotheses import Edit
 from .syntax import expression, replaced
 
-MOST_ITEMS = 8  # of an array that are tried in the place of one
+MOST_ITEMS = 8  # of an array that are tried in place of one
 
 
 def accumulated(node, counters):
-    """``dW = …`` for ``dW += …`` in a loop, and the other way round; ``np.add.at`` where an index comes twice."""
+    """``dW = …`` for ``dW += …`` in a loop, and the other way round; ``np.add.at`` where an index occurs twice."""
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     adds = isinstance(node, ast.Assign) or isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add)
     if adds and isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
@@ -21,17 +21,17 @@ def accumulated(node, counters):
             yield Edit(
                 ast.fix_missing_locations(ast.copy_location(new, node)),
                 "overwritten where it is meant to add up",
-                "an index that comes several times is written to once: np.add.at adds up",
+                "an index that occurs several times is written only once: np.add.at adds up",
                 1.6,
             )
     if counters is None:
         return
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
         new = ast.AugAssign(node.targets[0], ast.Add(), node.value)
-        what = "overwritten where it is meant to add up", "each turn of the loop throws away what those before it found"
+        what = "overwritten where it is meant to add up", "each iteration of the loop overwrites the result so far"
     elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
         new = ast.Assign([node.target], node.value)
-        what = "added up where it is meant to be assigned", "what the turns of the loop before it found is still in it"
+        what = "added up where it is meant to be assigned", "the results of earlier iterations are still in it"
     else:
         return
     new.sid = node.sid
@@ -51,8 +51,8 @@ def other_items(node, here, arrays):
 
 
 def other_indices(node, here, counters=(), whole=()):
-    """Labels and layers that are one off, and other indices."""
-    yield from _counted(node, here, counters)
+    """Labels and layers that are off by one, and other indices."""
+    yield from _with_counter(node, here, counters)
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     for n in [*here, target]:
         if isinstance(n, ast.Subscript):
@@ -81,8 +81,8 @@ def other_indices(node, here, counters=(), whole=()):
             yield from _shifted(node, n.args)
 
 
-def _counted(node, here, counters):
-    """A fixed index, or another loop's, where the loop's own is meant."""
+def _with_counter(node, here, counters):
+    """A constant index, or another loop's counter, where this loop's counter is meant."""
     for n in here:
         if isinstance(n, ast.Subscript):
             for e in n.slice.elts if isinstance(n.slice, ast.Tuple) else [n.slice]:
@@ -90,7 +90,7 @@ def _counted(node, here, counters):
                 if is_fixed or isinstance(e, ast.Name) and e.id in counters:
                     for name in counters:
                         if name != ast.unparse(e):
-                            why = f"{ast.unparse(n)} is the same in every turn of the loop" if is_fixed else ""
+                            why = f"{ast.unparse(n)} is the same in every iteration of the loop" if is_fixed else ""
                             yield Edit(
                                 replaced(node, {e: ast.Name(name, ast.Load())}),
                                 f"index {ast.unparse(e)} where {name} is meant",
@@ -114,6 +114,6 @@ def _shifted(node, elements):
             base = e.left if isinstance(e, ast.BinOp) and isinstance(e.right, ast.Constant) else None
             for sign in (ast.Add(), ast.Sub()):
                 new = ast.BinOp(e, sign, ast.Constant(1))
-                yield Edit(replaced(node, {e: new}), "one off", f"{ast.unparse(e)} is one off", 1.7)
+                yield Edit(replaced(node, {e: new}), "off by one", f"{ast.unparse(e)} is off by one", 1.7)
             if base is not None:
-                yield Edit(replaced(node, {e: base}), "one off", f"{ast.unparse(e)} is one off", 1.3)
+                yield Edit(replaced(node, {e: base}), "off by one", f"{ast.unparse(e)} is off by one", 1.3)

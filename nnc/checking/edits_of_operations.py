@@ -13,7 +13,7 @@ SUMS = ("sum", "mean", "max", "amax", "min")
 
 
 def transposed(node, here):
-    def turned(n):
+    def transpose(n):
         if isinstance(n, ast.Attribute) and n.attr == "T":
             return n.value
         if isinstance(n, ast.Call) and ast.unparse(n.func) in ("np.transpose", "numpy.transpose") and len(n.args) == 1:
@@ -26,20 +26,20 @@ def transposed(node, here):
             continue
         a, b = pair
         for x, y in (
-            (turned(a), b),
-            (a, turned(b)),
-            (turned(a), turned(b)),
+            (transpose(a), b),
+            (a, transpose(b)),
+            (transpose(a), transpose(b)),
             (b, a),
-            (turned(b), a),
-            (b, turned(a)),
-            (turned(b), turned(a)),
+            (transpose(b), a),
+            (b, transpose(a)),
+            (transpose(b), transpose(a)),
         ):
             new = with_operands(n, x, y)
             yield Edit(
                 replaced(node, {n: new}), "transposed", f"{ast.unparse(n)} is meant to be {ast.unparse(new)}", 1.1
             )
         if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult):
-            for x, y in ((a, b), (turned(a), b), (a, turned(b)), (b, a), (turned(b), a), (b, turned(a))):
+            for x, y in ((a, b), (transpose(a), b), (a, transpose(b)), (b, a), (transpose(b), a), (b, transpose(a))):
                 new = ast.BinOp(x, ast.MatMult(), y)
                 yield Edit(
                     replaced(node, {n: new}),
@@ -51,7 +51,7 @@ def transposed(node, here):
             yield Edit(
                 replaced(node, {n: product(a, b)}),
                 "a matrix product where an elementwise one is meant",
-                f"{ast.unparse(n)} is meant number by number",
+                f"{ast.unparse(n)} is meant elementwise",
                 1.3,
             )
     value = value_of(node)
@@ -65,7 +65,7 @@ def transposed(node, here):
 
 
 def other_operands(node, here, arrays):
-    """Another array, or its transpose, in the place of a whole operand of a product: ``W1[:1, :]`` for ``W2.T``."""
+    """Another array, or its transpose, in place of a whole operand of a product: ``W1[:1, :]`` for ``W2.T``."""
     for n in here:
         for operand in product_of(n) or ():
             text = ast.unparse(operand)
@@ -173,16 +173,16 @@ def other_operators(node, here):
                 yield Edit(
                     replaced(node, {n: ast.BinOp(a, ast.Div(), b)}),
                     "integer division",
-                    f"{text} cuts off what is behind the point",
+                    f"{text} drops the fractional part",
                     0.9,
                 )
         if isinstance(n, ast.UnaryOp) and isinstance(n.op, ast.USub):
-            yield Edit(replaced(node, {n: n.operand}), "sign", f"the minus of {ast.unparse(n)} is too much", 1.2)
+            yield Edit(replaced(node, {n: n.operand}), "sign", f"the minus of {ast.unparse(n)} is one too many", 1.2)
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub):
         other = copied(node)
         other.op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
         other.sid = node.sid
-        yield Edit(other, "sign", "the sign is the other one", 1.2)
+        yield Edit(other, "sign", "the sign is meant to be the opposite", 1.2)
 
 
 def dropped(node, here):

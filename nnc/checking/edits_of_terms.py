@@ -10,11 +10,11 @@ from .syntax import both_sides, expression, is_number_one, np_call, product, rep
 
 
 def complements(node, here, groups, arrays):
-    """z for 1 - z, and x for x - y, the derivative of z x + (1 - z) y by z."""
-    for text, places in groups.items():
-        if text not in arrays or len(places) > 1:
+    """1 - z for z or the reverse, and x - y for x, as in the derivative of z x + (1 - z) y with respect to z."""
+    for text, uses in groups.items():
+        if text not in arrays or len(uses) > 1:
             continue
-        n = places[0]
+        n = uses[0]
         if np.min(arrays[text]) >= 0 and np.max(arrays[text]) <= 1:
             new = ast.BinOp(ast.Constant(1), ast.Sub(), n)
             why = f"{text} where {ast.unparse(new)} is meant"
@@ -30,7 +30,7 @@ def complements(node, here, groups, arrays):
 
 
 def scaled_by_a_name(node, value, numbers, whole):
-    """A number that has a name, the temperature or the share that is kept, is missing as a factor."""
+    """A missing factor that is a number with a name, such as a temperature or a keep probability."""
     used = {ast.unparse(n) for n in sites(node)}
     for name, number in list(numbers.items())[:12]:
         if value is None or name in used or "[" in name or not number or abs(number) == 1:
@@ -51,7 +51,7 @@ def scaled_by_a_name(node, value, numbers, whole):
 
 
 def product_left_out(node, value, arrays, after):
-    """A term that is a gradient times another array: the second of two ways on which a value goes into the cost."""
+    """A missing term that is a gradient times another array: the second of two paths from a value to the cost."""
     if value is None or not isinstance(value, ast.BinOp | ast.Call):
         return
     gradients = [t for t in arrays if t in after and DERIVATIVE.match(t)][:8]
@@ -64,11 +64,11 @@ def product_left_out(node, value, arrays, after):
 
 def penalties(node, groups, parameters):
     """W for the sign of W, the derivative of |W|."""
-    for text, places in groups.items():
+    for text, uses in groups.items():
         if text in parameters:
-            for place in places:
+            for use in uses:
                 yield Edit(
-                    replaced(node, {place: np_call("sign", place)}),
+                    replaced(node, {use: np_call("sign", use)}),
                     "the derivative of the absolute value is the sign",
                     f"the derivative of |{text}| is np.sign({text}), not {text}",
                     1.8,
@@ -78,27 +78,25 @@ def penalties(node, groups, parameters):
 def powers(node, groups, arrays, floats):
     """1 - a where 1 - a² is meant, and the like."""
     products = [m for m in ast.walk(node) if isinstance(m, ast.BinOp) and isinstance(m.op, ast.Mult | ast.Div)]
-    for text, places in groups.items():
-        n = places[0]
+    for text, uses in groups.items():
+        n = uses[0]
         is_function = isinstance(n, ast.Call) and text.startswith(("np.", "numpy."))
         if text in arrays or text in floats or is_function:
             to = ast.BinOp(n, ast.Pow(), ast.Constant(2))
-            for place in places:
-                yield Edit(
-                    replaced(node, {place: to}), "a square is missing", f"{text} is meant to be {text} ** 2", 1.8
-                )
+            for use in uses:
+                yield Edit(replaced(node, {use: to}), "a square is missing", f"{text} is meant to be {text} ** 2", 1.8)
         elif isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub):  # a denominator, or a factor
-            for place in places:
-                if any(place in both_sides(m) for m in products):
-                    to = ast.BinOp(place, ast.Pow(), ast.Constant(2))
+            for use in uses:
+                if any(use in both_sides(m) for m in products):
+                    to = ast.BinOp(use, ast.Pow(), ast.Constant(2))
                     yield Edit(
-                        replaced(node, {place: to}), "a square is missing", f"{text} is meant to be ({text}) ** 2", 1.8
+                        replaced(node, {use: to}), "a square is missing", f"{text} is meant to be ({text}) ** 2", 1.8
                     )
         if isinstance(n, ast.Constant) and isinstance(n.value, int | float) and not isinstance(n.value, bool):
             for k in (n.value + 1, n.value - 1, -n.value):
-                for place in places:
+                for use in uses:
                     yield Edit(
-                        replaced(node, {place: ast.Constant(k)}),
+                        replaced(node, {use: ast.Constant(k)}),
                         f"{text} where {k} is meant",
                         f"with {k} in the place of {text} it is right",
                         1.9,
@@ -106,7 +104,7 @@ def powers(node, groups, arrays, floats):
 
 
 def left_out(node, here, value, arrays, after):
-    """A term, which was assigned after the forward pass, or a factor that is missing."""
+    """A missing term, assigned after the forward pass, or a missing factor."""
     if value is None or isinstance(value, ast.List | ast.Tuple | ast.Dict):
         return
     used = {ast.unparse(n) for n in sites(node)}

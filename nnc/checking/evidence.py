@@ -14,7 +14,7 @@ from .trace import Unknown
 
 
 class Evidence:
-    """The values of a run, with the right lines instead of wrong ones, and what the truth is."""
+    """The values of a run, with right lines in place of wrong ones, and the reference derivatives."""
 
     def __init__(self, program, trace, J, patches=(), wrap=()):
         self.program, self.trace, self.J = program, trace, J
@@ -35,7 +35,7 @@ class Evidence:
         for target in self.truth.targets:
             if target.index in trace.by_id:
                 target.name = self.named(target).name if target.is_named else target.name
-        self.checks, self.remarks = [], []  # of what the lines claim; for the report
+        self.checks, self.remarks = [], []  # what the lines claim; notes for the report
 
     def named(self, target):
         """The event that gave a target its name: what a function returns has none until the caller assigns it."""
@@ -61,7 +61,7 @@ class Evidence:
         return Factors(sizes, numbers, 1e-8 if self.graphical else 2e-5)
 
     def batches(self):
-        """The numbers of examples: what J is a mean over, then the axes that most of the forward pass has."""
+        """The possible batch sizes: what J is a mean over, then the axis length most common in the forward pass."""
         from .check_gradient import _means
 
         found = []
@@ -79,7 +79,7 @@ class Evidence:
                 for n in set(target.shape):
                     axes[n] = axes.get(n, 0) + 1
         counted = {e.value for e in self.events if isinstance(e.value, int)}
-        known = {*axes, *counted}  # of a mean over 2 m it is m
+        known = {*axes, *counted}  # for a mean over 2 m it is m
         found = [r // 2 if r not in known and r % 2 == 0 and r // 2 in axes else r for r in found]
         known |= {t.gradient.size for t in self.truth.targets}
         found = [r for r in found if r in known]  # else it is the factor of a penalty, or of a half
@@ -95,7 +95,7 @@ class Evidence:
         return bool(np.max(np.abs(a - b), initial=0) <= loose * self.tolerance * scale + 1e-11)
 
     def laid_out(self, value, target):
-        """The value in the target's shape, if it is that but for axes of length 1 that do no harm; else None."""
+        """The value reshaped to the target's shape, if only harmless axes of length 1 differ; else None."""
         value, shape = np.asarray(value), target.shape
         if value.dtype.kind not in "fiub" or value.size != target.gradient.size:
             return None
@@ -124,7 +124,7 @@ class Evidence:
         return self.factors.nice(k, with_numbers)
 
     def number(self, value, target):
-        """k as a number, nice or not; None where there is none."""
+        """The k of `ratio` as a float, whether it is a nice Factor or not; or None."""
         value = self.laid_out(value, target)
         if value is None:
             return None
@@ -166,22 +166,22 @@ class Evidence:
         return self._scopes[sid]
 
     def names_of(self, sid):
-        """Of a statement: target -> the texts that have its value there."""
+        """A function of a target: the texts that have its value in this statement."""
         if sid not in self._names:
             table = {}
             for text, (_, index) in self.scope(sid).items():
                 if index is not None and index < len(self.events):
-                    target = self.truth.of.get(self.events[index].id) or self._computed_again(self.events[index])
+                    target = self.truth.of.get(self.events[index].id) or self._recomputed(self.events[index])
                     if target is not None:
                         table.setdefault(id(target), []).append(text)
             calls = len({e.frame for e in self.events if e.sid == sid})
-            for texts in table.values():  # of a method that several objects have, what is the object's own
+            for texts in table.values():  # in a method that several objects call, first the object's attributes
                 texts.sort(key=lambda text: (calls > 1 and not text.startswith("self."), len(text)))
             self._names[sid] = lambda target: table.get(id(target), [])
         return self._names[sid]
 
-    def _computed_again(self, e):
-        """The target of the same name and value, if it is one of a forward pass that the backward pass begins with."""
+    def _recomputed(self, e):
+        """The target of the same name and value, if the backward pass begins by repeating the forward pass; or None."""
         for target in self.truth.targets if e.is_array and e.index > self.J.index else ():
             same = self.trace.by_id.get(target.index) if target.is_named else None
             if same is not None and (same.base, same.key) == (e.base, e.key) and equal(same.value, e.value):
@@ -196,7 +196,7 @@ class Evidence:
         return (e.base, e.key) if e else ("", None)
 
     def depends(self, data=True):
-        """The ids of all values that come of the forward pass's floats, or of its parameters alone."""
+        """The ids of all values that depend on the forward pass's floats, or with data=False on its parameters."""
         rng = np.random.default_rng(5)
         leaves = [t for t in self.truth.targets if t.is_leaf and t.is_named and (data or not self.is_data(t))]
         moved = {t.index: t.value * (1 + 0.1 * rng.random(t.shape)) + 0.01 * rng.random(t.shape) for t in leaves}
@@ -209,7 +209,7 @@ class Evidence:
         return changed
 
     def moves_with(self, e, target):
-        """Whether a value goes along with a parameter that is moved: its update W - lr * dW does, lr * dW does not."""
+        """Whether a value moves along with a parameter, by as much: its update W - lr * dW does, lr * dW does not."""
         if target not in self._moved:
             size = np.abs(target.value)
             d = 1e-3 * (size + np.mean(size) + 1e-3) * np.random.default_rng(9).choice([-1.0, 1.0], target.shape)
@@ -221,7 +221,7 @@ class Evidence:
             return False
         return float(np.sum((now - e.value) * d)) > 0.5 * float(np.sum(d * d))
 
-    def comes_of_parameters(self, target):
+    def depends_on_parameters(self, target):
         if self._of_parameters is None:
             self._of_parameters = self.depends(data=False)
         return not target.is_leaf and target.index in self._of_parameters
@@ -230,7 +230,7 @@ class Evidence:
         """The definitions of the reader's own functions."""
         return [s.node for s in self.program.statements if isinstance(s.node, ast.FunctionDef)]
 
-    # ---- is it right? ------------------------------------------------------------------------------------------------
+    # ---- right or wrong ----------------------------------------------------------------------------------------------
 
     def run(self, patches=(), overrides=(), stop=None):
         return self.program.run(
@@ -245,7 +245,7 @@ class Evidence:
         return None if e is None or isinstance(e.value, Unknown) else e.value
 
     def status(self, check, run):
-        """(True, Factor, Target), (False, None, Target) or (None, None, Target)."""
+        """(True, Factor, Target) if it is right, (False, None, Target) if wrong, (None, None, Target) if unknown."""
         if check.skip:
             return None, None, check.targets[0]
         value = self.value(run, check.id)
@@ -266,7 +266,7 @@ class Evidence:
             if k is not None:
                 return True, k, target
         if check.kind == "step" and not check.explicit and np.size(value) == 1 == check.targets[0].gradient.size:
-            return None, None, check.targets[0]  # a number by a rule of its own: a mean of squares, a momentum
+            return None, None, check.targets[0]  # a scalar of a custom rule: a mean of squares, a momentum
         if check.kind == "step" and self._is_second_moment(value, check.targets[0]):
             return None, None, check.targets[0]
         if check.kind == "step" and self.is_velocity(check):
@@ -276,7 +276,7 @@ class Evidence:
         return (None if check.is_custom else False), None, check.targets[0]
 
     def is_velocity(self, check):
-        """Whether a step may have a learning rate in it, by its name or by its place in a dictionary of velocities."""
+        """Whether a step may have a learning rate in it, by its name or as an item of a dictionary of velocities."""
         return check.is_custom or bool(claims.VELOCITY.fullmatch(claims.last(self.trace.by_id[check.id].base)))
 
     def _is_equal(self, value, target):
@@ -324,7 +324,7 @@ class Evidence:
         return len({c.sid for c in self.wrong(run)})
 
     def unjudged(self, run):
-        """The statements that claim a gradient, or update a parameter, and of which nothing is known."""
+        """The statements that claim a gradient, or update a parameter, and about which nothing is known."""
         sids = {c.sid for c in self.checks if self.status(c, run)[0] is None and c.kind != "inner"}
         for e in self.events[self.J.index + 1 :]:
             if e.is_array and e.how not in ("bound", "returned") and e.source == e.index and e.id not in self.forward:
@@ -379,20 +379,20 @@ class Evidence:
         ]
 
     def is_plain_copy(self, e):
-        """``dZ = dA``, or ``return dA``, which may have lost something."""
+        """``dZ = dA``, or ``return dA``, which may have left something out."""
         node = self.program.statements[e.sid].node
         is_copy = isinstance(node, ast.Assign | ast.Return)
         return is_copy and isinstance(node.value, ast.Name | ast.Subscript | ast.Attribute)
 
     def recognised(self, value):
-        """(Target, Factor) that a value is, or None."""
+        """(Target, Factor) of a value = Factor · dJ/d(Target), or None."""
         best = None
         if np.size(value) and np.asarray(value).dtype.kind == "f" and np.any(value):
             for target in self.truth.targets:
                 if target.shape == np.shape(value) or target.gradient.size == np.size(value) > 1:
                     k = self.ratio(value, target)
                     if k is not None and np.any(target.gradient):
-                        is_data = self.is_data(target) and not self.comes_of_parameters(target)
+                        is_data = self.is_data(target) and not self.depends_on_parameters(target)
                         rank = (len(k.over) + len(k.under) + is_data / 2, not target.is_named, k.value < 0)
                         if best is None or rank < best[0]:
                             best = rank, target, k
@@ -409,7 +409,7 @@ def one_line(error):
 
 
 def shaped(gradient, like):
-    """A gradient in the shape of what the reader assigns, where that is as good."""
+    """A gradient in the shape of what the reader assigns, if that is equivalent."""
     gradient = np.array(gradient)
     if isinstance(like, float) and gradient.size == 1:
         return float(gradient.reshape(()))

@@ -1,7 +1,7 @@
 """Gradients compared with finite differences, as the notes do on page 7 with h = 0.1.
 
-`numerical_gradient` is eq. 6.2, `gradcheck` compares the graph with it, entry by entry. What the graph says of a
-gradient derived by hand stands in `nnc.checking.check_gradient`.
+`numerical_gradient` is eq. 6.2, `gradcheck` compares the graph with it, entry by entry. For a gradient derived by hand
+see `nnc.checking.check_gradient`.
 """
 
 from html import escape
@@ -12,12 +12,12 @@ from ..autodiff.node import Node, ancestors, pullback
 
 EPS = np.finfo(np.float64).eps
 TOLERANCE = 1e-5
-STEPS = 10.0 ** -np.arange(4, 13)  # the first is the best for most f, smaller ones for an f that bends much
-KINK = 1e-7  # how near by a kink is where there is no derivative
+STEPS = 10.0 ** -np.arange(4, 13)  # the first is best for most f, smaller ones for an f of high curvature
+KINK = 1e-7  # an entry this close to a kink has no derivative
 
 
 def numerical_gradient(f, x, h=1e-6, method="central"):
-    """The gradient of f at x from its values alone, in float64 whatever comes in.
+    """The gradient of f at x from its values alone, always in float64.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def numerical_gradient(f, x, h=1e-6, method="central"):
         Of an array like x (or a number, if x is one); returns a scalar.
     x : array_like
     h : float
-        The step. Too large a step bends, too small a one drowns in rounding: the error is a V, see `gradcheck`.
+        The step. Too large a step has truncation error, too small a one rounding error: see `GradientReport.plot`.
     method : {"central", "forward"}
         (f(x + h) - f(x - h)) / 2h, whose error is of the order h², or eq. 6.2 itself, (f(x + h) - f(x)) / h.
 
@@ -36,7 +36,7 @@ def numerical_gradient(f, x, h=1e-6, method="central"):
     Raises
     ------
     ValueError
-        If f does not return a scalar, or h is no step.
+        If f does not return a scalar, or h or method is not allowed.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def numerical_gradient(f, x, h=1e-6, method="central"):
         if method == "forward":
             gradient[i] = (value(i, h) - start) / h
         else:
-            up, down = x[i] + h, x[i] - h  # the step as rounding leaves it
+            up, down = x[i] + h, x[i] - h  # their distance is 2 h only up to rounding
             if up == down:
                 raise ValueError(f"numerical_gradient: h = {h} is lost in the rounding of x[{i}] = {x[i]}")
             gradient[i] = (value(i, h) - value(i, -h)) / (up - down)
@@ -64,7 +64,7 @@ def numerical_gradient(f, x, h=1e-6, method="central"):
 
 
 def _values(f, x, caller):
-    """value(i, h): the number f, when entry i of the array x is moved by h. x is as before afterwards."""
+    """value(i, h): the number f(x) with entry i of the array x moved by h; x is left unchanged."""
 
     def value(i=(), h=0.0):
         moved = x.copy()
@@ -88,16 +88,16 @@ def _number(y, caller):
 def gradcheck(f, *args):
     """Compare the gradient from the graph with finite differences, for every entry of every argument.
 
-    f is called with Nodes for the one and with plain arrays for the other, in float64 whatever comes in. An entry at
-    which f has a kink (ReLU at 0, a tie in max) has no derivative: it is skipped, and the report says so. Only an entry
-    counts as such that takes an operation of the graph to another side of its kink when it is moved by 1e-7.
+    f is called with Nodes for the graph and with plain arrays for the differences, always in float64. An entry at which
+    f has a kink (ReLU at 0, a tie in max) has no derivative: it is skipped, and the report says so. An entry counts as
+    one only if moving it by 1e-7 takes an operation of the graph to the other side of its kink.
 
     Parameters
     ----------
     f : callable
-        Returns a scalar. What is constant, such as labels, is best kept inside it.
+        Returns a scalar. Constants, such as labels, are best kept inside it.
     *args : array_like
-        The gradient is taken by all of them.
+        The gradient is taken with respect to all of them.
 
     Returns
     -------
@@ -130,14 +130,14 @@ class GradientReport:
     Attributes
     ----------
     ok : bool
-        Every entry without a kink is right to 1e-5, and there is one.
+        Every entry without a kink is right to 1e-5, and there is at least one.
     max_error : float
         The largest relative error, |graph - differences| / max(|graph|, |differences|); where it is above 1e-5, less
         what rounding explains. NaN if something is NaN or nothing was compared.
     kinks : list of (argument, index, what)
         The entries that were skipped.
     gradients, differences, errors : lists of ndarray, one for each argument
-        By the graph, by finite differences, and how far they are apart; NaN in errors where there is a kink.
+        From the graph, from finite differences, and the relative error; NaN in errors where there is a kink.
     """
 
     def __init__(self, f, args):
@@ -169,11 +169,11 @@ class GradientReport:
         return _values(f_of_one, self._args[k], "gradcheck")
 
     def _compare(self, k, i):
-        """Entry i of argument k, by the step that suits it best."""
+        """Compare entry i of argument k, with the step that suits it best."""
         value, a = self._value_of(k), self.gradients[k][i]
         unit = max(1.0, abs(self._args[k][i]))
         with np.errstate(all="ignore"):  # a step may leave the domain of f
-            n, noise, bent = _five_points(value, i, STEPS[0] * unit, self._value)
+            n, noise, may_have_kink = _five_points(value, i, STEPS[0] * unit, self._value)
             error = _relative(a, n, noise)
             for h in STEPS[1:] * unit:
                 if error < TOLERANCE:
@@ -181,10 +181,10 @@ class GradientReport:
                 up, down = value(i, h), value(i, -h)
                 closer, noise = (up - down) / (2 * h), _noise(h, up, down)
                 if noise > 0.1 * TOLERANCE * max([abs(d) for d in (a, n, closer) if d == d], default=0.0):
-                    break  # from here on it might be right by chance
+                    break  # with a smaller step it might agree by chance
                 if (new := _relative(a, closer, noise)) < error or error != error:
                     n, error = closer, new
-            what = self._kink(k, i, KINK * unit) if bent or not error < TOLERANCE else ""
+            what = self._kink(k, i, KINK * unit) if may_have_kink or not error < TOLERANCE else ""
         if what:
             self.kinks.append((k, i, what))
         else:
@@ -236,7 +236,7 @@ class GradientReport:
         return f"<div><b>{mark} {escape(self._verdict())}</b></div><table>{head}{rows}</table>{skipped}"
 
     def plot(self, ax=None, most=16):
-        """The error of both kinds of differences against h: a V, with bending on its right and rounding on its left.
+        """The error of both kinds of differences against h: a V, truncation error on its right, rounding on its left.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class GradientReport:
 
 
 def _relative(a, n, noise=0.0):
-    """|a - n| beside the greater of the two; what the noise explains does not count against the gradient."""
+    """|a - n| relative to the larger of the two; what the noise explains does not count against the gradient."""
     if a == n:
         return 0.0
     apart, size = abs(a - n), max(abs(a), abs(n))
@@ -283,16 +283,16 @@ def _relative(a, n, noise=0.0):
 
 
 def _noise(h, *values):
-    """What rounding of f may do to a difference."""
+    """The error that rounding of f may cause in a difference quotient."""
     return 8 * EPS * max(map(abs, values)) / h
 
 
 def _five_points(value, i, h, start):
-    """(derivative, its rounding error, whether there is a kink) from f at -h, -h/2, 0, h/2 and h."""
+    """(derivative, its rounding error, whether there may be a kink) from f at -h, -h/2, 0, h/2 and h."""
     up, down, half_up, half_down = value(i, h), value(i, -h), value(i, h / 2), value(i, -h / 2)
     wide, narrow = (up - down) / (2 * h), (half_up - half_down) / h
-    n = (4 * narrow - wide) / 3  # in which the h² of both goes away
+    n = (4 * narrow - wide) / 3  # Richardson extrapolation: the h² terms cancel
     noise = _noise(h, up, down, start)
-    # for a smooth f the second difference goes with h², at a kink with h
+    # for a smooth f the second difference is proportional to h², at a kink to h
     bend = 4 * (half_up - 2 * start + half_down) / h - (up - 2 * start + down) / h
     return n, noise, abs(bend) > 8 * noise + TOLERANCE * max(abs(n), abs(wide))
