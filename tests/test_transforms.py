@@ -1,4 +1,4 @@
-"""grad of grad, hessian, hvp, jvp, vjp, jacobian of functions; structures of arrays; operations of one's own."""
+"""grad of grad, hessian, hvp, jvp, vjp, jacobian of functions; structures of arrays; custom operations."""
 
 import copy
 from collections import namedtuple
@@ -77,8 +77,8 @@ def test_known_derivatives():
         assert derivative(1.0) == number
 
 
-def test_what_is_inside_is_not_mistaken_for_what_is_outside():
-    """Perturbation confusion: two variables of one value, and functions that see variables of an outer function."""
+def test_nested_derivatives_are_not_confused():
+    """Perturbation confusion: two variables of equal value, and functions that use variables of an outer function."""
     grad = nnc.grad
     assert grad(lambda x: x * grad(lambda y: x * y)(x))(2.0) == 4
     assert grad(lambda x: x * grad(lambda y: x + y)(1.0))(1.0) == 1
@@ -111,7 +111,7 @@ Layer = namedtuple("Layer", "W b")
 
 
 def test_structures():
-    """Parameters as people keep them: the same structure comes back, for every transformation."""
+    """Nested parameters: every transformation returns the same structure."""
     p = {"hidden": Layer(away(3, 2), away(3, 1)), "out": [away(2, 3), (away(2, 1),)], "scale": 2.0}
     x = away(2, 4)
 
@@ -144,8 +144,8 @@ def test_structures():
         nnc.hvp(J)(p, g | {"hidden": Layer(away(2, 3), away(3, 1))})
 
 
-def test_keys_are_found_by_their_name():
-    """Not by their order, which in equal dicts may differ."""
+def test_entries_of_dicts_are_matched_by_their_keys():
+    """Not by their order, which may differ in equal dicts."""
     f, p = lambda p: {"u": p["a"] ** 2 * p["b"], "v": p["b"]}, {"a": 2.0, "b": 3.0}
     assert nnc.hvp(lambda p: f(p)["u"])(p, {"b": 0.0, "a": 1.0}) == {"a": 6.0, "b": 4.0}
     assert nnc.jvp(f, (p,), ({"b": 0.0, "a": 1.0},))[1] == {"u": 12.0, "v": 0.0}
@@ -154,7 +154,7 @@ def test_keys_are_found_by_their_name():
     assert nested({"x": [p]}, {"x": [{"b": 0.0, "a": 1.0}]}) == {"x": [{"a": 6.0, "b": 4.0}]}
 
 
-def test_what_is_no_number():
+def test_arguments_and_results_that_are_not_numbers_are_errors():
     for x, shown in (("relu", "'relu'"), (None, "None"), (np.tanh, "<ufunc 'tanh'>")):
         with pytest.raises(TypeError, match=f"^grad: argument 0 of f has {shown} in it, but is differentiated"):
             nnc.grad(lambda p: p["w"] ** 2)({"w": 1.0, "activation": x})
@@ -192,7 +192,7 @@ def test_float32_stays():
         np.testing.assert_allclose(nnc.hvp(function)(x, V), nnc.hvp(function)(X, V), rtol=1e-4, atol=1e-4)
 
 
-def test_the_callers_arrays_are_not_the_results():
+def test_results_do_not_share_memory_with_the_callers_arrays():
     v = V.copy()
     product = nnc.hvp(lambda x: 0.5 * (x @ x))(X, v)
     product *= 2
@@ -207,7 +207,7 @@ def test_a_hessian_vector_product_forms_no_hessian():
     np.testing.assert_allclose(nnc.hvp(lambda x: np.sum(x**3))(x, v), 6 * v)
 
 
-def test_what_is_refused():
+def test_wrong_results_and_arguments_are_errors():
     with pytest.raises(ValueError, match=r"grad: f returns \(4,\), but must return a scalar"):
         nnc.grad(lambda x: x)(X)
     with pytest.raises(ValueError, match=r"hvp: f returns \(4,\)"):
@@ -218,7 +218,7 @@ def test_what_is_refused():
         nnc.hvp(f)(X, V * 1j)
 
 
-# ---- operations of one's own ----------------------------------------------------------------------------------------
+# ---- custom operations ----------------------------------------------------------------------------------------------
 
 softplus = nnc.custom(lambda z: np.logaddexp(0, z), lambda g, y, z: g * nnc.sigmoid(z), r"\ln(1 + e^{{0}})")
 
@@ -282,7 +282,7 @@ def test_a_wrong_custom_gradient_is_found():
 
 
 def test_custom_of_labels():
-    """A constant, None instead of its gradient."""
+    """Labels are constants: the vjp returns None for them."""
     hinge = nnc.custom(lambda z, y: np.maximum(0, 1 - y * z), lambda g, L, z, y: (g * -y * (L.astype(bool)), None))
     y = np.array([1, -1, 1, -1])
     assert nnc.gradcheck(lambda z: hinge(z, y).sum(), X).ok
@@ -291,8 +291,8 @@ def test_custom_of_labels():
         refused(X, Node(X))
 
 
-def test_not_twice():
-    """A row that says so, and a graph of it."""
+def test_an_operation_without_second_derivatives_is_an_error():
+    """A rule without vjps of Nodes can be differentiated once."""
     from dataclasses import replace
 
     x = Node(X)
@@ -312,7 +312,7 @@ def test_a_graph_of_second_order_is_drawn_and_derived():
     assert "scatter" in h.graph().svg
     y = np.exp(x)
     y.sum().backward(create_graph=True)
-    assert y.graph().svg.count(">grad<") == 2  # of which both are Nodes
+    assert y.graph().svg.count(">grad<") == 2  # both gradients are Nodes
     z = Node(X[:, None], name="z")
     nnc.softmax_cross_entropy(z, np.array([1])).sum().backward(create_graph=True)
     derivation = nnc.derive(z.grad[2, 0], wrt=z)

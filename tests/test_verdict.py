@@ -6,11 +6,11 @@ import pytest
 import nnc
 from nnc import Node
 
-M, P, Q, N, R = 7, 6, 5, 3, 4  # inputs, hidden, hidden, classes, examples: all different, so that shapes tell
+M, P, Q, N, R = 7, 6, 5, 3, 4  # inputs, hidden, hidden, classes, examples: all different, so shapes differ
 
 
 def three_layers(r=R, dtype=np.float64, sizes=(M, P, Q, N), seed=3):
-    """Section 10 with Nodes for everything, J a mean; every node of it by its name."""
+    """The net of section 10 as Nodes, by name, and J, a mean."""
     rng = np.random.default_rng(seed)
     m, p, q, n = sizes
     t = {"X": rng.standard_normal((m, r))}
@@ -103,8 +103,8 @@ def test_the_ways_to_sum_a_bias_wrongly(name):
     assert "numbers are right" in str(nnc.check_gradient(dZ.sum(1), J, NET[name]))
 
 
-def test_where_sizes_agree_the_numbers_decide():
-    """Square everywhere: m = p = q = n = r, so that no shape tells anything."""
+def test_where_all_sizes_are_equal_the_numbers_decide():
+    """All matrices are square, m = p = q = n = r, so that shapes cannot help."""
     t, J, _ = three_layers(r=4, sizes=(4, 4, 4, 4))
     dZ, A = t["Z2"].grad, t["A1"].value
     for mine, reason in (
@@ -126,7 +126,7 @@ def test_where_sizes_agree_the_numbers_decide():
 
 
 @pytest.mark.parametrize(
-    ("f", "says"),
+    ("f", "explanation"),
     [
         (lambda w: nnc.softmax_cross_entropy(w, [0, 1, 1]).mean(), "P - Y (eq. 10.1) and not Y - P"),
         (lambda w: nnc.cross_entropy(nnc.softmax(w), [0, 1, 1]).mean(), "dP is -Y/P"),
@@ -137,15 +137,15 @@ def test_where_sizes_agree_the_numbers_decide():
         (lambda w: np.cos(w).sum(), "-sin"),
     ],
 )
-def test_a_wrong_sign_is_traced_to_its_minus(f, says):
+def test_a_wrong_sign_is_traced_to_its_minus(f, explanation):
     w = Node(np.array([[0.5, 0.7, 0.9], [1.5, 1.0, 2.0]]), name="w")
     J = f(w)
     J.backward()
     verdict = nnc.check_gradient(-w.grad, J, w)
-    assert verdict.reason == "sign" and says in str(verdict)
+    assert verdict.reason == "sign" and explanation in str(verdict)
 
 
-def test_a_wrong_axis_is_named_and_both_where_either_may_be():
+def test_a_wrong_axis_is_named_and_both_if_either_is_possible():
     symmetric = Node(np.array([[1.0, 2.0], [2.0, 5.0]]), name="S")
     J = (symmetric**2).sum()
     assert "over its axis 0 or 1;" in str(nnc.check_gradient(2 * symmetric.value.sum(0), J, symmetric))
@@ -157,8 +157,8 @@ def test_a_wrong_axis_is_named_and_both_where_either_may_be():
     assert "over its axis 1;" in str(nnc.check_gradient(2 * W.value.sum(1), J, W))
 
 
-def test_the_first_that_fits():
-    """With r = 1 nothing is missing; a factor that is r is named so and not scale."""
+def test_the_first_reason_that_fits_is_given():
+    """With r = 1 no 1/r can be missing, and -r is neither the sign nor a missing 1/r."""
     t, J, _ = three_layers(r=1)
     for name in ("W1", "b2", "Z3"):
         assert nnc.check_gradient(t[name].grad, J, t[name]).reason == "correct"
@@ -204,12 +204,12 @@ def test_gradients_are_left_alone():
         np.testing.assert_array_equal(NET[name].grad, g)
 
 
-def test_float32_may_be_correct():
+def test_float32_gradients_can_be_correct():
     t, J, _ = three_layers(dtype=np.float32)
     for name in NAMES:
         exact = right(name)
         assert nnc.check_gradient(exact.astype(np.float32), globals()["J"], NET[name]).ok  # mine is float32, J is not
-        assert nnc.check_gradient(exact, J, t[name]).ok  # the other way about
+        assert nnc.check_gradient(exact, J, t[name]).ok  # the other way round
         assert nnc.check_gradient(exact * (1 + 1e-3), J, t[name]).reason == "scale"
         assert nnc.check_gradient(R * exact.astype(np.float32), J, t[name]).reason == "missing 1/r"
 
@@ -249,7 +249,7 @@ def test_nan_and_zero():
     assert nnc.check_gradient(np.zeros(3), J0, x).ok and nnc.check_gradient(np.ones(3), J0, x).reason == "wrong"
 
 
-def test_what_is_refused():
+def test_wrong_arguments_are_errors():
     with pytest.raises(ValueError, match="scalar"):
         nnc.check_gradient(right("W1"), NET["L"], NET["W1"])
     with pytest.raises(ValueError, match="computed from"):
