@@ -198,7 +198,7 @@ def test_the_gil_of_a_free_threaded_python_is_on():
 
 
 def test_a_second_interpreter_is_refused():
-    """NumPy and the engine support one interpreter; in a second one their import is an error, and the first goes on."""
+    """NumPy and the engine support one interpreter; importing them in a second one is an error."""
     names = ("_interpreters", "_xxsubinterpreters")
     module = next((name for name in names if importlib.util.find_spec(name)), None)
     if module is None:

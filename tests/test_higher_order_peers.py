@@ -95,17 +95,17 @@ def weighted(f, module):
     return J
 
 
-def assert_close(mine, theirs):
-    size = np.max(np.abs(theirs), initial=1)
-    np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-11 * size)
+def assert_close(actual, expected):
+    size = np.max(np.abs(expected), initial=1)
+    np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11 * size)
 
 
 def compare_with_autograd(f, x):
-    mine, theirs = weighted(f, np), weighted(f, anp)
-    assert_close(nnc.grad(mine)(x), autograd.grad(theirs)(x))
+    J, J_autograd = weighted(f, np), weighted(f, anp)
+    assert_close(nnc.grad(J)(x), autograd.grad(J_autograd)(x))
     v = np.sin(1 + np.arange(x.size)).reshape(x.shape)
-    right = autograd.grad(lambda x: anp.sum(autograd.grad(theirs)(x) * v))(x)
-    assert_close(nnc.hvp(mine)(x, v), right)
+    right = autograd.grad(lambda x: anp.sum(autograd.grad(J_autograd)(x) * v))(x)
+    assert_close(nnc.hvp(J)(x, v), right)
 
 
 @pytest.mark.parametrize("name", AXES)
@@ -145,9 +145,9 @@ def test_broadcasting(x, y, ties):
         smooth = x * y + x / (2 + y * y) + np.exp(x - y) * (x * x + 1) ** y
         return np.sum(smooth * smooth) + np.sum(np.maximum(x, y) - 2 * np.minimum(x, y))
 
-    for mine, theirs in zip(nnc.grad(lambda x, y: f(np, x, y), (0, 1))(x, y),
+    for mine, right in zip(nnc.grad(lambda x, y: f(np, x, y), (0, 1))(x, y),
                             autograd.grad(lambda x, y: f(anp, x, y), (0, 1))(x, y), strict=True):  # fmt: skip
-        assert_close(mine, theirs)
+        assert_close(mine, right)
     for i in (0, 1):
         mine = nnc.hessian(lambda x, y: f(np, x, y), i)(x, y)
         assert_close(mine, autograd.hessian(lambda x, y: f(anp, x, y), i)(x, y))
@@ -160,7 +160,7 @@ def test_ties_are_shared_as_in_autograd():
         assert_close(nnc.grad(lambda x, f=f: f(np, x))(x), autograd.grad(lambda x, f=f: f(anp, x))(x))
 
 
-# ---- as JAX ---------------------------------------------------------------------------------------------------------
+# ---- compared with JAX -----------------------------------------------------------------------------------------------
 
 ELEMENTWISE = {  # function -> how x is mapped into its domain
     **dict.fromkeys(("absolute fabs negative positive exp exp2 expm1 square sin cos tan sinh cosh tanh arctan arcsinh "
@@ -276,7 +276,7 @@ def derivatives_of_jax(name, shape, k):
 @pytest.mark.parametrize("name", ROWS)
 @given(data=st.data())
 @settings(max_examples=2, deadline=None, derandomize=True)
-def test_rows_as_jax(name, data):
+def test_rows_match_jax(name, data):
     """Few shapes, since JAX compiles for each; any strides."""
     f, of_matrices = ROWS[name]
     shapes = [(3, 3), (2, 2, 2)] if of_matrices else [(4,), (2, 3), (3, 2, 2)]
@@ -294,7 +294,7 @@ def test_rows_as_jax(name, data):
 @pytest.mark.parametrize("name", [name for name, (_, of_matrices) in ROWS.items() if not of_matrices])
 @given(data=st.data())
 @settings(max_examples=2, deadline=None, derandomize=True)
-def test_empty_arrays_as_jax(name, data):
+def test_empty_arrays_match_jax(name, data):
     """With an axis of length 0. Where JAX or NumPy raises an error, Nodes may too; elsewhere the results are equal."""
     x = data.draw(st.sampled_from([(0,), (2, 0), (0, 3), (2, 0, 3)]).flatmap(laid_out))
     k = data.draw(st.integers(-x.ndim, x.ndim - 1))
@@ -303,8 +303,8 @@ def test_empty_arrays_as_jax(name, data):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value, theirs = f(np, x, k), weighted(lambda np, x: f(np, x, k), jax().numpy)
-            right = [np.asarray(y) for y in jax().jvp(jax().grad(theirs), (x,), (v,))]
+            value, J_jax = f(np, x, k), weighted(lambda np, x: f(np, x, k), jax().numpy)
+            right = [np.asarray(y) for y in jax().jvp(jax().grad(J_jax), (x,), (v,))]
     except (ValueError, TypeError, IndexError, ZeroDivisionError):
         return
     with warnings.catch_warnings():

@@ -205,7 +205,7 @@ PROGRAMS = [f for f in list(globals().values()) if getattr(f, "__module__", "") 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
-def test_as_jax(program):
+def test_programs_match_jax(program):
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_disable_most_optimizations", True)  # optimizing takes longer than running

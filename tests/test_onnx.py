@@ -287,7 +287,8 @@ ROW = np.array([[1.0, 2, 3, 4, 5]], "f")
         [("Reshape", ["X", "shape"], "x"), ON_x, *REST],
         [FIRST, RELU, SECOND, ("Sub", ["Z2", "two"], "S"), ("Softmax", ["S"], "P", {"axis": -1})],
     ],
-    ids=range(12),
+    ids=["Gemm", "alpha and beta", "MatMul and Add", "Identity", "Mul after a layer", "Sub and Mul of X",
+         "Mul and Add of X", "Scaler", "PRelu", "LeakyRelu", "Reshape", "Sub before Softmax"],
 )  # fmt: skip
 def test_other_graphs_of_dense_layers(tmp_path, nodes):
     constants = dict(two=np.float32(2), row=ROW, shape=np.array([-1, 5]))

@@ -79,7 +79,7 @@ def as_arrays(params):
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name] and "cross_entropy" not in name])
 def test_rows(peer, name):
     library, gradients = peer()
-    theirs = peer_function(library, name)
+    function = peer_function(library, name)
     compared = 0
     end = 3 if peer is jax else END_FOR_AUTOGRAD.get(name)  # JAX compiles each example
     for example in EXAMPLES[name][:end]:
@@ -92,7 +92,7 @@ def test_rows(peer, name):
         result.backward(seed)
         params = as_arrays(params)
         try:
-            g = gradients(lambda *xs, p=params: theirs(*xs, **p), operands, free, seed)
+            g = gradients(lambda *xs, p=params: function(*xs, **p), operands, free, seed)
         except (TypeError, NotImplementedError, AttributeError):  # an argument or a case that the library lacks
             continue
         for i, right in zip(free, g, strict=True):
@@ -103,7 +103,7 @@ def test_rows(peer, name):
 
 
 @pytest.mark.parametrize("name", ["maximum", "minimum", "max", "min", "clip"])
-def test_ties_as_jax(name):
+def test_ties_match_jax(name):
     jnp, gradients = jax()
     x, z = np.array([1.0, 2.0, 2.0, 0.0, 2.0]), np.array([1.0, 0.0, 2.0, 3.0, 1.0])
     cases = {"max": (x,), "min": (np.maximum(x, 1),), "clip": (x, 1.0, 2.0)}.get(name, (x, z))
@@ -116,23 +116,23 @@ def test_ties_as_jax(name):
 
 
 @pytest.mark.parametrize("weight", [None, "soft"])
-def test_cross_entropy_as_torch(weight):
+def test_cross_entropy_matches_torch(weight):
     torch = pytest.importorskip("torch")
     Z, targets = 3 * away(3, 5), np.full((3, 5), 0.2) + 0.4 * np.eye(3)[:, y]
-    ours, theirs = Node(Z), torch.tensor(Z.T, requires_grad=True)
-    L = nnc.softmax_cross_entropy(ours, targets if weight else y)
-    M = torch.nn.functional.cross_entropy(theirs, torch.tensor(targets.T if weight else y), reduction="none")
+    node, tensor = Node(Z), torch.tensor(Z.T, requires_grad=True)
+    L = nnc.softmax_cross_entropy(node, targets if weight else y)
+    M = torch.nn.functional.cross_entropy(tensor, torch.tensor(targets.T if weight else y), reduction="none")
     seed = 0.5 + away(5) ** 2
     L.backward(seed)
     M.backward(torch.tensor(seed))
     np.testing.assert_allclose(L.value, M.detach().numpy(), rtol=RTOL)
-    np.testing.assert_allclose(ours.grad, theirs.grad.numpy().T, rtol=RTOL, atol=ATOL)
-    P = nnc.softmax(ours)  # the loss of 5.1 on probabilities gives the same
+    np.testing.assert_allclose(node.grad, tensor.grad.numpy().T, rtol=RTOL, atol=ATOL)
+    P = nnc.softmax(node)  # the loss of 5.1 on probabilities gives the same
     nnc.cross_entropy(P, targets if weight else y).backward(seed)
-    np.testing.assert_allclose(ours.grad, theirs.grad.numpy().T, rtol=RTOL, atol=ATOL)
+    np.testing.assert_allclose(node.grad, tensor.grad.numpy().T, rtol=RTOL, atol=ATOL)
 
 
-def test_three_layers_as_torch():
+def test_three_layers_match_torch():
     torch = pytest.importorskip("torch")
     v, y = tree()
     t = forward(v, y)
@@ -149,7 +149,7 @@ def test_three_layers_as_torch():
         np.testing.assert_allclose(t[name].grad, u[name].grad.numpy(), rtol=RTOL, atol=ATOL)
 
 
-def test_jacobians_as_jax():
+def test_jacobians_match_jax():
     jnp, _ = jax()
     from jax import jacrev
 
@@ -172,7 +172,7 @@ def test_jacobians_as_jax():
         np.testing.assert_allclose(nnc.jacobian(t["L"], t[name], per_example=True), own, rtol=RTOL, atol=ATOL)
 
 
-def test_value_and_grad_as_jax():
+def test_value_and_grad_matches_jax():
     jnp, _ = jax()
     from jax import value_and_grad
 

@@ -40,7 +40,7 @@ def test_derivatives(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "ndtr"])
-def test_as_jax(name):
+def test_derivatives_match_jax(name):
     """Also in the tails, where the value itself is rounded to its limit."""
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
@@ -108,7 +108,7 @@ def test_logsumexp_of_nodes(params):
         np.testing.assert_array_equal(sign, their_sign)
 
 
-def test_softmax_and_logsumexp_as_jax():
+def test_softmax_and_logsumexp_match_jax():
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
     in_jax = {"softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax, "logsumexp": jax.scipy.special.logsumexp}

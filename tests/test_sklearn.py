@@ -222,8 +222,8 @@ def test_class_weights_are_sample_weights_by_class():
     by_example = ours.MLPClassifier(**parameters).fit(X, y, weight)
     assert _difference(by_class, by_example) == 0
     both = ours.MLPClassifier(class_weight={"zero": 5.0}, **parameters).fit(X, y, weight)
-    twice = ours.MLPClassifier(**parameters).fit(X, y, weight**2)
-    assert _difference(both, twice) == 0
+    squared = ours.MLPClassifier(**parameters).fit(X, y, weight**2)
+    assert _difference(both, squared) == 0
     share = (y == "zero").mean()
     balanced = ours.MLPClassifier(class_weight="balanced", **parameters).fit(X, y)
     weight = 0.5 / np.where(y == "zero", share, 1 - share)

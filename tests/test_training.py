@@ -144,7 +144,7 @@ def test_a_callback_may_write_into_the_weights():
     assert np.allclose(net.weights[0], W[0], rtol=1e-12) and np.allclose(net.weights[1], W[1], rtol=1e-12)
 
 
-def test_a_callback_may_not_replace_them():
+def test_a_callback_may_not_replace_the_weights():
     X, y = examples(30)
     net = nnc.MLP([M, 9, N], seed=0)
     with pytest.raises(ValueError, match=r"callback replaced an array.*net.weights\[0\]\[\.\.\.\] = W"):
