@@ -2,8 +2,8 @@
 
 `check_derivation` runs the code, works out which derivative each line claims to be and what its value should be, and
 names the lines in which the errors begin. The parts: `rewrite` and `trace` run the code and record every assignment,
-`claims` reads the names, `truth` computes the derivatives, `judge` gives the verdict, `edits` proposes right lines,
-`derivation_report` prints the result.
+`claims` reads the names, `reference_gradients` computes the derivatives, `judge` gives the verdict, `edits` proposes
+right lines, `derivation_report` prints the result.
 """
 
 import ast
@@ -217,14 +217,14 @@ def _last_scalar(program, trace, scalars):
     arrays = {e.id: e.value * 1.1 + 0.01 for e in own if e.is_array and np.ndim(e.value)}
     given = [e for e in own if (e.how == "bound" or e.sid < 0) and _is_scalar(e.value)]
     numbers = {e.id: e.value * 1.1 + 0.01 for e in given}
-    first = dict(list((arrays or numbers).items())[:50])
-    run = program.run(overrides=first)
+    overrides = dict(list((arrays or numbers).items())[:50])
+    run = program.run(overrides=overrides)
     moved = [
         e
         for e in scalars
         if _is_float(e.value)
         and e.id in run.by_id
-        and e.id not in first
+        and e.id not in overrides
         and not np.array_equal(run.by_id[e.id].value, e.value)
     ]
     labels = {claims.label(e.base, e.key)[0] for e in trace.events}

@@ -8,7 +8,7 @@ from .syntax import expression, factors_of, names_in, product, replaced
 
 
 def derivative_of(node, groups, arrays, activations, names_of):
-    """f'(a) or f'(dA) where f'(z) is meant: the whole derivative, whatever it is written with."""
+    """f'(a) or f'(dA) where f'(z) is meant, however the derivative is written."""
     for act in activations:
         a_names, z_names = names_of(act.a), names_of(act.z)
         for n in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
@@ -57,7 +57,7 @@ _OF_ACTIVATION = "derivative taken of the activation instead of the pre-activati
 
 
 def of_another_function(node, here, activations, names_of):
-    """A factor made of nothing but z or a that is not the derivative: that of a ReLU for a leaky one's, half of it."""
+    """A factor made only of z or a that is not the derivative: a ReLU's for a leaky ReLU's, or half of it."""
     for n in here:
         if not isinstance(n, ast.BinOp | ast.Compare | ast.Call):
             continue
@@ -69,11 +69,11 @@ def of_another_function(node, here, activations, names_of):
             rest = [f for f in factors_of(n) if f not in parts]
             if any(names_in(f) for f in parts) and rest:
                 for text in act.texts(names_of)[:1]:
-                    gone = " * ".join(ast.unparse(f) for f in parts)
+                    wrong = " * ".join(ast.unparse(f) for f in parts)
                     yield Edit(
                         replaced(node, {n: product(functools.reduce(product, rest), expression(text))}),
                         "activation derivative wrong",
-                        f"{gone} is not the derivative of the {act.kind}, which is {text}",
+                        f"{wrong} is not the derivative of the {act.kind}, which is {text}",
                         1.95,
                     )
             if own & read and names_in(n) <= roots:

@@ -190,24 +190,24 @@ def dropped(node, here):
     for n in here:
         if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mult | ast.Div | ast.Add | ast.Sub | ast.Pow):
             what = {ast.Mult: "factor", ast.Div: "quotient", ast.Pow: "power"}.get(type(n.op), "term")
-            for kept, gone in ((n.left, n.right), (n.right, n.left)):
+            for kept, extra in ((n.left, n.right), (n.right, n.left)):
                 if isinstance(n.op, ast.Div | ast.Pow) and kept is n.right:
                     continue
                 yield Edit(
-                    replaced(node, {n: kept}), f"a {what} too many", f"{ast.unparse(gone)} does not belong here", 1.6
+                    replaced(node, {n: kept}), f"a {what} too many", f"{ast.unparse(extra)} does not belong here", 1.6
                 )
         factors = factors_of(n)
         for k in range(1, len(factors)):
             for j in range(k if len(factors) > 2 else 0):
                 kept = [f for i, f in enumerate(factors) if i not in (j, k)]
                 new = functools.reduce(product, kept)
-                gone = f"{ast.unparse(factors[j])} * {ast.unparse(factors[k])}"
-                yield Edit(replaced(node, {n: new}), "a factor too many", f"{gone} does not belong here", 1.7)
+                extra = f"{ast.unparse(factors[j])} * {ast.unparse(factors[k])}"
+                yield Edit(replaced(node, {n: new}), "a factor too many", f"{extra} does not belong here", 1.7)
         pair = product_of(n)
         if pair is not None and isinstance(n, ast.Call) and n.func.attr == "multiply":
-            for kept, gone in (pair, pair[::-1]):
+            for kept, extra in (pair, pair[::-1]):
                 yield Edit(
-                    replaced(node, {n: kept}), "a factor too many", f"{ast.unparse(gone)} does not belong here", 1.6
+                    replaced(node, {n: kept}), "a factor too many", f"{ast.unparse(extra)} does not belong here", 1.6
                 )
 
 

@@ -4,7 +4,7 @@ import ast
 
 import numpy as np
 
-from .derived import derived_line
+from .chain_rule import derived_line
 from .evidence import one_line, shaped
 from .scopes import in_the_words_of_loops
 from .syntax import sites
