@@ -24,21 +24,21 @@ docs: $(VENV)/has-docs
 	rm -rf docs/_build docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-# The tests beside other libraries, slow ones too, with those libraries installed; `make test` skips them.
+# The tests that compare with other libraries, also the slow ones, with those libraries installed; `make test` skips them.
 PEERS := autograd|dask|jax|joblib|micrograd|mpi4py|onnx|onnxruntime|pandas|polars|safetensors|skl2onnx|sklearn|torch
 PEER_TESTS := $(shell grep -lE 'importorskip."?($(PEERS))\b' tests/test_*.py) tests/test_autograd.py
 test-peers: $(VENV)/has-test $(VENV)/has-peers
 	$(BIN)/python -m pytest -m "(slow or not slow) and not browser" $(PEER_TESTS)
 
-# The notebooks as a person sees them, in JupyterLab in a headless Chromium: apt install chromium chromium-driver.
+# The notebooks as JupyterLab shows them, in a headless Chromium: apt install chromium chromium-driver.
 test-browser: $(VENV)/has-browser
 	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
-# Beside NumPy, the peers that are installed: $(BIN)/pip install '.[bench]' for all of them.
+# NumPy and the other libraries that are installed: $(BIN)/pip install '.[bench]' for all of them.
 bench: $(VENV)/has-plot
 	$(BIN)/python -m bench
 
-# A manylinux wheel for each Python found, in dist/: for every Linux whose C library is not older than this one's symbols.
+# A manylinux wheel for each Python found, in dist/, for every Linux whose C library has the symbols that it uses.
 FIND_PYTHON = for p in python$(v) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(v).*/bin/python3; do \
     "$$p" -c "import sys; print(sys.executable)" 2>/dev/null && break; done
 PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13 3.14,$(shell $(FIND_PYTHON)))
@@ -57,10 +57,9 @@ fmt: $(VENV)/has-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(C_FILES)
 
-# The suite on an engine with AddressSanitizer and UBSan, less what builds or runs other programs, what looks at the
-# clock or at the size of memory, and what is about text, pictures and mathematics in Python alone. In a copy, which stands before the package that
-# is installed. Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not
-# reported.
+# The tests on an engine with AddressSanitizer and UBSan, except those that build or run other programs, measure time or
+# memory, or test only Python code (text, pictures, mathematics). In a copy, which precedes the installed package on the
+# path. Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not reported.
 ASAN := $(CURDIR)/build/asan
 NOT_FOR_ASAN := autograd bench browser build c check cli derivation derive digits docs draw function_shapes functions \
     functions_peers fuzz higher_order higher_order_peers interrupt leaks notebooks onnx peers plot readme safetensors \
@@ -74,8 +73,8 @@ asan: $(VENV)/has-test
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(ASAN) \
 	    $(abspath $(BIN))/python -m pytest -m "not slow" $(NOT_FOR_ASAN:%=--ignore=tests/test_%.py)
 
-# Many threads of Python that call everything at once, on an engine that ThreadSanitizer watches; it writes its reports
-# to the descriptor that pytest would capture.
+# Many Python threads call everything at once, on an engine with ThreadSanitizer; it writes its reports to the descriptor
+# that pytest would capture.
 TSAN := $(CURDIR)/build/tsan
 tsan: $(VENV)/has-test
 	rm -rf $(TSAN) && mkdir -p $(TSAN)
@@ -85,15 +84,14 @@ tsan: $(VENV)/has-test
 	cd $(TSAN) && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONPATH=$(TSAN) \
 	    $(abspath $(BIN))/python -m pytest --capture=sys tests/test_concurrency.py
 
-# What the C program, on every instruction set of this machine and on NEON in an emulator, and the Python tests reach
-# of the engine, together: a table of branches by files, and one by folders. A line of a template counts once,
-# whichever dtype and instruction set reached it. Not counted are the branches inside CPython's macros for references,
-# and those of assertions. Kernels are counted by themselves, on one thread, where a count need not be atomic, which
-# would take most of the time.
+# Coverage of the engine by the C test program, on every instruction set of this machine and on NEON in an emulator, and
+# by the Python tests, merged: a table of branches by file, and one by folder. A line of a template counts once, whichever
+# dtype and instruction set reached it. Branches inside CPython's reference-counting macros and of assertions are not
+# counted. Kernels are measured in a separate run on one thread: atomic counters would take most of the time.
 COVERAGE := $(CURDIR)/build/coverage
 COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -DNNC_COVERAGE -DNDEBUG -Wno-error
 HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
-# The tests that reach what the others do not
+# The tests that add to the coverage
 FOR_COVERAGE := arguments backward changed direct direct_elements dtypes elementwise fit functional glue glue_fit \
     glue_labels glue_refusals glue_rules graph interrupt labels leaving model no_memory no_memory_import node optimizers \
     quota refusals rules shapes special storage threads training
@@ -124,7 +122,8 @@ coverage: $(VENV)/has-coverage
 clean:
 	rm -rf build dist docs/_build docs/generated nnc/*.so *.egg-info .venv .venv-*
 
-# A stamp for each extra of pyproject.toml: the package in editable form, built again when the engine's sources change.
+# A stamp file for each extra of pyproject.toml: the package is installed in editable mode, and rebuilt when the engine's
+# sources change.
 $(VENV)/has-%: setup.py pyproject.toml $(ENGINE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.$(if $(filter nothing-else,$*),,[$*])'

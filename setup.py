@@ -1,9 +1,9 @@
 """Builds nnc._engine, the C engine with its Python glue; everything else about the package is in pyproject.toml.
 
-csrc/isa/isa_<name>.c is all kernels for one instruction set, compiled with flags of its own (csrc/isa/flags.txt), so
-that the rest of the engine runs on the oldest machine. One that the compiler does not know is left out;
-csrc/isa/dispatch.c is told (NNC_HAVE_...) which there are. NNC_WERROR=1 makes warnings errors,
-NNC_SANITIZE=address,undefined adds sanitizers, NNC_COVERAGE='--coverage ...' counts what is reached (not in kernels).
+csrc/isa/isa_<name>.c has all kernels for one instruction set, compiled with its own flags (csrc/isa/flags.txt), so that
+the rest of the engine runs on the oldest machine. A set that the compiler does not support is left out; NNC_HAVE_...
+tells csrc/isa/dispatch.c which sets there are. NNC_WERROR=1 makes warnings errors, NNC_SANITIZE=address,undefined adds
+sanitizers, NNC_COVERAGE='--coverage ...' measures coverage (not of the kernels).
 """
 
 import os
@@ -23,8 +23,8 @@ MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(MACHINE, MACHINE)
 ROWS = [line.split() for line in open("csrc/isa/flags.txt") if not line.startswith("#")]
 ISAS = {name: flags for machine, name, *flags in ROWS if machine in ("any", MACHINE)}
 
-# -std=c11 keeps gcc from fusing and from needless exception flags, -fno-math-errno from a call of sqrt, -g0 from 12 MB
-# for debuggers; see also IF_KNOWN.
+# -std=c11 keeps gcc from fusing multiply and add and from needless exception flags, -fno-math-errno from calling
+# sqrt in the C library, -g0 from writing 12 MB of debug information; see also IF_KNOWN.
 FLAGS = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
 FLAGS += ["-Wall", "-Wextra", "-Wconversion", "-isystem", numpy.get_include()]
 FLAGS += ["-Werror"] * (os.environ.get("NNC_WERROR", "0") != "0")
@@ -42,7 +42,7 @@ class BuildEngine(build_ext):
         FLAGS.extend(flag for flags in IF_KNOWN if self.knows(flags) for flag in flags)
         isas = {name: flags for name, flags in ISAS.items() if self.knows(flags)}
         have = [f"-DNNC_HAVE_{name.upper()}=1" for name in isas]
-        # setuptools compiles one file after the other; here all cores do, and begin with those that take longest.
+        # setuptools compiles one file at a time; this uses all cores, and begins with the files that take longest.
         files = {f"csrc/isa/isa_{name}.c": isas[name] for name in reversed(isas)} | dict.fromkeys(SOURCES, have + COUNT)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects = sum(pool.map(self.compile, files, files.values()), [])

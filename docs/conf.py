@@ -22,13 +22,13 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx-mathjax-offline",  # the formulas need no network
+    "sphinx-mathjax-offline",  # formulas work offline
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "notebooks/README.md", "generated/functions.md"]
 templates_path = ["_templates"]
 
-# Pages are written in MyST, a Markdown with Sphinx's roles; notebooks are shown with the outputs stored in them.
+# Pages are written in MyST, a Markdown with Sphinx's roles; notebooks are shown with their stored outputs.
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
@@ -49,27 +49,27 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-# ---- what Sphinx cannot know -----------------------------------------------------------------------------------------
+# ---- hooks: what Sphinx cannot do itself -----------------------------------------------------------------------------
 
 ROOT = Path(__file__).parent.parent
 
 
 def signature_of_a_ufunc(app, what, name, obj, options, signature, returns):
-    """A ufunc's docstring begins with NumPy's own signature, which numpydoc cannot take apart."""
+    """A ufunc's docstring begins with NumPy's own signature, which numpydoc cannot parse."""
     if getattr(obj, "nin", None):
         return f"({', '.join('xyz'[: obj.nin])}, /, out=None, *, where=True, dtype=None, ...)", ""
     return None
 
 
 def unlink_source_files(app, document):
-    """Pages that are read in the repository, too, link to its files; here the file's name stands by itself."""
+    """Pages that are also read in the repository link to its files; here these links become plain file names."""
     folders = (ROOT, *(ROOT / folder for folder in ("bench", "csrc", "nnc")))
     for reference in list(document.findall(pending_xref)):
         if reference["reftype"] != "myst":
             continue
         target = reference["reftarget"].partition("#")[0]
         if Path(target).is_absolute():
-            target = Path(target).relative_to(ROOT)  # docs/notebooks is a symbolic link to notebooks, and was resolved
+            target = Path(target).relative_to(ROOT)  # docs/notebooks, a symbolic link, was resolved
             if target.parts[0] == "notebooks" and reference["refdomain"] == "doc":
                 reference["reftarget"] = target.as_posix()
                 continue
@@ -86,21 +86,21 @@ def keep_tags(app, document):
 
 
 def write_functions(app):
-    """What `python -m nnc.autodiff` prints is a part of docs/functions.md."""
+    """The output of `python -m nnc.autodiff`, which docs/functions.md includes."""
     generated = Path(__file__).parent / "generated"
     generated.mkdir(exist_ok=True)
     (generated / "functions.md").write_text(page(), encoding="utf-8")
 
 
 def refuse_gaps(app, env):
-    """Every public name, those of modules and the methods of classes too, is somewhere in the pages."""
+    """An error unless every public name, also of modules and methods, is documented in some page."""
     public = [f"nnc.{name}" for name in nnc.__all__]
     for module in (nnc.data, nnc.init, nnc.optim, nnc.plot, nnc.reference, nnc.sklearn):
         public += [f"{module.__name__}.{name}" for name in module.__all__]
     for owner in (nnc.MLP, nnc.Node, nnc.sklearn.MLPClassifier, nnc.sklearn.MLPRegressor):
         where = "nnc.sklearn" if "sklearn" in owner.__module__ else "nnc"
         names = {name for cls in owner.__mro__ if "nnc" in cls.__module__ for name in vars(cls) if name[0] != "_"}
-        names -= set(re.findall(r"\w+", owner.__doc__))  # attributes, in a section of the class's own
+        names -= set(re.findall(r"\w+", owner.__doc__))  # attributes that the class's docstring describes
         names -= {name for name in names if name.endswith("_request")}  # which scikit-learn adds
         public += [f"{where}.{owner.__name__}.{name}" for name in names]
     missing = sorted(set(public) - env.get_domain("py").objects.keys())

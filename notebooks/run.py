@@ -2,7 +2,7 @@
 
     python notebooks/run.py [NOTEBOOK ...]      all of them by default
 
-What is stored is the same each time: no times, no progress bars, nothing about the kernel but that it is Python.
+The stored files are reproducible: no times, no progress bars, and of the kernel only that it is Python.
 """
 
 import sys
@@ -20,7 +20,7 @@ METADATA = {
 
 
 def notebooks():
-    """Those in English, then those in Spanish, in the order of the notes."""
+    """The English ones, then the Spanish ones, in the order of the notes."""
     return sorted(FOLDER.glob("[0-9]*.ipynb")) + sorted(FOLDER.glob("es/[0-9]*.ipynb"))
 
 
@@ -39,13 +39,13 @@ def execute(notebook, folder=FOLDER):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not is_bar(output)]
-            for output in cell.outputs:  # what a widget shows is stored as the table or picture beside it
+            for output in cell.outputs:  # of a widget, only its table or picture is stored
                 output.get("data", {}).pop(WIDGET, None)
     return notebook
 
 
 def is_bar(output):
-    """Whether it is a progress bar, which tells the time and is of no use when the training is over."""
+    """Whether it is a progress bar: it contains times, and is of no use after the training."""
     if output.output_type == "stream":
         return output.name == "stderr" and "epoch/s" in output.text
     return WIDGET in output.get("data", {}) and "text/html" not in output.data
