@@ -272,7 +272,7 @@ def test_predict_errors(trained, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("just text")
     assert "cannot read" in error_of("predict", path, text)
-    assert "is no model" in error_of("predict", text, image)
+    assert "is not a model" in error_of("predict", text, image)
     cut = tmp_path / "cut.png"
     cut.write_bytes(image.read_bytes()[:100])
     assert "cannot read" in error_of("predict", path, cut)
@@ -310,7 +310,7 @@ def test_export_errors(trained, tmp_path):
     assert "there is no folder" in error_of("export", trained[1], tmp_path / "nowhere" / "net.c")
     assert "No such file" in error_of("export", tmp_path / "none.npz", tmp_path / "net.c")
     (tmp_path / "net.npz").write_bytes(b"no model")
-    assert "is no model" in error_of("export", tmp_path / "net.npz", tmp_path / "net.c")
+    assert "is not a model" in error_of("export", tmp_path / "net.npz", tmp_path / "net.c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.npz"]
 
 

@@ -381,7 +381,7 @@ put = list.__setitem__
     [
         (lambda net: put(net.weights, 1, np.ones((3, 4))), r"net.weights\[1\].*float64.*net.weights\[1\]\[...\] = W"),
         (lambda net: put(net.weights, 0, np.ones((5, 4), "f")), r"net.weights\[0\] must be float32 \(4, 5\)"),
-        (lambda net: put(net.weights, 0, np.ones((5, 4), "f").T), r"net.weights\[0\].*not in one C-ordered piece"),
+        (lambda net: put(net.weights, 0, np.ones((5, 4), "f").T), r"net.weights\[0\].*not C-contiguous"),
         (lambda net: net.weights[0].setflags(write=False), r"net.weights\[0\].*read-only"),
         (lambda net: put(net.biases, 0, np.zeros(4, "f")), r"net.biases\[0\] must be float32 \(4, 1\)"),
         (lambda net: put(net.biases, 0, [0.0]), r"net.biases\[0\].* is list"),

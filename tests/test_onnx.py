@@ -357,7 +357,7 @@ def test_half_precision_weights_become_float32(tmp_path):
 def test_an_unsupported_graph_is_an_error_with_its_reason(tmp_path, match, nodes, options):
     constants = dict(minus=np.float32(-1), W3=np.ones((7, 4), "f"), shape=np.array([-1, 5]))
     path = graph(tmp_path / "g.onnx", nodes, constants=constants, **options)
-    with pytest.raises(ValueError, match=f"from_onnx: .*g.onnx is no graph of dense layers: .*({match})"):
+    with pytest.raises(ValueError, match=f"from_onnx: .*g.onnx is not a graph of dense layers: .*({match})"):
         nnc.MLP.from_onnx(path)
 
 
@@ -365,7 +365,7 @@ def test_foreign_and_damaged_files(tmp_path):
     path = tmp_path / "net.onnx"
     for content in (b"", b"just text\n", b"PK\x03\x04" + b"\0" * 50, b"\x08\x08"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="from_onnx: .*net.onnx is no graph"):
+        with pytest.raises(ValueError, match="from_onnx: .*net.onnx is not a graph"):
             nnc.MLP.from_onnx(path)
     make_net().to_onnx(path)
     content = path.read_bytes()

@@ -93,7 +93,7 @@ def test_the_caller_gives_the_settings_that_a_foreign_file_lacks(tmp_path):
     rng = np.random.default_rng(0)
     tensors = {"0.weight": linear(rng, 4, 5), "0.bias": linear(rng, 4), "2.weight": linear(rng, 3, 4)}
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match="what stands between its layers: .*activation='relu'"):
+    with pytest.raises(ValueError, match="does not name the activations: .*activation='relu'"):
         nnc.MLP.load(tmp_path / "m.safetensors")
     options = dict(activation="tanh", slope=0.3, mean=np.ones(5), std=3.0, loss="squared_error")
     net = nnc.MLP.load(tmp_path / "m.safetensors", **options)
@@ -109,7 +109,7 @@ def test_layers_come_in_the_order_of_their_numbers(tmp_path):
     rng = np.random.default_rng(0)
     tensors = {f"net.{i}.weight": linear(rng, n, m) for i, (m, n) in enumerate([(3, 2)] * 1 + [(2, 2)] * 10)}
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match="what stands between its layers"):
+    with pytest.raises(ValueError, match="does not name the activations"):
         nnc.MLP.load(tmp_path / "m.safetensors")
     net = nnc.MLP.load(tmp_path / "m.safetensors", activation="identity")
     assert all(np.array_equal(W, tensors[f"net.{i}.weight"]) for i, W in enumerate(net.weights))
@@ -128,12 +128,12 @@ ONES = np.ones((4, 5), "f")
 @pytest.mark.parametrize(
     "match, tensors",
     [
-        ("embedding is no weight or bias of a numbered layer", {"embedding": ONES}),
-        ("running_mean is no weight", {"0.weight": ONES, "1.running_mean": ONES[0]}),
+        ("embedding is not a weight or bias of a numbered layer", {"embedding": ONES}),
+        ("running_mean is not a weight", {"0.weight": ONES, "1.running_mean": ONES[0]}),
         ("1 has no weight .n, m.", {"0.weight": ONES, "1.weight": ONES[0]}),
         ("0 has no weight", {"0.bias": ONES[0]}),
         ("not those of one sequence", {"a.0.weight": ONES, "b.0.weight": ONES}),
-        ("between its layers", {"0.weight": ONES, "1.weight": ONES}),
+        ("does not name the activations", {"0.weight": ONES, "1.weight": ONES}),
         ("b1 is .* must be", {"0.weight": ONES, "0.bias": ONES[0]}),
         ("one dtype", {"0.weight": ONES, "0.bias": np.ones(4)}),
         ("I64", {"0.weight": ONES.astype(int)}),
@@ -142,7 +142,7 @@ ONES = np.ones((4, 5), "f")
 )
 def test_a_bad_file_is_an_error_with_its_reason(tmp_path, match, tensors):
     numpy_files.save_file(tensors, tmp_path / "m.safetensors")
-    with pytest.raises(ValueError, match=f"load: .*m.safetensors is no model of dense layers: .*{match}"):
+    with pytest.raises(ValueError, match=f"load: .*m.safetensors is not a model of dense layers: .*{match}"):
         nnc.MLP.load(tmp_path / "m.safetensors")
 
 

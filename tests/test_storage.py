@@ -86,7 +86,7 @@ def test_saving_to_a_folder_or_into_a_missing_one_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         make_net().save(tmp_path / "nowhere" / "m")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         make_net().save(tmp_path / "folder")
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
@@ -127,7 +127,7 @@ def test_the_arrays_that_the_next_test_changes_load(tmp_path):
 def test_a_wrong_array_is_an_error_with_its_reason(tmp_path, match, change):
     arrays = {name: array for name, array in (stored() | change).items() if array is not None}
     np.savez(tmp_path / "m.npz", **arrays)
-    with pytest.raises(ValueError, match=f"load: .*m.npz is no model.*{match}"):
+    with pytest.raises(ValueError, match=f"load: .*m.npz is not a model.*{match}"):
         nnc.MLP.load(tmp_path / "m.npz")
 
 
@@ -135,10 +135,10 @@ def test_foreign_files(tmp_path):
     path = tmp_path / "m"
     for content in (b"", b"just text\n" * 50, b"\x93NUMPY", pickle.dumps([1]), b"PK\x03\x04" + b"\0" * 50):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="load: .* is no model"):
+        with pytest.raises(ValueError, match="load: .* is not a model"):
             nnc.MLP.load(path)
     np.save(tmp_path / "m.npy", np.ones(3))
-    with pytest.raises(ValueError, match="no .npz file"):
+    with pytest.raises(ValueError, match="not an .npz file"):
         nnc.MLP.load(tmp_path / "m.npy")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
@@ -213,7 +213,7 @@ def npy(shape, descr="<f4", content=b""):
 def test_a_false_shape_is_an_error_before_memory_is_allocated(tmp_path, shape):
     path = file_with(tmp_path, W1=npy(shape, content=bytes(80)))
     tracemalloc.start()
-    with pytest.raises(ValueError, match="load: .* is no model"):
+    with pytest.raises(ValueError, match="load: .* is not a model"):
         nnc.MLP.load(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

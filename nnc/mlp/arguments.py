@@ -1,8 +1,8 @@
 """What a net takes: the constructor's options, X (m, r) of almost any dtype and layout, y as labels or targets.
 
-Every public call of `nnc.MLP` sends its arguments through these functions, so that bad input is refused with one
-wording, before anything is computed, and good input reaches the engine without a copy wherever that is possible.
-`op` is always the name of the call that the message is to name.
+Every public call of `nnc.MLP` checks its arguments here, so that bad input is refused before anything is computed and
+with the same message everywhere, and good input reaches the engine without a copy wherever that is possible.
+`op` is the name of the call, for the message.
 """
 
 import math
@@ -41,28 +41,28 @@ def as_examples(op, X, m, dtype, name="X"):
 
 
 def at_least_one(op, X, name="X"):
-    """Refuse X without a column where a mean over the examples is asked for."""
+    """Refuse X without examples where a mean over them is wanted."""
     if X.shape[1] == 0:
         raise ValueError(f"{op}: {name} is {X.shape}: there is no example in it, so there is no mean to take")
 
 
-def gathered(X):
-    """X in a layout from which single examples can be fetched at random, copied only if it is in no such layout.
+def with_contiguous_examples(X):
+    """X in a layout in which each example is contiguous, or nearly; copied only if it is not.
 
     A batch is a random choice of columns. Where the inputs of one example lie a cache line or more apart, as in a
-    C-ordered (m, r), each number fetched moves 64 bytes through the memory; one copy with every example in one piece
-    costs about as much as a single such epoch. Images kept as rows and passed as `images.T` are in one piece already.
-    A file in memory (np.memmap) may be larger than the memory, and is never copied.
+    C-ordered (m, r), each number loads 64 bytes from memory; one copy with contiguous examples costs about as much
+    as a single such epoch. Images kept as rows and passed as `images.T` are contiguous already. A memory-mapped file
+    (np.memmap) may be larger than the memory, and is never copied.
     """
     if X.shape[0] > 1 and abs(X.strides[0]) >= _CACHE_LINE and not _is_mapped(X):
         X = np.ascontiguousarray(X.T).T
     return X
 
 
-def as_weights(op, sample_weight, r, dtype, are_all=True):
+def as_weights(op, sample_weight, r, dtype, is_complete=True):
     """sample_weight as the engine takes it: (r,) in `dtype`, finite, at least 0, not all of them 0; or None.
 
-    Without `are_all` they are a part of all, and may be 0.
+    With `is_complete=False` they are one rank's share, and may all be 0.
     """
     if sample_weight is None:
         return None
@@ -76,12 +76,12 @@ def as_weights(op, sample_weight, r, dtype, are_all=True):
     if not good.all():
         i = int(np.argmin(good))
         raise ValueError(f"{op}: sample_weight[{i}] is {weights[i]}, but a weight must be finite and at least 0")
-    if are_all:
-        one_counts(op, weights)
+    if is_complete:
+        check_any_positive(op, weights)
     return weights
 
 
-def one_counts(op, weights):
+def check_any_positive(op, weights):
     if not weights.any():
         raise ValueError(f"{op}: all of sample_weight is 0: no example counts")
 
@@ -99,7 +99,7 @@ def _is_mapped(X):
 
 
 def parameters(op, name, arrays, shapes, dtype):
-    """Refuse a list of weights or biases in which the user has put something that the engine cannot write into."""
+    """Refuse a list of weights or biases that holds something the engine cannot write into."""
     if len(arrays) != len(shapes):
         raise ValueError(f"{op}: net.{name} holds {len(arrays)} arrays, but the net has {len(shapes)} layers")
     for i, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
@@ -108,7 +108,7 @@ def parameters(op, name, arrays, shapes, dtype):
             continue
         found = f"{array.dtype} {array.shape}" if known else type(array).__name__
         if found == f"{dtype} {shape}":
-            found += ", but read-only or not in one C-ordered piece"
+            found += ", but read-only or not C-contiguous"
         this = f"net.{name}[{i}]"
         raise ValueError(f"{op}: {this} must be {dtype} {shape} and is {found}; write into the array: {this}[...] = W")
 
@@ -188,7 +188,7 @@ _INITS = {f.__name__: f for f in (kaiming, xavier, normal, uniform)}
 
 
 def initializer(init, rng):
-    """A function (n, m) → W. Those of nnc.init draw from `rng`, by name or as functions: the net's seed decides."""
+    """A function (n, m) → W. Those of nnc.init, by name or as functions, draw from `rng`, the net's own."""
     if isinstance(init, str):
         if init not in _INITS:
             raise ValueError(f"MLP: init {init!r} is unknown; it must be one of {', '.join(_INITS)}, or a function")
@@ -201,7 +201,7 @@ def initializer(init, rng):
 
 
 def initial(op, W, shape, dtype):
-    """What an init function returned, as an array of the net's own."""
+    """What an init function returned, as a new array."""
     W = np.asarray(W)
     if W.shape != shape or W.dtype.kind not in "buif":
         raise ValueError(f"{op}: init({shape[0]}, {shape[1]}) gave {W.dtype} {W.shape}, but W must be real {shape}")
@@ -211,8 +211,7 @@ def initial(op, W, shape, dtype):
 
 
 def _on_cache_lines(shape, dtype):
-    """An empty array that begins where a line of the cache does, as NumPy's do not: no register of the engine's is then
-    filled out of two lines."""
+    """An empty array aligned to a cache line, which NumPy's are not, so that no vector load crosses two lines."""
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + _CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % _CACHE_LINE

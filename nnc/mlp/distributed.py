@@ -1,12 +1,12 @@
 """Data-parallel training: one process, or the ranks of an MPI communicator, each with a share of the examples.
 
-All ranks hold the same weights and take every step together: each computes the gradient of its part of the batch, the
-sum over the ranks (Allreduce) is that of the batch, and with it all take the same step. It is the training of one
+All ranks hold the same weights. In every step each computes the gradient of its part of the batch, the sum over the
+ranks (Allreduce) is that of the batch, and all take the same step with it. It is the training of one
 process on the shares joined in the order of the ranks: the same batches, and the same sums but for their rounding.
 
-The ranks must run the same collective calls in the same order, or they wait for each other for ever. So whatever may
-fail on one of them, and whatever may run the user's code, goes through `together`, which ends with all of them knowing
-how it went everywhere. Between two of these, and in the middle of an epoch, Ctrl-C waits for the next.
+The ranks must run the same collective calls in the same order, or they wait for each other for ever. So everything that
+may fail on one of them, or runs the user's code, goes through `together`, after which all ranks know whether it failed
+on any. Between two of these, and in the middle of an epoch, Ctrl-C waits for the next.
 """
 
 import functools
@@ -23,7 +23,7 @@ from .. import _engine
 
 
 def ranks(comm):
-    """The processes that train together, a context manager for the training; `Alone` for None."""
+    """The processes that train together, a context manager for the training; `ALONE` for None."""
     if comm is None:
         return ALONE
     try:
@@ -31,14 +31,14 @@ def ranks(comm):
     except ImportError:
         raise ImportError("fit: comm needs mpi4py: pip install mpi4py") from None
     if isinstance(comm, MPI.Comm) and comm == MPI.COMM_NULL:
-        raise ValueError("fit: comm is MPI.COMM_NULL: this process is in no communicator")
+        raise ValueError("fit: comm is MPI.COMM_NULL: this process is not in the communicator")
     if not isinstance(comm, MPI.Intracomm):
         raise TypeError(f"fit: comm must be a communicator of mpi4py, such as MPI.COMM_WORLD, not {comm!r}")
     return Ranks(comm, MPI)
 
 
 class Alone:
-    """One process, for which the calls of `Ranks` do next to nothing."""
+    """One process: the methods of `Ranks` that do (next to) nothing."""
 
     rank, size, shared, comm = 0, 1, False, None
 
@@ -79,11 +79,11 @@ class Ranks:
         self.comm, self.MPI = comm, MPI
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.interruptible = self.interrupted = False
-        self.told = None  # the error of which all ranks know
-        self.handler = None  # of Ctrl-C, before this one
+        self.shared_error = None  # the error that was raised on all ranks
+        self.handler = None  # the one of Ctrl-C that this one replaces
 
     def __enter__(self):
-        """Ctrl-C is heard where all ranks can hear of it, and a machine's ranks share its cores."""
+        """Ctrl-C is handled where all ranks can be informed, and the ranks on one machine divide its cores."""
         self.threads = _engine.get_num_threads()
         _engine.set_num_threads(min(self.threads, self._cores()))
         if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
@@ -94,15 +94,15 @@ class Ranks:
         if self.handler is not None:
             signal.signal(signal.SIGINT, self.handler)
         _engine.set_num_threads(self.threads)
-        if error is not None and error is not self.told:
+        if error is not None and error is not self.shared_error:
             self._abort(error)
         if self.interrupted and error is None:
             self.handler(signal.SIGINT, None)
 
     def together(self, work):
-        """work(), on each rank its own; where it raises on one of them, it raises on all.
+        """The result of work(), which every rank calls; if it raises on one of them, it raises on all.
 
-        A rank whose own work failed raises that error, every other one that of the first rank that failed.
+        A rank on which it failed raises its own error, every other rank that of the first one on which it failed.
         """
         result = error = None
         try:
@@ -121,7 +121,7 @@ class Ranks:
                 error = _unpacked(packed)
                 error.__cause__ = Elsewhere(rank, packed)
         if error is not None:
-            self.told = error
+            self.shared_error = error
             raise error
         return result
 
@@ -130,12 +130,12 @@ class Ranks:
         return self._collective(self.comm.allgather, value)
 
     def agree(self, settings):
-        """Refuse settings that are not those of rank 0, on all ranks alike."""
+        """Refuse, on all ranks, settings that differ from those of rank 0."""
         everyone = self.gather(settings)
         self.together(lambda: _compare(everyone))
 
     def share_arrays(self, arrays):
-        """Rank 0's arrays, on all ranks: two kinds of processor need not round a step alike."""
+        """Rank 0's arrays, on all ranks: two kinds of processor may round a step differently."""
         for array in arrays:
             self._collective(self.comm.Bcast, array)
 
@@ -144,10 +144,10 @@ class Ranks:
         return None if array is None else np.concatenate(self.gather(array))
 
     def engine_options(self, parameters, first, total):
-        """What the engine has to know to sum up gradients.
+        """What the engine needs to sum gradients over the ranks.
 
-        Its call of `reduce` runs no Python code, and so no handler of a signal, which might raise before the other
-        ranks have had this one's numbers.
+        Its call of `reduce` runs no Python code, and so no signal handler, which might raise before the other ranks
+        have received this one's numbers.
         """
         gradient = np.zeros(sum(p.size for p in parameters) + 1, parameters[0].dtype)
         reduce = functools.partial(self.comm.Allreduce, self.MPI.IN_PLACE, gradient)
@@ -161,12 +161,12 @@ class Ranks:
             self.handler(number, frame)
 
     def _cores(self):
-        """How many there are for each rank of this machine, at least one."""
-        mine = _usable_cores()
+        """The number of cores for this rank, at least one: those that it may use, by the ranks that share them."""
+        own = _usable_cores()
         machine = self._collective(self.comm.Split_type, self.MPI.COMM_TYPE_SHARED)
-        everyone = self._collective(machine.allgather, mine)
+        everyone = self._collective(machine.allgather, own)
         machine.Free()
-        return max(1, len(mine) // sum(bool(mine & theirs) for theirs in everyone))
+        return max(1, len(own) // sum(bool(own & cores) for cores in everyone))
 
     def _collective(self, call, *arguments):
         try:
@@ -175,7 +175,7 @@ class Ranks:
             self._abort_if_lost(error)
 
     def _abort_if_lost(self, error):
-        """After an error of MPI itself the ranks can tell each other nothing any more, and would wait for ever."""
+        """After an error of MPI itself the ranks can no longer communicate, and would wait for ever."""
         if isinstance(error, self.MPI.Exception):
             self._abort(error)
 
@@ -186,12 +186,12 @@ class Ranks:
 
 
 def _compare(everyone):
-    for rank, theirs in enumerate(everyone):
+    for rank, settings in enumerate(everyone):
         for name, value in everyone[0].items():
-            if theirs[name] != value:
+            if settings[name] != value:
                 raise ValueError(
                     f"fit: {name} must be the same on all ranks, but is {_short(value)} on rank 0 and "
-                    f"{_short(theirs[name])} on rank {rank}"
+                    f"{_short(settings[name])} on rank {rank}"
                 )
 
 
@@ -203,7 +203,7 @@ class Elsewhere(Exception):
 
 
 def _packed(error):
-    """An error, as far as it can be sent, and its traceback as text."""
+    """(error, traceback as text), the error pickled; if it cannot be, a RuntimeError in its place."""
     if error is None:
         return None
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -1,7 +1,7 @@
-"""A net out of an ONNX graph of dense layers, as PyTorch, Keras, skl2onnx and `to_onnx.py` write them.
+"""A net from an ONNX graph of dense layers, as PyTorch, Keras, skl2onnx and `to_onnx.py` write them.
 
-One tensor flows through such a graph, from X to P; every other operand is a constant. `_path` follows it from P back to
-X, and `_Layers` takes the nodes in their order. An operator that is no part of a dense net is refused by its name.
+Such a graph is a chain from X to P; every other operand is a constant. `_path` follows the chain from P back to X, and
+`_Layers` takes its nodes in order. An operator that does not belong to a dense net is refused, and named.
 """
 
 import os
@@ -15,11 +15,11 @@ from .to_onnx import OPERATORS, library
 
 _ACTIVATIONS = {operator: name for name, operator in OPERATORS.items() if name != "identity"}
 _ACTIVATIONS |= {"LeakyRelu": "leaky_relu", "PRelu": "leaky_relu", "LogSoftmax": "log_softmax"}
-_AT_THE_END = {}  # the losses that go with each output, the usual one first
+_LOSSES_OF_OUTPUT = {}  # the losses with each output function, the usual one first
 for _name, _row in LOSSES.items():
-    _AT_THE_END.setdefault(_row.output_name, []).append(_name)
+    _LOSSES_OF_OUTPUT.setdefault(_row.output_name, []).append(_name)
 _LAYERS = {"Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Scaler", "BatchNormalization"}
-_NOTHING_CHANGED = {"Identity", "Cast", "Dropout", "Flatten", "Reshape"}
+_NO_OPS = {"Identity", "Cast", "Dropout", "Flatten", "Reshape"}
 
 
 def read(cls, path, loss):
@@ -33,11 +33,11 @@ def read(cls, path, loss):
         onnx.checker.check_model(model)
         return _net(cls, _Graph(onnx, model), loss)
     except (ValueError, TypeError, DecodeError, onnx.checker.ValidationError) as error:
-        raise ValueError(f"from_onnx: {os.fspath(path)} is no graph of dense layers: {error}") from None
+        raise ValueError(f"from_onnx: {os.fspath(path)} is not a graph of dense layers: {error}") from None
 
 
 def _refuse_other_files(graph):
-    """A tensor can be the content of another file, of any name: such a file is not even looked for."""
+    """A tensor's data can be in another file, of any name: such a file is not opened."""
     within_nodes = (a.t for node in graph.node for a in node.attribute)
     for tensor in (*graph.initializer, *within_nodes):
         if tensor.data_location == tensor.EXTERNAL:
@@ -56,7 +56,7 @@ def _net(cls, graph, loss):
 
 
 class _Graph:
-    """Who makes which tensor; what is constant; a node's operands and attributes."""
+    """Which node computes which tensor; which tensors are constant; a node's operands and attributes."""
 
     def __init__(self, onnx, model):
         if model.functions:
@@ -96,11 +96,11 @@ class _Graph:
             return self._onnx.numpy_helper.to_array(tensor)
         except MemoryError:
             raise
-        except Exception as error:  # the library trusts that the file is sound
+        except Exception as error:  # the library does not expect a damaged file
             raise ValueError(f"its tensor {name} is damaged: {error}") from None
 
     def operands(self, node):
-        """The name of the operand that is computed from X, and for all of them the constant, None for that one."""
+        """(name of the operand computed from X, [the constant of each operand, None for that one])."""
         named = [name for name in node.input if name]
         constants = [self.constant(name) for name in named]
         computed = [name for name, constant in zip(named, constants, strict=True) if constant is None]
@@ -114,7 +114,7 @@ def _called(node):
 
 
 def _path(graph):
-    """The nodes from X to P, and whether P is (1 - p, p), as skl2onnx makes both of two classes out of one."""
+    """The nodes from X to P, and whether P is (1 - p, p), as skl2onnx writes two classes."""
     name, both_classes = _result(graph), False
     node = graph.producer.get(name)
     if node is not None and node.op_type == "Concat" and len(node.input) == 2:
@@ -129,12 +129,12 @@ def _path(graph):
 
 
 def _result(graph):
-    """The one output of real numbers; labels may stand beside it."""
+    """The one output of real numbers; there may be labels, too."""
     real = {getattr(graph._onnx.TensorProto, name) for name in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")}
     found = []
     for name, kind in graph.outputs.items():
         node = graph.producer.get(name)
-        if node is not None and node.op_type == "ZipMap":  # skl2onnx: a list of dicts, made out of a tensor
+        if node is not None and node.op_type == "ZipMap":  # skl2onnx: a list of dicts, made from a tensor
             found.append(node.input[0])
         elif kind.tensor_type.elem_type in real:
             found.append(name)
@@ -173,9 +173,9 @@ class _Layers:
         self.inputs = int(np.prod(dims[1:], dtype=object)) if dims else 0
 
     def take(self, node):
-        known = node.op_type in _LAYERS | _NOTHING_CHANGED | _ACTIVATIONS.keys()
+        known = node.op_type in _LAYERS | _NO_OPS | _ACTIVATIONS.keys()
         if not known or node.domain not in ("", "ai.onnx", "ai.onnx.ml"):
-            raise ValueError(f"{_called(node)} is not supported: it is no part of a net of dense layers")
+            raise ValueError(f"{_called(node)} is not supported: it does not belong to a net of dense layers")
         operator = self._activation if node.op_type in _ACTIVATIONS else getattr(self, "_" + node.op_type)
         _, constants = self._graph.operands(node)
         operator(node, constants, self._graph.attributes(node))
@@ -196,7 +196,7 @@ class _Layers:
         return assemble(cls, weights, biases, **options)
 
     def _loss(self, wanted):
-        """The loss whose output the graph ends with. Of scores, without one, the caller may say what they are for."""
+        """The loss with the output that the graph ends with; if that is the scores, the caller may name the loss."""
         end = self.after or "identity"
         if end == "identity" or (end == "log_softmax" and wanted == "cross_entropy"):
             return wanted or self._usual(end)
@@ -204,7 +204,7 @@ class _Layers:
             raise ValueError(
                 "it ends with the logarithms of probabilities; with loss='cross_entropy' the net has those"
             )
-        fitting = _AT_THE_END.get(end, [])
+        fitting = _LOSSES_OF_OUTPUT.get(end, [])
         if not fitting or (wanted and wanted not in fitting):
             raise ValueError(f"it ends with {end}, which is the output of {' and '.join(fitting) or 'no loss'}")
         return wanted or self._usual(end)
@@ -212,13 +212,13 @@ class _Layers:
     def _usual(self, end):
         """The loss that nnc's own files name, or else the usual one for such an output."""
         said = self._graph.metadata.get("loss", "").strip('"')
-        return said if said in _AT_THE_END[end] else _AT_THE_END[end][0]
+        return said if said in _LOSSES_OF_OUTPUT[end] else _LOSSES_OF_OUTPUT[end][0]
 
-    # -- what a node does to the numbers --
+    # -- what a node computes --
 
     def _layer(self, node, W, b):
         if W.ndim != 2 or W.dtype.kind != "f" or not self.is_rows:
-            raise ValueError(f"{_called(node)} is no dense layer of examples in rows and real weights (m, n)")
+            raise ValueError(f"{_called(node)} is not a dense layer of examples in rows and real weights (m, n)")
         if not self.weights:
             self.dtype = np.dtype(np.float32) if W.dtype == np.float16 else W.dtype
             if self.inputs not in (0, W.shape[1]):
@@ -317,7 +317,7 @@ class _Layers:
                 raise ValueError(f"{_called(node)} has another slope than the others, and a net has one")
             self.slope = _shortest(slope)
 
-    # -- what leaves the numbers as they are --
+    # -- operators that change no number --
 
     def _Identity(self, node, constants, attributes):
         pass
@@ -344,5 +344,5 @@ class _Layers:
 
 
 def _shortest(number):
-    """The number with the fewest digits that is this one in its dtype: 0.2, not 0.20000000298."""
+    """The shortest decimal that rounds to this number in its dtype: 0.2, not 0.20000000298."""
     return float(str(number.ravel()[0]))

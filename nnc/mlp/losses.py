@@ -1,4 +1,4 @@
-"""The losses of a net, a row each: what the last layer makes of its scores, and how y is to look."""
+"""The losses of a net, a row each: the output function of the last layer, and which y the loss takes."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from .._operands import numeric_targets, targets
 
 @dataclass(frozen=True)
 class Loss:
-    """One row. `classes` says what the outputs are: "one" class of all, "each" a yes or no of its own, or "none"."""
+    """One row. `classes`: "one" class of n, "each" output a binary label, or "none" (a regression)."""
 
     name: str
-    output_name: str  # of the function that makes the output of the scores
+    output_name: str  # of the output function
     output: object  # P from Z
     loss: object  # L (r,) from (Z, y)
     backward: object  # dZ from (dL, P, y)
     classes: str
     limits: tuple = ()  # of targets that are numbers
 
-    def truth(self, op, y, n, r, dtype):
-        """y as the engine takes it: checked labels (r,) as intp, or checked targets (n, r) in `dtype`."""
+    def checked_targets(self, op, y, n, r, dtype):
+        """y as the engine takes it: labels (r,) as intp, or targets (n, r) in `dtype`; ValueError if it is neither."""
         y = np.asarray(y)
         if self.classes == "one" and y.ndim != 2:
             return _engine.labels(op, y, n, r)
@@ -38,7 +38,7 @@ class Loss:
         return y
 
     def predict(self, P):
-        """Labels (r,), a yes or no (n, r) or numbers (n, r) as integers or floats; (r,) too where n is 1."""
+        """Labels (r,), binary labels (n, r), or the outputs themselves (n, r); (r,) too where n is 1."""
         if self.classes == "one":
             return F.predict(P)
         if self.classes == "each":

@@ -1,4 +1,4 @@
-"""A net of dense layers, as derived: Z = W X + b, an activation, ..., an output, and the mean of a loss as its cost.
+"""A net of dense layers, as derived: Z = W X + b, an activation, ..., an output; its cost is the mean of a loss.
 
 `forward` and `backward` are the derivation line by line, made of the primitives, and keep every intermediate result.
 `fit` and `predict` do the same arithmetic in the C engine, whole epochs at a time, and keep nothing.
@@ -71,7 +71,7 @@ class Gradients(NamedTuple):
 
 
 class MLP:
-    """A net of dense layers (a multilayer perceptron), with a softmax at its end or what else its loss goes with.
+    """A net of dense layers (a multilayer perceptron); the output is a softmax, or another function with another loss.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class MLP:
         What the net is trained on, which decides its output P and what y is:
 
         - 'cross_entropy': one of n classes. P = softmax(Z), y labels (r,) or targets (n, r) that sum to 1.
-        - 'binary_cross_entropy': n outputs, each a yes or no of its own. P = sigmoid(Z), y (n, r) from 0 to 1.
+        - 'binary_cross_entropy': n outputs, each a binary label. P = sigmoid(Z), y (n, r) from 0 to 1.
         - 'squared_error': a regression, L = ½ Σ (P - y)². P = Z, y (n, r).
         - 'poisson': a regression of counts, L half the Poisson deviance. P = e^Z, y (n, r) from 0 up.
 
@@ -169,8 +169,8 @@ class MLP:
         -------
         t : Forward
             ``t.X`` (m, r) after mean and std, ``t.Z`` the scores of each layer, ``t.A`` the outputs of the hidden
-            layers, ``t.P`` (n, r) the output: the softmax of the last Z, or what else the loss goes with. All in the
-            net's dtype.
+            layers, ``t.P`` (n, r) the output: the softmax of the last Z, or the output function of another loss. All in
+            the net's dtype.
 
         Raises
         ------
@@ -226,7 +226,7 @@ class MLP:
         if tuple(map(len, (t.X, *t.Z))) != self.sizes:
             raise ValueError(f"backward: t is of another net: its Z are {_shapes(t.Z)}, but sizes are {self.sizes}")
         at_least_one("backward", t.X, "t.X")
-        y = self._loss.truth("backward", y, *t.P.shape, self.dtype)
+        y = self._loss.checked_targets("backward", y, *t.P.shape, self.dtype)
         weights_of_examples = as_weights("backward", sample_weight, t.X.shape[1], self.dtype)
         inputs = [t.X, *t.A]  # of each layer: X instead of a⁰
         dL = 1 / t.X.shape[1]  # J is the mean of the losses: the one place where r divides
@@ -234,7 +234,7 @@ class MLP:
             dL = weights_of_examples / weights_of_examples.sum(dtype=np.float64)
         dZ = [self._loss.backward(dL, t.P, y)]
         dW, db, dA = [], [], []
-        for layer in reversed(range(len(weights))):  # the lists grow from the last layer on, and are turned round
+        for layer in reversed(range(len(weights))):  # appended from the last layer on, and reversed at the end
             dW.append(F.matmul(dZ[-1], inputs[layer].T))
             db.append(F.add_bias_backward(dZ[-1])[1])
             if layer > 0:
@@ -266,7 +266,7 @@ class MLP:
     ) -> training.History:
         """Train: for each epoch, for each batch, W ← W - lr ∂J/∂W and b ← b - lr ∂J/∂b (eqs. 6.3, 6.4).
 
-        A whole epoch is one call of the C engine, without Python's lock, shared among `nnc.get_num_threads` threads;
+        A whole epoch is one call of the C engine, without Python's lock, on `nnc.get_num_threads` threads;
         the result is the same, bit for bit, for any number of them.
 
         Parameters
@@ -294,8 +294,8 @@ class MLP:
         callback : callable, optional
             ``callback(epoch, history)`` after each epoch, counted from 0; where it returns True the training stops.
         keep_best : bool
-            At the end, go back to the weights of the best epoch: the first of those with the highest validation
-            accuracy (the notes' *optimal W, b*), or the lowest validation loss where the loss knows no classes; also
+            At the end, restore the weights of the best epoch: the first of those with the highest validation
+            accuracy (the notes' *optimal W, b*), or the lowest validation loss where the loss has no classes; also
             when the training was stopped or interrupted.
         optimizer : nnc.optim.SGD or nnc.optim.Adam, optional
             How a gradient becomes a step, instead of `lr` and `momentum`. It holds its own state: a second fit with the
@@ -309,8 +309,8 @@ class MLP:
         patience : int, optional
             Stop after so many epochs without a better validation loss.
         comm : mpi4py.MPI.Intracomm, optional
-            Train data-parallel on the ranks of a communicator, such as ``MPI.COMM_WORLD``, each of which calls `fit`
-            with its own share of the examples and of the validation examples, none at all included, and with the same
+            Train data-parallel on the ranks of a communicator, such as ``MPI.COMM_WORLD``. Each rank calls `fit` with
+            its own share of the examples and of the validation examples (which may be empty), and with the same
             settings. See the notes.
 
         Returns
@@ -336,10 +336,10 @@ class MLP:
 
         With `comm` it is the training of one process on the shares joined in the order of the ranks: `batch_size` is
         that of all ranks together, the order of the examples is drawn from rank 0's seed, a batch's gradient is the sum
-        over the ranks (Allreduce), and the weights that all begin with are rank 0's. Weights and history are the same
-        on all ranks, and those of one process but for rounding. Without `shuffle` the batches follow the order of the
-        ranks, which then mostly take turns; it pays with. An error or a Ctrl-C on one rank is raised on all; the
-        callback is called on all, and each may stop. Each rank uses its part of the cores that it shares with others.
+        over the ranks (Allreduce), and all begin with rank 0's weights. Weights and history are the same on all ranks,
+        and those of one process but for rounding. It is fast with `shuffle` only: without, most batches lie on one
+        rank, and the others wait. An error or a Ctrl-C on one rank is raised on all; the callback is called on all,
+        and each may stop. Ranks that share cores divide them.
 
         Within an epoch x86 processors take results below the smallest normal number (1e-38, in float64 1e-308) as 0: a
         net that has long learnt its examples has such gradients, and they would make a step several times as long.
@@ -398,8 +398,8 @@ class MLP:
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """P: the output for each example.
 
-        With the cross-entropy the probability of each class (eq. 4.2), with the binary cross-entropy that of each yes,
-        with other losses the numbers that `predict` returns.
+        With the cross-entropy the probability of each class (eq. 4.2), with the binary cross-entropy that of each label
+        being 1, with other losses the numbers that `predict` returns.
 
         Parameters
         ----------
@@ -453,7 +453,7 @@ class MLP:
         return self._loss.predict(self._proba("predict", X))
 
     def accuracy(self, X: ArrayLike, y: ArrayLike) -> float:
-        """The share of the examples whose prediction is their label.
+        """The fraction of the examples whose prediction is their label.
 
         With the binary cross-entropy all outputs of an example must be right.
 
@@ -471,7 +471,7 @@ class MLP:
         Raises
         ------
         TypeError, ValueError
-            If X or y does not fit the net, there is no example, or the net's loss knows no classes.
+            If X or y does not fit the net, there is no example, or the net's loss has no classes.
 
         Examples
         --------
@@ -482,7 +482,7 @@ class MLP:
         """
         X = as_examples("accuracy", X, self.sizes[0], self.dtype)
         at_least_one("accuracy", X)
-        y = self._loss.truth("accuracy", y, self.sizes[-1], X.shape[1], self.dtype)
+        y = self._loss.checked_targets("accuracy", y, self.sizes[-1], X.shape[1], self.dtype)
         return self._loss.accuracy("accuracy", self._proba("accuracy", X), y)
 
     def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -516,7 +516,7 @@ class MLP:
         self._parameters("loss")
         X = as_examples("loss", X, self.sizes[0], self.dtype)
         at_least_one("loss", X)
-        y = self._loss.truth("loss", y, self.sizes[-1], X.shape[1], self.dtype)
+        y = self._loss.checked_targets("loss", y, self.sizes[-1], X.shape[1], self.dtype)
         # From the scores, not from P: the loss is exact also where a probability is too small to be a number.
         return training.evaluate(self, X, y, as_weights("loss", sample_weight, X.shape[1], self.dtype))[0]
 
@@ -528,7 +528,7 @@ class MLP:
         Parameters
         ----------
         path : path
-            Taken as given, no ending is added.
+            Used as given: no ending is added.
 
         Notes
         -----
@@ -542,7 +542,7 @@ class MLP:
         Raises
         ------
         OSError
-            If the file cannot be written; one that was there before is then as it was.
+            If the file cannot be written; one that was there before is then unchanged.
         ImportError
             If the library safetensors is needed and not installed.
 
@@ -568,7 +568,7 @@ class MLP:
         path : path
         **options
             ``activation``, ``slope``, ``mean``, ``std``, ``loss`` of the net, as `MLP` takes them, for a .safetensors
-            file of PyTorch's: it holds the weights and nothing else. ``activation`` must be given if there are hidden
+            file of PyTorch's, which holds nothing but the weights. ``activation`` must be given if there are hidden
             layers.
 
         Returns
@@ -578,8 +578,8 @@ class MLP:
         Raises
         ------
         ValueError
-            If the file is not a whole model; the message says what is missing or wrong in it. If it holds weights only
-            and ``activation`` is not given; or if something is given that it says itself.
+            If the file is not a whole model (the message says what is missing or wrong), holds weights only and
+            ``activation`` is not given, or contains an option that is given, too.
         OSError
             If it cannot be read.
         ImportError
@@ -615,7 +615,7 @@ class MLP:
         Raises
         ------
         OSError
-            If the file cannot be written; one that was there before is then as it was.
+            If the file cannot be written; one that was there before is then unchanged.
         ImportError
             If the library onnx is not installed.
 
@@ -638,16 +638,16 @@ class MLP:
     def from_onnx(cls, path: str | os.PathLike[str], loss: str | None = None) -> MLP:
         """The net of an ONNX graph of dense layers, as `to_onnx`, PyTorch, Keras and skl2onnx write them.
 
-        What such a graph may consist of: a normalisation of X, dense layers (Gemm, or MatMul and Add), the activations
-        of a net, and at the end Softmax, Sigmoid, Exp or nothing. Of its outputs the one with real numbers is taken.
+        Such a graph may have a normalisation of X, dense layers (Gemm, or MatMul and Add), the activations
+        of a net, and at the end Softmax, Sigmoid, Exp or nothing. Its output of real numbers is used.
 
         Parameters
         ----------
         path : path
         loss : str, optional
             What the outputs are for, where the graph ends with scores, as PyTorch's classifiers do:
-            ``loss="cross_entropy"`` gives a net with the softmax of them. Else the loss is the one that goes with the
-            graph's end: the squared error if that is a dense layer.
+            ``loss="cross_entropy"`` gives a net with the softmax of them. By default the loss follows from the
+            graph's last operator: it is the squared error if that is a dense layer.
 
         Returns
         -------
@@ -656,7 +656,7 @@ class MLP:
         Raises
         ------
         ValueError
-            If the file is no ONNX graph, or not of this kind; the message names what is not supported.
+            If the file is not an ONNX graph of this kind; the message names what is not supported.
         OSError
             If it cannot be read.
         ImportError
@@ -684,7 +684,7 @@ class MLP:
 
         Notes
         -----
-        The file needs nothing else, no library either, so it runs on a microcontroller or in another program::
+        The file needs no library and no other file, so it runs on a microcontroller or in another program::
 
             int predict(const float x[784], float p[10]);
 
@@ -696,7 +696,7 @@ class MLP:
         ValueError
             If a weight is not finite.
         OSError
-            If the file cannot be written; one that was there before is then as it was.
+            If the file cannot be written; one that was there before is then unchanged.
 
         Examples
         --------
@@ -739,7 +739,7 @@ class MLP:
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _parameters(self, op):
-        """The two lists, after a look at every array: they are public, and the engine writes into them unasked."""
+        """weights and biases, every array checked: they are public, and the engine writes into them without a check."""
         arguments.parameters(op, "weights", self.weights, [(n, m) for m, n in pairwise(self.sizes)], self.dtype)
         arguments.parameters(op, "biases", self.biases, [(n, 1) for n in self.sizes[1:]], self.dtype)
         return self.weights, self.biases
@@ -770,11 +770,11 @@ class MLP:
         return LOSSES[self.loss_name]
 
     def _new_lock(self):
-        # Re-entrant: a callback may train the net a little more.
+        # Re-entrant: a callback may call fit.
         self._fit_lock, self._fit_pid = threading.RLock(), os.getpid()
 
     def _lock(self):
-        """What makes a second thread's fit wait; a new one after a fork, where the thread that held it is gone."""
+        """The lock of `fit`; a new one after a fork, where the thread that held it does not exist."""
         if self._fit_pid != os.getpid():
             self._new_lock()
         return self._fit_lock
@@ -783,7 +783,7 @@ class MLP:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_fit_")}
 
     def __setstate__(self, state):
-        self.loss_name = "cross_entropy"  # of a net from before there were others
+        self.loss_name = "cross_entropy"  # of a net pickled before there were others
         self.__dict__.update(state)
         self._new_lock()
 

@@ -1,8 +1,8 @@
 """A net as a .safetensors file, under the names of a PyTorch `Sequential`: 0.weight, 0.bias, 2.weight, 2.bias, ...
 
-Module 2l is the layer's `Linear`, weight (n, m) and bias (n,); module 2l + 1 its activation, which has no weights. What
-is no weight stands in the file's metadata, as JSON. A file that PyTorch wrote has none of it, and the caller has to say
-it: also layers whose numbers follow each other may have an activation between them, in their module's `forward`.
+Module 2l is the layer's `Linear`, weight (n, m) and bias (n,); module 2l + 1 its activation, which has no weights. All
+else is in the file's metadata, as JSON. A file that PyTorch wrote does not have it, and the caller has to give it, even
+if the layers' numbers follow each other: their module's `forward` may apply an activation between them.
 """
 
 import json
@@ -40,13 +40,13 @@ def packed(net):
 
 
 def read(make, path, options):
-    """make(weights, biases, **options), a net; `options` stand for what is not in the file."""
+    """make(weights, biases, **options), a net; `options` are what the file does not say."""
     safetensors = _library()
     with open(path, "rb"):  # the OSError of the system, where it cannot be read
         pass
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: _real(name, file) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            tensors = {name: _real(name, file) for name in file.keys()}  # noqa: SIM118 - it is not a dict
             metadata = file.metadata() or {}
         weights, biases = _layers(tensors)
         said = _options(metadata)
@@ -55,12 +55,12 @@ def read(make, path, options):
         options = {**said, **options}
         if "activation" not in options and len(weights) > 1:
             raise ValueError(
-                "it does not say what stands between its layers: say it, as in MLP.load(path, activation='relu') or"
+                "it does not name the activations: give them, as in MLP.load(path, activation='relu') or"
                 " nnc export --activation relu"
             )
         return make(weights, biases, **options)
     except (ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise ValueError(f"load: {os.fspath(path)} is no model of dense layers: {error}") from None
+        raise ValueError(f"load: {os.fspath(path)} is not a model of dense layers: {error}") from None
 
 
 def _real(name, file):
@@ -74,9 +74,9 @@ def _real(name, file):
 def _layers(tensors):
     """W (n, m) and b (n, 1) of each layer, in the order of the modules' numbers."""
     found = {name: _LAYER.fullmatch(name) for name in tensors}
-    strange = [name for name in tensors if not found[name]]
-    if strange:
-        raise ValueError(f"its {strange[0]} is no weight or bias of a numbered layer, such as 0.weight")
+    unknown = [name for name in tensors if not found[name]]
+    if unknown:
+        raise ValueError(f"its {unknown[0]} is not a weight or bias of a numbered layer, such as 0.weight")
     prefixes = {match[1] for match in found.values()}
     if len(prefixes) != 1:
         raise ValueError(f"its tensors are not those of one sequence of layers, but of {sorted(prefixes)}")
@@ -86,7 +86,7 @@ def _layers(tensors):
     for number in numbers:
         W, b = (tensors.get(f"{prefix}{number}.{part}") for part in ("weight", "bias"))
         if W is None or W.ndim != 2:
-            raise ValueError(f"its {prefix}{number} has no weight (n, m): it is no dense layer")
+            raise ValueError(f"its {prefix}{number} has no weight (n, m): it is not a dense layer")
         weights.append(W)
         biases.append(np.zeros((len(W), 1), W.dtype) if b is None else b.reshape(-1, 1))  # Linear(bias=False)
     return weights, biases
@@ -101,7 +101,7 @@ def _options(metadata):
         raise ValueError(f"{', '.join(missing)} missing in its metadata")
     try:
         said = {name: json.loads(metadata[name]) for name in _IN_METADATA}
-        if "loss" in metadata:  # files of the first versions have none: there was only one
+        if "loss" in metadata:  # files of the first versions have none: there was only the cross-entropy
             said["loss"] = json.loads(metadata["loss"])
         return said
     except (ValueError, RecursionError) as error:

@@ -2,8 +2,8 @@
 
 sizes (L+1,)   activations (L-1,)   loss ()   slope ()   mean, std (1, 1) or (m, 1)   W1, b1, W2, b2, ...
 
-A path that ends with .safetensors is that format's, in `safetensors_file.py`. What a file says is a claim: nothing is
-allocated for it beyond the file's own size, and nothing of it is executed.
+A path that ends with .safetensors is that format's, in `safetensors_file.py`. A file is not trusted: no more memory
+is allocated than the file is large, and nothing in it is executed.
 """
 
 import math
@@ -29,13 +29,13 @@ def save(net, path):
 
 
 def load(cls, path, options):
-    """A new net of class `cls` out of the file at `path`; `options` of the net where the file holds weights only."""
+    """A new net of class `cls` from the file at `path`; `options` of the net if the file holds weights only."""
     if _is_safetensors(path):
         from .safetensors_file import read
 
         return read(partial(assemble, cls), path, options)
     if options:
-        raise TypeError(f"load: {', '.join(options)} given, but an .npz file says itself what its net is")
+        raise TypeError(f"load: {', '.join(options)} given, but an .npz file contains them")
     return _load_npz(cls, path)
 
 
@@ -45,10 +45,11 @@ def _is_safetensors(path):
 
 @contextmanager
 def whole_or_not_at_all(path):
-    """A new file to write to, beside `path`, which is moved there when it is whole."""
+    """A new file to write to, in the folder of `path`, which replaces `path` when it is complete."""
     target = os.path.realpath(os.fsdecode(path))  # a link stays a link: the file that it points to is replaced
     if os.path.exists(target) and not os.path.isfile(target):
-        raise OSError(f"save: {target} is no regular file")  # moving a file onto a folder or a device would replace it
+        # moving a file onto a folder or a device would replace it
+        raise OSError(f"save: {target} is not a regular file")
     temporary = f"{target}.{os.urandom(4).hex()}.tmp"
     try:
         with open(temporary, "xb") as file:
@@ -98,16 +99,16 @@ def _arrays(net):
 def _load_npz(cls, path):
     import zipfile  # here, since it takes as long to import as all of nnc
 
-    damage = zipfile.BadZipFile, EOFError, KeyError, TypeError, RuntimeError, OverflowError
+    damaged = zipfile.BadZipFile, EOFError, KeyError, TypeError, RuntimeError, OverflowError
     with open(path, "rb") as file:
-        content = file.read()  # in memory nothing that the file says leads to an error of the system's
+        content = file.read()  # in memory, so that no offset in it leads to an OSError
     try:
         if not zipfile.is_zipfile(BytesIO(content)):
-            raise ValueError("it is no .npz file, or it is cut short")
+            raise ValueError("it is not an .npz file, or it is cut short")
         with zipfile.ZipFile(BytesIO(content)) as archive:
             return _read_npz(cls, archive, len(content))
-    except (ValueError, *damage) as error:
-        raise ValueError(f"load: {os.fspath(path)} is no model that MLP.save wrote: {error}") from None
+    except (ValueError, *damaged) as error:
+        raise ValueError(f"load: {os.fspath(path)} is not a model that MLP.save wrote: {error}") from None
 
 
 def _read_npz(cls, archive, size):
@@ -125,12 +126,12 @@ def _read_npz(cls, archive, size):
 
     sizes, activations, slope, mean, std = take("sizes", "activations", "slope", "mean", "std")
     if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or activations.ndim != 1 or len(sizes) < 2:
-        raise ValueError("its sizes are no list of whole numbers, or its activations no list of names")
+        raise ValueError("its sizes are not a list of whole numbers, or its activations not a list of names")
     if slope.shape != () or slope.dtype.kind != "f":
-        raise ValueError("its slope is no number")
-    loss = take("loss")[0] if "loss" in stored else np.array("cross_entropy")  # the only one, once
+        raise ValueError("its slope is not a number")
+    loss = take("loss")[0] if "loss" in stored else np.array("cross_entropy")  # files of the first versions
     if loss.shape != () or loss.dtype.kind != "U":
-        raise ValueError("its loss is no name")
+        raise ValueError("its loss is not a name")
     layers = range(1, len(sizes))
     weights, biases = take(*(f"W{layer}" for layer in layers)), take(*(f"b{layer}" for layer in layers))
     for layer, W in zip(layers, weights, strict=True):
@@ -141,7 +142,7 @@ def _read_npz(cls, archive, size):
 
 
 def _array(name, content):
-    """The array of an .npy file's bytes, without a copy: what its header announces is compared with what is there."""
+    """The array of an .npy file's bytes, without a copy; its header is checked against the number of bytes."""
     from numpy.lib import format
 
     file = BytesIO(content)
@@ -151,9 +152,9 @@ def _array(name, content):
         raise ValueError(f"its {name} is of version {version} of NumPy's format")
     try:
         shape, fortran_order, dtype = read_header[version](file)
-    except Exception as error:  # NumPy takes it apart with Python's own parser, which can raise almost anything
+    except Exception as error:  # NumPy parses it with Python's own parser, which can raise almost anything
         raise ValueError(f"its {name} has a damaged header: {error}") from None
-    if dtype.kind not in "biufU" or dtype.itemsize == 0:  # any number of empty texts would fit
+    if dtype.kind not in "biufU" or dtype.itemsize == 0:  # any number of empty strings would fit
         raise ValueError(f"its {name} has dtype {dtype}")
     if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
         raise ValueError(f"its {name} is not {dtype} {shape}, as it says")

@@ -1,7 +1,7 @@
-"""A net as one file of C11 that needs nothing else: its numbers, and a function that predicts.
+"""A net as one self-contained file of C11: its weights, and a function that predicts.
 
-No library is called, not even for exp: the file compiles for a microcontroller as well. The numbers are written with as
-many digits as they need to be read back as they were.
+No library is called, not even for exp: the file compiles for a microcontroller as well. The numbers are written with
+enough digits to be read back exactly.
 """
 
 from itertools import pairwise
@@ -28,7 +28,7 @@ enum {{ INPUTS = {m}, OUTPUTS = {n}, LARGEST = {largest} }};
 """
 
 _LAYER = """
-/* z = W a + b. Eight sums beside each other are more exact than one, and a compiler can make vectors of them. */
+/* z = W a + b. Eight partial sums are more accurate than one sum, and a compiler can vectorize them. */
 static void layer(size_t n, size_t m, const real *W, const real *b, const real *a, real *z) {
     for (size_t i = 0; i < n; i++) {
         const real *w = W + i * m;
@@ -72,7 +72,7 @@ static real sigmoid(real z) {{
 }}
 """,
     "tanh": """
-/* By its continued fraction where 1 - e would lose digits. Under another name than the library's. */
+/* By its continued fraction where 1 - e would lose digits. Not named tanh: that is the library's name. */
 static real hyperbolic_tangent(real z) {{
     const real size = z < 0 ? -z : z;
     if (size < {half}) {{
@@ -125,7 +125,7 @@ def source(net):
     for kind, arrays in (("weights", net.weights), ("biases", net.biases)):
         for i, array in enumerate(arrays):
             if not np.isfinite(array).all():
-                raise ValueError(f"to_c: net.{kind}[{i}] is not finite, and C has no way to write that down")
+                raise ValueError(f"to_c: net.{kind}[{i}] is not finite, and C has no literal for that")
     suffix = "f" if net.dtype == np.float32 else ""
     scaled = bool((net.mean != 0).any() or (net.std != 1).any())
     numbers = {"half": "0.5" + suffix, "slope": _number(net.dtype.type(net.slope), suffix)}
@@ -172,24 +172,24 @@ def _in_lines(numbers, each=4):
 
 
 def _predict(net, output, scaled):
-    """The function itself. Two arrays take turns as what goes into a layer and what comes out of it."""
-    lines, given, result = [], "x", "a"
+    """The function itself. Two arrays alternate as the input and the output of a layer."""
+    lines, operand, result = [], "x", "a"
     if scaled:
         j = ["j" if array.size > 1 else "0" for array in (net.mean, net.std)]
         lines += [f"for (size_t j = 0; j < INPUTS; j++) a[j] = (x[j] - mean[{j[0]}]) / std[{j[1]}];"]
-        given, result = "a", "z"
+        operand, result = "a", "z"
     for layer, (m, n) in enumerate(pairwise(net.sizes), start=1):
-        lines += [f"layer({n}, {m}, W{layer}, b{layer}, {given}, {result});"]
+        lines += [f"layer({n}, {m}, W{layer}, b{layer}, {operand}, {result});"]
         activation = [*net.activations, output][layer - 1]
         if activation not in ("identity", "softmax"):
             function = _FUNCTION.get(activation, activation)
             lines += [f"for (size_t i = 0; i < {n}; i++) {result}[i] = {function}({result}[i]);"]
-        given, result = result, "z" if result == "a" else "a"
+        operand, result = result, "z" if result == "a" else "a"
     both = scaled or net.activations
     lines = [f"real {'a[LARGEST], z[LARGEST]' if both else 'a[LARGEST]'};", *lines]
     if output == "softmax":
-        lines += [f"return softmax({given}, p);"]
+        lines += [f"return softmax({operand}, p);"]
     else:
-        lines += [f"for (size_t i = 0; i < OUTPUTS; i++) p[i] = {given}[i];"]
+        lines += [f"for (size_t i = 0; i < OUTPUTS; i++) p[i] = {operand}[i];"]
     head = f"{'int' if output == 'softmax' else 'void'} predict(const real *x, real *p)"
     return f"\n{head};\n{head} {{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"

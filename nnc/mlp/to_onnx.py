@@ -1,6 +1,6 @@
 """A net as an ONNX graph: X (batch, m) in rows, as ONNX's users have them, to P (batch, n).
 
-Sub and Div are the normalisation, then come Gemm and an activation for each layer, and the output's own at the end.
+Sub and Div are the normalisation; then come Gemm and an activation for each layer, and the output function at the end.
 The operators are those of opset 16, of 2022: the first in which ONNX Runtime has every one of them for doubles.
 """
 
@@ -36,7 +36,7 @@ def write(net, path):
 
 
 class Graph:
-    """A graph as it is made: X (batch, m) comes in; each node has the name of its one result."""
+    """A graph under construction, with the input X (batch, m); each node has the name of its one result."""
 
     def __init__(self, net):
         self._onnx = library()
@@ -56,7 +56,7 @@ class Graph:
         self._outputs.append(self._described(name, dtype, shape))
 
     def code(self, dtype):
-        """ONNX's number of the dtype; object is its string."""
+        """ONNX's number of the dtype; object gives strings."""
         return self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     def _described(self, name, dtype, shape):
@@ -96,7 +96,7 @@ def add_net(graph, net, output):
 
 
 def _normalization(graph, net):
-    """(X - mean) / std, less what changes nothing."""
+    """(X - mean) / std, without the steps that change nothing."""
     last = "X"
     if (net.mean != 0).any():
         last = graph.add("Sub", [last, graph.constant("mean", net.mean[:, 0])], "X_centered")

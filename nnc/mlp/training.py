@@ -1,4 +1,4 @@
-"""The loop over the epochs. What happens within an epoch is the engine's; here is what happens between two of them."""
+"""The loop over the epochs. The engine runs an epoch; here is what happens between two of them."""
 
 import math
 import warnings
@@ -7,23 +7,31 @@ import numpy as np
 
 from .. import _engine
 from ..optim import SGD, Optimizer
-from .arguments import as_examples, as_weights, at_least_one, gathered, number, one_counts, whole
+from .arguments import (
+    as_examples,
+    as_weights,
+    at_least_one,
+    check_any_positive,
+    number,
+    whole,
+    with_contiguous_examples,
+)
 from .distributed import ALONE
 
-_CHUNK = 16384  # examples at a time where a result for all of them is summed up, to bound the memory
+_CHUNK = 16384  # examples evaluated at a time, to bound the memory
 
 
 class History:
-    """What a training leaves behind, a number for each epoch.
+    """What `MLP.fit` returns: a number for each epoch.
 
     Attributes
     ----------
     loss : list of float
-        The mean loss of the examples as they were seen, so under weights that were still changing.
+        The mean loss of the examples as they were seen, while the weights were still changing.
     accuracy : list of float
-        On the validation examples, after the epoch; empty without them, and where the loss knows no classes.
+        On the validation examples, after the epoch; empty without them, and where the loss has no classes.
     validation_loss : list of float
-        The same for the mean loss; empty without validation examples.
+        The mean loss on them; empty without validation examples.
     seconds : list of float
         The time spent training, without the validation.
     """
@@ -57,14 +65,14 @@ def open_engine(net, X, y, batch_size, optimizer, lr, *, weight_decay=0.0, sampl
                 decay_is_shared=False, penalty=False, **of_ranks):
     """The engine's training of a net: `epochs(count, lr, order)`, each of them a list of (loss, seconds); `.steps`.
 
-    X, y and sample_weight are as `as_examples`, the loss's `truth` and `as_weights` return them. `decay_is_shared`
-    divides the weight decay of a batch by the sum of its weights, as the loss is; with `penalty`, `.penalty` is what it
-    has added to the mean loss of the last epoch. `of_ranks` is what the ranks' `engine_options` returned.
+    X, y and sample_weight come from `as_examples`, the loss's `checked_targets` and `as_weights`. `decay_is_shared`
+    divides the weight decay of a batch by the sum of its weights, as the loss is; with `penalty`, `.penalty` is what
+    the decay added to the mean loss of the last epoch. `of_ranks` comes from the ranks' `engine_options`.
     """  # fmt: skip
     settings = optimizer._settings()
     state = optimizer._arrays([*net.weights, *net.biases]) or None
     return _engine.Fit(
-        net.weights, net.biases, net.activations, net.slope, net.mean, net.std, gathered(X), y,
+        net.weights, net.biases, net.activations, net.slope, net.mean, net.std, with_contiguous_examples(X), y,
         batch_size, lr, settings.pop("momentum", 0.0), bool(shuffle), seed, loss=net.loss_name,
         sample_weight=sample_weight, weight_decay=weight_decay, decay_is_shared=decay_is_shared, penalty=penalty,
         state=state, steps=optimizer.steps, **settings, **of_ranks,
@@ -73,14 +81,14 @@ def open_engine(net, X, y, batch_size, optimizer, lr, *, weight_decay=0.0, sampl
 
 def fit(net, ranks, X, y, epochs, batch_size, lr, momentum, validation, shuffle, seed, progress, callback, keep_best,
         optimizer, weight_decay, sample_weight, patience):  # fmt: skip
-    """`MLP.fit`, with the net locked. Whatever may fail on one of the ranks goes through `ranks.together`."""
+    """`MLP.fit`, with the net locked. Everything that may fail on one of the ranks goes through `ranks.together`."""
 
     def check():
         nonlocal X, y, epochs, batch_size, optimizer, weight_decay, sample_weight, validation, patience
         net._parameters("fit")
         X = as_examples("fit", X, net.sizes[0], net.dtype)
-        y = net._loss.truth("fit", y, net.sizes[-1], X.shape[1], net.dtype)
-        sample_weight = as_weights("fit", sample_weight, X.shape[1], net.dtype, are_all=not ranks.shared)
+        y = net._loss.checked_targets("fit", y, net.sizes[-1], X.shape[1], net.dtype)
+        sample_weight = as_weights("fit", sample_weight, X.shape[1], net.dtype, is_complete=not ranks.shared)
         epochs = whole("fit", "epochs", epochs, 0)
         batch_size = whole("fit", "batch_size", batch_size, 1)
         weight_decay = number("fit", "weight_decay", weight_decay, at_least=0)
@@ -115,7 +123,7 @@ def fit(net, ranks, X, y, epochs, batch_size, lr, momentum, validation, shuffle,
         if sum(r for _, r, _ in shares) == 0:
             at_least_one("fit", validation[0], "validation X")
         if sample_weight is not None:
-            one_counts("fit", sample_weight)
+            check_any_positive("fit", sample_weight)
 
     ranks.together(check_all)
     engine = ranks.together(lambda: open_engine(
@@ -127,40 +135,40 @@ def fit(net, ranks, X, y, epochs, batch_size, lr, momentum, validation, shuffle,
     best = _Best(parameters, keep_best)
     bar = _progress_bar(epochs) if progress and ranks.rank == 0 else None
     calls_back = any(called for _, _, called in shares)
-    watched = bool(validation or progress or calls_back or ranks.shared) or callable(optimizer.lr)
+    one_by_one = bool(validation or progress or calls_back or ranks.shared) or callable(optimizer.lr)
     try:
-        for epoch, (loss, seconds) in enumerate(_trained(ranks, engine, epochs, watched, optimizer, parameters)):
+        for epoch, (loss, seconds) in enumerate(_epochs(ranks, engine, epochs, one_by_one, optimizer, parameters)):
             history.loss.append(loss)
             history.seconds.append(seconds)
             if not math.isfinite(loss) and all(map(math.isfinite, history.loss[-2:-1])):  # the first such
-                ranks.together(lambda loss=loss, epoch=epoch: _warn_of_lost_numbers(X, loss, epoch))
+                ranks.together(lambda loss=loss, epoch=epoch: _warn_not_finite(X, loss, epoch))
             if validation:
                 validation_loss, accuracy = evaluate(net, *validation, ranks=ranks)
                 history.validation_loss.append(validation_loss)
                 if accuracy is not None:
                     history.accuracy.append(accuracy)
-                best.look(epoch, validation_loss, accuracy)
+                best.update(epoch, validation_loss, accuracy)
             if bar is not None:
                 bar.set_postfix_str(history.last())
                 bar.update()
-            if calls_back and _called_back(net, ranks, callback, epoch, history, parameters):
+            if calls_back and _should_stop(net, ranks, callback, epoch, history, parameters):
                 break
             if patience is not None and epoch - best.epoch_of_loss >= patience:
                 break
     finally:
         optimizer.steps = engine.steps
-        best.put_back()
+        best.restore()
         if bar is not None:
             bar.close()
     return history
 
 
 def loss_and_gradient(net, X, y, sample_weight):
-    """`MLP.loss_and_gradient`: one batch of all examples, after which there is a gradient and no step."""
+    """`MLP.loss_and_gradient`: one batch of all examples, and no step."""
     weights, biases = net._parameters("loss_and_gradient")
     X = as_examples("loss_and_gradient", X, net.sizes[0], net.dtype)
     at_least_one("loss_and_gradient", X)
-    y = net._loss.truth("loss_and_gradient", y, net.sizes[-1], X.shape[1], net.dtype)
+    y = net._loss.checked_targets("loss_and_gradient", y, net.sizes[-1], X.shape[1], net.dtype)
     sample_weight = as_weights("loss_and_gradient", sample_weight, X.shape[1], net.dtype)
     gradient = Gradient()
     engine = open_engine(net, X, y, X.shape[1], gradient, 0.0, sample_weight=sample_weight)
@@ -170,7 +178,7 @@ def loss_and_gradient(net, X, y, sample_weight):
 
 
 class Gradient(Optimizer):
-    """No step at all: the gradient is its state."""
+    """Takes no step: the engine writes the gradient into its state."""
 
     _names = ("gradient",)
     _engine = "gradient"
@@ -180,29 +188,29 @@ class Gradient(Optimizer):
 
 
 class _Best:
-    """Which epoch has been the best so far, and its weights if they are to be put back."""
+    """The best epoch so far, and its weights if they are to be restored."""
 
     def __init__(self, parameters, keep):
-        self.parameters, self.keep, self.kept = parameters, keep, None
+        self.parameters, self.keep, self.saved = parameters, keep, None
         self.score = self.least_loss = math.inf
         self.epoch_of_loss = -1
 
-    def look(self, epoch, loss, accuracy):
+    def update(self, epoch, loss, accuracy):
         if loss < self.least_loss:
             self.least_loss, self.epoch_of_loss = loss, epoch
         score = loss if accuracy is None else -accuracy
         if self.keep and score < self.score and all(np.isfinite(array).all() for array in self.parameters):
-            self.score, self.kept = score, [array.copy() for array in self.parameters]
+            self.score, self.saved = score, [array.copy() for array in self.parameters]
 
-    def put_back(self):
-        for array, kept in zip(self.parameters, self.kept or (), strict=bool(self.kept)):
-            array[...] = kept
+    def restore(self):
+        for array, saved in zip(self.parameters, self.saved or (), strict=bool(self.saved)):
+            array[...] = saved
 
 
 def _checked_optimizer(optimizer, lr, momentum):
     if optimizer is None:
         momentum = number("fit", "momentum", momentum, at_least=0)
-        return _Plain(lr if callable(lr) else number("fit", "lr", lr, at_least=0), momentum)
+        return _SGDOfFit(lr if callable(lr) else number("fit", "lr", lr, at_least=0), momentum)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be one of nnc.optim, such as nnc.optim.Adam(), not {optimizer!r}")
     if lr != 0.1 or momentum != 0:
@@ -210,16 +218,16 @@ def _checked_optimizer(optimizer, lr, momentum):
     return optimizer
 
 
-class _Plain(SGD):
-    """The lr and momentum of `fit` itself: a state that nobody sees is the engine's own."""
+class _SGDOfFit(SGD):
+    """The lr and momentum of `fit` itself: the engine allocates the velocity, which lasts for one fit."""
 
     def _arrays(self, parameters):
         return []
 
 
 def _settings(net, optimizer):
-    """What the ranks of a training must have in common, by the names that a reader knows it by."""
-    rate = None if callable(optimizer.lr) else optimizer.lr  # a function's is rank 0's, epoch by epoch
+    """What the ranks of a training must have in common, by the names that a message uses."""
+    rate = None if callable(optimizer.lr) else optimizer.lr  # of a function, rank 0's value is used in each epoch
     return {"sizes": net.sizes, "activation": net.activations, "loss": net.loss_name, "dtype": net.dtype.name,
             "slope": net.slope, "mean": net.mean.tolist(), "std": net.std.tolist(),
             "optimizer": type(optimizer).__name__, "lr": rate, "optimizer.steps": optimizer.steps,
@@ -227,8 +235,8 @@ def _settings(net, optimizer):
             **{f"the optimizer's {name}": value for name, value in optimizer._settings().items()}}  # fmt: skip
 
 
-def _trained(ranks, engine, epochs, watched, optimizer, parameters):
-    """(loss, seconds) of each epoch as it ends; if nobody watches, the engine runs some of them in one go."""
+def _epochs(ranks, engine, epochs, one_by_one, optimizer, parameters):
+    """(loss, seconds) of each epoch as it ends; unless `one_by_one`, the engine runs all of them in one call."""
     done = 0
     state = [array for arrays in optimizer.state.values() for array in arrays]
     ranks.share_arrays([*parameters, *state])
@@ -236,7 +244,7 @@ def _trained(ranks, engine, epochs, watched, optimizer, parameters):
         lr = None
         if callable(optimizer.lr):
             lr = ranks.gather(ranks.together(lambda: optimizer.rate(optimizer.epochs)))[0]
-        ended = ranks.together(lambda lr=lr, done=done: engine.epochs(1 if watched else epochs - done, lr))
+        ended = ranks.together(lambda lr=lr, done=done: engine.epochs(1 if one_by_one else epochs - done, lr))
         if ranks.shared:
             losses, seconds = zip(*(epoch for [epoch] in ranks.gather(ended)), strict=True)
             ended = [(sum(losses), max(seconds))]
@@ -246,14 +254,14 @@ def _trained(ranks, engine, epochs, watched, optimizer, parameters):
         done += len(ended)
 
 
-def _called_back(net, ranks, callback, epoch, history, parameters):
+def _should_stop(net, ranks, callback, epoch, history, parameters):
     """Whether a rank's callback stops the training. Only True does: many callbacks return something else without
     meaning to stop it.
     """
 
     def call():
         stop = callback(epoch, history) if callback is not None else False
-        _unreplaced(net, parameters)
+        _check_not_replaced(net, parameters)
         return isinstance(stop, (bool, np.bool_)) and bool(stop)
 
     return any(ranks.gather(ranks.together(call)))
@@ -284,8 +292,8 @@ def scores(net, X):
     return _engine.predict(net.weights, net.biases, net.activations, net.slope, net.mean, net.std, X, None)
 
 
-def _warn_of_lost_numbers(X, loss, epoch):
-    """Nothing is learned any more, and the history shows it, but perhaps nobody looks."""
+def _warn_not_finite(X, loss, epoch):
+    """The net learns nothing from here on, which the history alone would show."""
     bad = None if X.dtype.kind in "biu" else np.argwhere(~np.isfinite(X))
     if bad is not None and len(bad):
         i, j = map(int, bad[0])
@@ -303,7 +311,7 @@ def _checked_validation(net, validation):
     except (TypeError, ValueError):
         raise ValueError("fit: validation must be a pair (X, y)") from None
     X = as_examples("fit", X, net.sizes[0], net.dtype, "validation X")
-    return X, net._loss.truth("fit, validation", y, net.sizes[-1], X.shape[1], net.dtype)
+    return X, net._loss.checked_targets("fit, validation", y, net.sizes[-1], X.shape[1], net.dtype)
 
 
 def _progress_bar(epochs):
@@ -312,7 +320,7 @@ def _progress_bar(epochs):
     return tqdm(total=epochs, unit="epoch")
 
 
-def _unreplaced(net, parameters):
-    """The engine trains the arrays that it was given; another one put in their place would silently stay behind."""
+def _check_not_replaced(net, parameters):
+    """The engine trains the arrays that it was given; another one in their place would silently not be trained."""
     if list(map(id, (*net.weights, *net.biases))) != list(map(id, parameters)):
         raise ValueError("fit: the callback replaced an array; write into it instead, as in net.weights[0][...] = W")

@@ -3,18 +3,18 @@
 import numpy as np
 
 from .. import _engine
-from ..mlp.arguments import gathered
+from ..mlp.arguments import with_contiguous_examples
 from . import network
 from .optimizers import EngineState
 
 
 def _open(estimator, weights, biases, X, target, weight, batch_size, lr, momentum, **options):
-    """The engine's training of these arrays, which it changes where they are; X (r, m) is read where it is."""
+    """The engine's training of these arrays, in place; X (r, m) is not copied if its examples are contiguous."""
     dtype = weights[0].dtype
     y = np.ascontiguousarray(target, np.intp) if target.ndim == 1 else target.astype(dtype).T
     return _engine.Fit(
-        weights, biases, *network.settings(estimator.activation, len(weights), dtype), gathered(X.T), y, batch_size,
-        lr, momentum, False, 0, loss=network.LOSSES[estimator.out_activation_],
+        weights, biases, *network.settings(estimator.activation, len(weights), dtype), with_contiguous_examples(X.T), y,
+        batch_size, lr, momentum, False, 0, loss=network.LOSSES[estimator.out_activation_],
         sample_weight=None if weight is None else np.ascontiguousarray(weight, dtype), **options,
     )  # fmt: skip
 
