@@ -1,7 +1,7 @@
-"""The command line, as `nnc` or `python -m nnc`: train, predict, export, info, completion.
+"""The command line, as `nnc` or `python -m nnc`: train, predict, export, check, info, completion.
 
-Results go to stdout, the progress bar and what went wrong to stderr, the latter in one line that starts with `nnc:`.
-Exit codes: 0 done, 1 an error, 2 a command that makes no sense, 130 Ctrl-C.
+Results go to stdout, the progress bar and errors to stderr, an error in one line that starts with `nnc:`.
+Exit codes: 0 done, 1 an error, 2 a usage error, 130 Ctrl-C.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from nnc.mlp import distributed
 
 
 class Failure(Exception):
-    """Something the user can mend; its text is the whole message."""
+    """An error that the user can fix; its text is the whole message."""
 
 
 def main(argv=None):
@@ -40,7 +40,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `... | head`. Python flushes stdout once more when it ends.
+        # The reader of our output has closed it, as in `... | head`. Python flushes stdout once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Failure, ValueError, TypeError, ImportError, OSError, MemoryError) as error:
@@ -61,25 +61,25 @@ def train(options):
     ranks = None
     try:
         with distributed.ranks(_communicator()) as ranks:
-            net, mine, validation, optimizer = ranks.together(lambda: _prepared(options, ranks))
-            history = ranks.together(lambda: _trained(options, ranks, net, mine, validation, optimizer))
-            ranks.together(lambda: _kept(options, net, history) if ranks.rank == 0 else None)
+            net, examples, validation, optimizer = ranks.together(lambda: _prepare(options, ranks))
+            history = ranks.together(lambda: _fit(options, ranks, net, examples, validation, optimizer))
+            ranks.together(lambda: _report(options, net, history) if ranks.rank == 0 else None)
     except BaseException:
         if ranks is None or ranks.rank == 0:
             raise
-        return 1  # all ranks have the same error, and the first says it
+        return 1  # all ranks have the same error, and the first reports it
 
 
 def _communicator():
-    """Of the processes that mpiexec has started; None for one alone."""
+    """That of the processes that mpiexec has started; None for a single process."""
     started = [os.environ[name] for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE") if name in os.environ]
     if not started or started[0] == "1":
         return None
     return _need("mpi4py.MPI", "mpi4py", f"to train on {started[0]} ranks").COMM_WORLD
 
 
-def _prepared(options, ranks):
-    """The net, this rank's share of the images, that for validation, the optimizer."""
+def _prepare(options, ranks):
+    """The net, this rank's share of the training and of the validation images, the optimizer."""
     for path in filter(None, (options.out, options.plot)):
         _check_writable(path)  # now, not after the training
     if options.plot:
@@ -95,28 +95,28 @@ def _prepared(options, ranks):
         options.layers, options.activation, options.init, options.dtype, seed=options.seed, mean=mean, std=std or 1.0,
         loss=options.loss,
     )  # fmt: skip
-    among = f"; {ranks.size} ranks" if ranks.size > 1 else ""
+    of_ranks = f"; {ranks.size} ranks" if ranks.size > 1 else ""
     if ranks.rank == 0:
-        print(f"{net!r}; {len(X):,} images, mean {mean:.2f}, std {std:.2f}; {len(X_val):,} for validation{among}",
+        print(f"{net!r}; {len(X):,} images, mean {mean:.2f}, std {std:.2f}; {len(X_val):,} for validation{of_ranks}",
               flush=True)  # fmt: skip
     else:
         warnings.simplefilter("ignore")
     X, y, X_val, y_val = (np.array_split(array, ranks.size)[ranks.rank] for array in (X, y, X_val, y_val))
-    if options.loss != "cross_entropy":  # whose outputs are numbers, a 1 at the label
+    if options.loss != "cross_entropy":  # whose targets are one-hot here
         y, y_val = nnc.one_hot(y, options.layers[-1]), nnc.one_hot(y_val, options.layers[-1])
     return net, (X.T, y), (X_val.T, y_val), optimizer
 
 
-def _trained(options, ranks, net, mine, validation, optimizer):
+def _fit(options, ranks, net, examples, validation, optimizer):
     from tqdm.auto import tqdm
 
     def report(epoch, history):
-        # Through tqdm, which takes its bar off the screen while the line is written.
+        # Through tqdm, which clears its bar while the line is written.
         tqdm.write(f"epoch {epoch + 1:3}  {history.last()}, {history.seconds[-1]:.3f} s", file=sys.stdout)
         sys.stdout.flush()
 
     return net.fit(
-        *mine,
+        *examples,
         epochs=options.epochs,
         batch_size=options.batch_size,
         optimizer=optimizer,
@@ -128,7 +128,7 @@ def _trained(options, ranks, net, mine, validation, optimizer):
     )
 
 
-def _kept(options, net, history):
+def _report(options, net, history):
     if history.accuracy:
         best = int(np.argmax(history.accuracy))
         print(
@@ -168,7 +168,7 @@ def _data(name):
 
 
 def _mean_and_std(X):
-    """Over all pixels of all images (eq. 17.3), counted: X.std() would make a float64 copy of X on its way."""
+    """Over all pixels of all images (eq. 17.3), from a histogram: X.std() would make a float64 copy of X."""
     counts = sum(np.bincount(X[start : start + 1000].ravel(), minlength=256) for start in range(0, len(X), 1000))
     values = np.arange(256)
     mean = counts @ values / X.size
@@ -204,20 +204,20 @@ def predict(options):
     print(f"prediction: {nnc.predict(P[:, None])[0]}")
 
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")  # Pillow reads others too, some with the help of other programs
-_MOST_PIXELS = 1 << 24  # a small file can hold a picture that is larger than the memory
-_MOST_PACKED = 1032  # bytes in a byte of a PNG: deflate can do no more
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM")  # Pillow reads others too, some by running other programs
+_MOST_PIXELS = 1 << 24  # a small file can hold an image that is larger than the memory
+_MOST_PACKED = 1032  # bytes out of one byte of a PNG: the limit of deflate
 
 
 def _image(path, m, invert):
-    """The image as m numbers from 0 to 255, resized if it has not as many pixels."""
+    """The image as m numbers from 0 to 255, resized if it does not have as many pixels."""
     Image = _need("PIL.Image", "Pillow", "predict")
     side = math.isqrt(m)
     if side * side != m:
-        raise Failure(f"the model takes {m} numbers, which is no square image")
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
+        raise Failure(f"the model takes {m} numbers, which is not a square image")
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nnc has its own limit, below
     with open(path, "rb") as file:
-        content = file.read()  # which has no more to read than there is, whatever a picture claims
+        content = file.read()  # so that Pillow reads no more than there is, whatever the header says
     try:
         with Image.open(BytesIO(content), formats=_FORMATS) as image:
             size, pixels = f"{image.width:,} x {image.height:,} pixels", image.width * image.height
@@ -230,7 +230,7 @@ def _image(path, m, invert):
             grey = image.convert("L")
     except (Failure, MemoryError):
         raise
-    except Exception as error:  # Pillow's readers can raise almost anything on a damaged picture
+    except Exception as error:  # Pillow can raise almost anything on a damaged image
         raise Failure(f"cannot read {path} as an image: {error}") from None
     if grey.size != (side, side):
         grey = grey.resize((side, side), Image.Resampling.LANCZOS)
@@ -251,20 +251,20 @@ _WRITERS = {".onnx": nnc.MLP.to_onnx, ".c": nnc.MLP.to_c, ".safetensors": nnc.ML
 def export(options):
     ending = os.path.splitext(options.out)[1].lower()
     if ending not in _WRITERS:
-        raise Failure(f"{options.out} must end with {', '.join(_WRITERS)}: the ending says which format is wanted")
+        raise Failure(f"{options.out} must end with {', '.join(_WRITERS)}: the ending names the format")
     _check_writable(options.out)
-    said = {name: getattr(options, name) for name in ("activation", "loss") if getattr(options, name)}
-    _WRITERS[ending](_model(options.model, **said), options.out)
+    given = {name: getattr(options, name) for name in ("activation", "loss") if getattr(options, name)}
+    _WRITERS[ending](_model(options.model, **given), options.out)
     print(f"wrote {options.out}")
 
 
-def _model(path, **said):
-    """The net of a file; `said` is what the file does not say."""
+def _model(path, **given):
+    """The net of a file; `given` are options that the file does not contain."""
     if not path.lower().endswith(".onnx"):
-        return nnc.MLP.load(path, **said)
-    if "activation" in said:
-        raise Failure(f"--activation given, but {path} says itself what it is")
-    return nnc.MLP.from_onnx(path, **said)
+        return nnc.MLP.load(path, **given)
+    if "activation" in given:
+        raise Failure(f"--activation given, but {path} contains it")
+    return nnc.MLP.from_onnx(path, **given)
 
 
 # ---- completion ------------------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def _from(kind, low, name):
 
 def layers(text):
     if not re.fullmatch(r" *[1-9][0-9]* *(, *[1-9][0-9]* *)+", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no list of sizes, pixels to classes, such as 784,200,10")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of sizes, pixels to classes, such as 784,200,10")
     return [int(size) for size in text.split(",")]
 
 
@@ -381,7 +381,7 @@ def _parser(prog):
         "train",
         help="train a net on images and print its accuracy on validation data after each epoch",
         description="Train a net on images, which are normalised by their mean and standard deviation. "
-        "What is kept is the best epoch: the first of those with the highest validation accuracy.",
+        "The weights of the best epoch are kept: the first one with the highest validation accuracy.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.set_defaults(run=train)

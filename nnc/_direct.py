@@ -1,8 +1,8 @@
 """Direct calls of the engine's ufuncs: on small arrays NumPy's dispatch is most of what a call costs.
 
 `_direct.matmul` does what `_engine.matmul` does, whatever it is called with: plain arrays of one dtype go straight into
-the loop (csrc/python/plain.h says what is plain), all else goes to the ufunc itself. Nodes of plain arrays do the
-same, and give a Node by the row of `UFUNCS`. `_direct.relu` is the ufunc in all other respects, too.
+the loop (csrc/python/plain.h says what is plain), all else goes to the ufunc itself. So do Nodes of plain arrays,
+which make a Node with the row in `UFUNCS`. `_direct.relu` is the ufunc in all other respects, too.
 """
 
 from typing import TYPE_CHECKING, Any

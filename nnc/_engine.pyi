@@ -1,4 +1,4 @@
-"""The C engine as Python sees it: ufuncs, direct calls of them, the labels' gate, training. All private to `nnc`."""
+"""The C engine as Python sees it: ufuncs, direct calls of them, the check of labels, training. All private to `nnc`."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Node:
 
 class Rule: ...
 
-class direct(np.ufunc):  # type: ignore[misc]  # by its __class__; hands all but the call on to the ufunc
+class direct(np.ufunc):  # type: ignore[misc]  # by its __class__; forwards all but the call to the ufunc
     def __init__(
         self, ufunc: np.ufunc, rules: dict[Any, Any], otherwise: Callable[..., Any] = ..., keeping: np.ufunc = ..., /
     ) -> None: ...

@@ -1,8 +1,8 @@
-"""Why a primitive refused its operands, said so that a person can mend it.
+"""Why a primitive refused its operands, in a message that says how to fix it.
 
-The primitives hand their operands to the engine at once and come here only after the engine has said no, so that good
-calls pay nothing for good messages. `matmul` ... `loss` return the exception to raise; the `bad_...` steps look at one
-possible mistake each and return None if it is another one. If none fits, the engine's own error stands.
+The primitives pass their operands to the engine unchecked and come here only after it has raised, so that correct calls
+pay nothing for the messages. `matmul` ... `loss` return the exception to raise; each `bad_...` checks for one mistake,
+and returns None if it is not that one. If none fits, the engine's own error is raised.
 """
 
 import re
@@ -154,8 +154,8 @@ def bad_bias(op, owner, matrix, b):
     n, shape = np.shape(matrix)[-2], np.shape(b)
     if len(shape) == 1:
         return ValueError(
-            f"{op}: b is {shape}, 1-D, but must be ({n}, 1): a 1-D b would be laid along the batch, one number for "
-            "each example instead of one for each row. Did you mean b.reshape(-1, 1)?"
+            f"{op}: b is {shape}, 1-D, but must be ({n}, 1): a 1-D b would be broadcast along the batch, one number "
+            "for each example instead of one for each row. Did you mean b.reshape(-1, 1)?"
         )
     if shape[-2:] == (n, 1):
         return None
@@ -164,17 +164,17 @@ def bad_bias(op, owner, matrix, b):
 
 
 def bad_stacks(op, **operands):
-    """Axes in front of those of the matrices that do not broadcast."""
+    """Batch axes that do not broadcast."""
     if _broadcastable(*(np.shape(x)[:-2] for x in operands.values())):
         return None
     *first, last = [f"{name} is {np.shape(x)}" for name, x in operands.items()]
-    fronts = ", ".join(str(np.shape(x)[:-2]) for x in operands.values())
-    return ValueError(f"{op}: {', '.join(first)} and {last}; the axes in front of the matrices, {fronts}, must be "
+    batches = ", ".join(str(np.shape(x)[:-2]) for x in operands.values())
+    return ValueError(f"{op}: {', '.join(first)} and {last}; the axes in front of the matrices, {batches}, must be "
                       "equal or 1, aligned from the last")  # fmt: skip
 
 
 def bad_pair(op, **operands):
-    """Shapes that do not even broadcast; an operand that does may be meant so."""
+    """Shapes that do not broadcast; broadcasting itself may be intended."""
     try:
         np.broadcast_shapes(*map(np.shape, operands.values()))
     except ValueError:
@@ -224,10 +224,10 @@ def product_shape(A, B):
 
 
 def dtype_of(x):
-    """The dtype of an operand of any kind; None if no array can be made of it."""
+    """The dtype of an operand of any kind; None if it cannot become an array."""
     try:
         dtype = getattr(x, "dtype", None)
-        return dtype if isinstance(dtype, np.dtype) else np.asarray(x).dtype  # that of a table may be its own
+        return dtype if isinstance(dtype, np.dtype) else np.asarray(x).dtype  # that of a table may be one of pandas
     except (TypeError, ValueError):
         return None
 
@@ -236,7 +236,7 @@ def dtype_of(x):
 
 
 def function_of_nodes(function, known, reason=None):
-    """For a function that is not in `known`, and why it is not."""
+    """The error for a function that is not in `known`, with the reason."""
     if reason is None and (getattr(function, "__module__", None) or "").startswith("numpy.fft"):
         reason = "its results are complex numbers, or come from such, which Nodes cannot have"
     if reason is None:
@@ -246,11 +246,11 @@ def function_of_nodes(function, known, reason=None):
                      "node.value")  # fmt: skip
 
 
-INSTEAD = {  # of an argument that Nodes cannot have, what does the same
+INSTEAD = {  # an argument that Nodes do not take -> what does the same
     "out": "the result is a new Node, y = f(x)",
     "dtype": ".astype does, before or after",
     "casting": ".astype says what becomes of a dtype",
-    "where": "np.where(mask, x, a number that counts for nothing) before it does, and a mean is a sum divided by "
+    "where": "np.where(mask, x, a number that changes nothing) before it does, and a mean is a sum divided by "
              "np.sum(mask)",
     "initial": "+, *, np.maximum or np.minimum with it afterwards does",
     "order": "a Node's numbers are in C order; np.transpose before and after gives another",
@@ -261,7 +261,7 @@ INSTEAD = {  # of an argument that Nodes cannot have, what does the same
     "axis": "np.moveaxis before does",
     "keepdims": "np.expand_dims afterwards does",
     "mode": "indices % n wrap and np.clip of them clips, before",
-    "correction": "ddof= is another name of it",
+    "correction": "ddof= is another name for it",
     "mean": "np.mean((x - mean) ** 2) computes with one that is given",
     "weights": "only np.average has weights of Nodes",
     "overwrite_input": "the graph may need what would be overwritten",
@@ -272,14 +272,14 @@ INSTEAD = {  # of an argument that Nodes cannot have, what does the same
 
 
 def instead_of(argument):
-    return INSTEAD.get(argument, "the table of operations knows none of that name")
+    return INSTEAD.get(argument, "the table of operations has no argument of that name")
 
 
 def refused_argument(function, name):
     return TypeError(f"{full_name(function)}: the argument {name!r} does not work on Nodes; {instead_of(name)}")
 
 
-LIKE = {  # what does the same work on Nodes, or most of it
+LIKE = {  # a function -> those that do the same on Nodes, or most of it
     "copyto": "where", "place": "where", "put": "where", "putmask": "where", "put_along_axis": "where",
     "fill_diagonal": "where", "insert": "concatenate", "float_power": "power", "logspace": "linspace",
     "geomspace": "linspace", "piecewise": "select, where", "cov": "mean, matmul", "corrcoef": "mean, matmul",
@@ -289,7 +289,7 @@ LIKE = {  # what does the same work on Nodes, or most of it
 
 
 def _near(name, known):
-    """Functions that do a like thing, or are spelled alike; None if there is none."""
+    """Similar functions, or functions with a similar name; or None."""
     import difflib
 
     if name in LIKE:
@@ -298,27 +298,27 @@ def _near(name, known):
 
 
 def operation(name, error, operands):
-    """NumPy's own error with the operation's name, what went in, and the likely fix. The primitives' have all that."""
-    said = str(error).strip().removeprefix("<lambda>() ")  # which many a rule is
-    # An AxisError may name an argument in that place.
-    named = re.match(rf"{name}: " if isinstance(error, np.exceptions.AxisError) else r"\w+: ", said)
+    """NumPy's own error, with the operation's name, operands and likely fix added; a primitive's error has these."""
+    text = str(error).strip().removeprefix("<lambda>() ")  # which many rules are
+    # An AxisError may begin with the name of an argument instead.
+    named = re.match(rf"{name}: " if isinstance(error, np.exceptions.AxisError) else r"\w+: ", text)
     if named or type(error) not in (ValueError, TypeError, IndexError, np.exceptions.AxisError):
         return error
     operands = [(getattr(x, "name", None) or f"operand {i}", np.shape(x)) for i, x in enumerate(operands, 1)]
     shapes = ", ".join(f"{operand} is {shape}" for operand, shape in operands)
     by_letter = name == "einsum"  # whose axes are aligned by letter, not by position
     if by_letter or "broadcast" not in str(error) or _broadcastable(*(shape for _, shape in operands)):
-        return type(error)(f"{name}: {said} ({shapes})")
+        return type(error)(f"{name}: {text} ({shapes})")
     return ValueError(f"{name}: {shapes}; sizes must be equal or 1, aligned from the last axis.{_fitting(*operands)}")
 
 
 def _fitting(*operands):
-    """Which one would fit all others as a column, or else transposed."""
-    ways = (1, lambda shape: (*shape, 1), "as a column, [:, None]"), (2, lambda shape: shape[::-1], "transposed")
-    for ndim, turned, advice in ways:
+    """A hint: the operand that would fit all others as a column, or else transposed."""
+    fixes = (1, lambda shape: (*shape, 1), "as a column, [:, None]"), (2, lambda shape: shape[::-1], "transposed")
+    for ndim, reshaped, advice in fixes:
         for i, (operand, shape) in enumerate(operands):
             others = [other for k, (_, other) in enumerate(operands) if k != i]
-            if len(shape) == ndim and _broadcastable(turned(shape), *others):
+            if len(shape) == ndim and _broadcastable(reshaped(shape), *others):
                 return f" Did you mean {operand}, {advice}?"
     return ""
 
@@ -332,7 +332,7 @@ def _broadcastable(*shapes):
 
 
 def number_of_a_node(convert):
-    """For a number that would go on without its gradient."""
+    """The error for float(node) and the like, which would lose the gradient."""
     return TypeError(f"{convert}: a Node cannot become a plain number without leaving its graph. np.exp and the like "
                      "stay in it, math.exp does not; np.stack and np.concatenate make an array of Nodes. Without a "
                      "gradient its number is node.item(), its array node.value")  # fmt: skip
@@ -342,8 +342,8 @@ OF_NODES = {"softmax": "nnc.softmax", "log_softmax": "nnc.log_softmax", "logsume
 
 
 def array_of_a_node(just_entered=False):
-    """Where one of SciPy's functions wants the array, that is named: they make arrays without dispatching. If
-    SciPy has been imported after the Node was made, its functions take Nodes from now on."""
+    """The error for np.asarray(node); it names the function of SciPy that called it, if one did: those convert without
+    dispatching. `just_entered`: SciPy was imported after the Node was made; from now on its functions take Nodes."""
     frame = sys._getframe(1)
     while frame and not (frame.f_globals.get("__name__", "").startswith("scipy.special")
                          and frame.f_code.co_name in OF_NODES):  # fmt: skip
@@ -361,7 +361,7 @@ def array_of_a_node(just_entered=False):
 
 
 def changed(op, operands):
-    """For `backward`, where one of these operands of `op` is no longer what it was."""
+    """The error of `backward` if one of these operands of `op` has changed."""
     names = [getattr(x, "name", None) or f"{'a Node' if hasattr(x, 'inputs') else 'an array'} {np.shape(x)}"
              for x in operands]  # fmt: skip
     names = names or ["an array among its parameters, as an index,"]
@@ -371,7 +371,7 @@ def changed(op, operands):
 
 
 def ufunc_of_nodes(ufunc, method):
-    """For a ufunc's other methods, and for out=."""
+    """The error for a ufunc's other methods, and for out=."""
     if method != "__call__":
         return TypeError(f"{full_name(ufunc)}.{method} does not take Nodes; np.sum, np.max, np.cumsum, indexing "
                          "... do")  # fmt: skip
@@ -381,12 +381,12 @@ def ufunc_of_nodes(ufunc, method):
 
 
 def full_name(function):
-    """As one would write it: np.floor, scipy.special.gamma, nnc.relu. A ufunc does not say where it is from."""
+    """The name as one would write it: np.floor, scipy.special.gamma, nnc.relu. A ufunc does not name its module."""
     name = function.__name__
-    places = {"numpy": "np", "scipy.special": "scipy.special", f"{__package__}._engine": "nnc"}
+    modules = {"numpy": "np", "scipy.special": "scipy.special", f"{__package__}._engine": "nnc"}
     if module := getattr(function, "__module__", None):
         return f"{module.replace('numpy', 'np')}.{name}"
-    for module, short in places.items():
+    for module, short in modules.items():
         if getattr(sys.modules.get(module), name, None) is function:
             return f"{short}.{name}"
     return name

@@ -1,13 +1,13 @@
-"""Labels y, the gradient dL of the loss, and plain numbers such as a slope, made ready for the engine.
+"""Labels y, the gradient dL of the loss, and plain numbers such as a slope, converted for the engine.
 
-The engine takes each of these in one form. Here every form that people write becomes that one, or an error.
+The engine takes each of these in one form. Every form that people write is converted to that one here, or is an error.
 """
 
 import numpy as np
 
 from . import _engine, _explain
 
-# Targets are often a softmax computed in float32: each of the n is then a few units in the last place off.
+# Targets are often a softmax computed in float32: each of the n is then off by a few units in the last place.
 EPS_F16, EPS_F32 = float(np.finfo(np.float16).eps), float(np.finfo(np.float32).eps)
 
 
@@ -15,7 +15,7 @@ REAL = (np.dtype(np.float32), np.dtype(np.float64))  # what the engine computes 
 
 
 def from_table(x):
-    """A table or a column of one, as pandas and polars have them, as an array; anything else as it is."""
+    """A table or a column of pandas or polars as an array; anything else as it is."""
     return np.asarray(x) if hasattr(x, "to_numpy") else x
 
 
@@ -137,5 +137,5 @@ def number(op, name, x):
 def slope(op, x):
     x = number(op, "slope", x)
     if not x >= 0:
-        raise ValueError(f"{op}: slope is {x}, but must be at least 0, or A would no longer tell the sign of Z")
+        raise ValueError(f"{op}: slope is {x}, but must be at least 0, or A would not have the sign of Z")
     return x

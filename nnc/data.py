@@ -1,6 +1,6 @@
 """Images and labels to train on: the bundled digits, and the IDX files in which MNIST and Fashion-MNIST come.
 
-Images are rows here, (r, m) uint8, as they lie in the files; a net takes them as columns: `images.T`, without a copy.
+Images are rows here, (r, m) uint8, as in the files; a net takes them as columns: `images.T`, without a copy.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pair = tuple[NDArray[np.uint8], NDArray[np.intp]]
-    Place = str | os.PathLike[str]
+    StrPath = str | os.PathLike[str]
 
 __all__ = ["digits", "load_idx", "mnist", "fashion_mnist"]
 
 _IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 1 << 20
 
-# Which thousand of the digits validates. With the net of the notes the five thousands, each in its turn, give
-# accuracies from 0.92 to 0.95, 0.94 on average: so much is luck where only a thousand are asked. This is a lucky one.
+# The thousand digits that validate. With the net of the notes, 5-fold validation gives accuracies from 0.92 to 0.95,
+# 0.94 on average: so much depends on the fold, which has only a thousand. This is one of the higher ones.
 _VALIDATION = slice(2000, 3000)
 
 
 def digits() -> tuple[Pair, Pair]:
     """5,000 handwritten digits that come with the package, 500 of each.
 
-    They are a part of MNIST, by Yann LeCun and Corinna Cortes, under CC BY-SA 3.0.
+    They are part of MNIST, by Yann LeCun and Corinna Cortes, under CC BY-SA 3.0.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def digits() -> tuple[Pair, Pair]:
     return rest, (images[_VALIDATION].copy(), labels[_VALIDATION].copy())
 
 
-def load_idx(path: Place) -> NDArray[Any]:
+def load_idx(path: StrPath) -> NDArray[Any]:
     """The array in an IDX file, plain or compressed with gzip, in the machine's byte order.
 
     An IDX file is two zero bytes, a byte for the type, a byte for the number of dimensions, the dimensions as
@@ -62,8 +62,8 @@ def load_idx(path: Place) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If the file is no IDX file, ends early, or goes on after its last element. The size in the header is a claim: no
-        memory is taken for elements that are not there.
+        If the file is not an IDX file, ends early, or goes on after its last element. The size in the header is not
+        trusted: no memory is allocated for elements that are not there.
     OSError
         If the file cannot be read.
 
@@ -86,37 +86,37 @@ def load_idx(path: Place) -> NDArray[Any]:
         try:
             return _read_idx(gzip.GzipFile(fileobj=file) if compressed else file, path)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"load_idx: {path} is no whole gzip file: {error}") from None
+            raise ValueError(f"load_idx: {path} is not a complete gzip file: {error}") from None
 
 
 def _read_idx(file, path):
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_DTYPES:
-        raise ValueError(f"load_idx: {path} is no IDX file: it starts with the bytes {list(head)}")
+        raise ValueError(f"load_idx: {path} is not an IDX file: it starts with the bytes {list(head)}")
     dtype, ndim = np.dtype(_IDX_DTYPES[head[2]]), head[3]
     dims = file.read(4 * ndim)
     if len(dims) < 4 * ndim:
         raise ValueError(f"load_idx: {path} ends within its header of {ndim} dimensions")
     shape = struct.unpack(f">{ndim}I", dims)
     size = math.prod(shape) * dtype.itemsize
-    # Read piece by piece, one byte further than the header says: the buffer grows with what is there, not with the
-    # claim, and the reading ends where the array should.
+    # Read in chunks, and one byte more than the header says: the buffer grows with the data, whatever the header says,
+    # and reading stops at most one byte after the end of the array.
     content = bytearray()
     while len(content) <= size and (piece := file.read(min(_CHUNK, size + 1 - len(content)))):
         content += piece
     if len(content) != size:
         found = f"holds only {len(content)}" if len(content) < size else "goes on after them"
-        raise ValueError(f"load_idx: {path} announces {shape} {dtype.name}, {size} bytes, but {found}")
+        raise ValueError(f"load_idx: {path} declares {shape} {dtype.name}, {size} bytes, but {found}")
     array = np.frombuffer(content, dtype)
     if not array.dtype.isnative:
         array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
     try:
         return array.reshape(shape)
     except ValueError as error:  # more dimensions than NumPy has
-        raise ValueError(f"load_idx: {path} announces {ndim} dimensions: {error}") from None
+        raise ValueError(f"load_idx: {path} declares {ndim} dimensions: {error}") from None
 
 
-def mnist(root: Place | None = None) -> tuple[Pair, Pair]:
+def mnist(root: StrPath | None = None) -> tuple[Pair, Pair]:
     """MNIST from its four IDX files: 60,000 digits to train on, 10,000 for the test.
 
     Parameters
@@ -141,7 +141,7 @@ def mnist(root: Place | None = None) -> tuple[Pair, Pair]:
     return _four_files("mnist", root, (), "get the files of MNIST and set NNC_DATA to their folder")
 
 
-def fashion_mnist(root: Place | None = None) -> tuple[Pair, Pair]:
+def fashion_mnist(root: StrPath | None = None) -> tuple[Pair, Pair]:
     """Fashion-MNIST from its four IDX files: 60,000 pictures of clothes in ten classes, 10,000 for the test.
 
     Parameters
@@ -169,16 +169,16 @@ def _four_files(name, root, installed, advice):
         folders = [Path(root)]
         advice = "root must be the folder with the four IDX files"
     else:
-        own = os.environ.get("NNC_DATA")
-        folders = [*((Path(own) / name, Path(own)) if own else ()), *installed]
+        data = os.environ.get("NNC_DATA")
+        folders = [*((Path(data) / name, Path(data)) if data else ()), *installed]
 
     def find(file):
         for folder in folders:
             for candidate in (folder / file, folder / f"{file}.gz"):
                 if candidate.is_file():
                     return candidate
-        looked = " or ".join(map(str, folders)) or "any folder, since NNC_DATA is not set"
-        raise FileNotFoundError(f"{name}: there is no {file} or {file}.gz in {looked}; {advice}")
+        searched = " or ".join(map(str, folders)) or "any folder, since NNC_DATA is not set"
+        raise FileNotFoundError(f"{name}: there is no {file} or {file}.gz in {searched}; {advice}")
 
     files = [
         find(f"{part}-{kind}") for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")

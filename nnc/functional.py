@@ -1,8 +1,7 @@
 """The primitives as people call them: every line of the derivation, forward and backward, run by the C engine.
 
 Each is a NumPy universal function (`relu`, `sigmoid`, `tanh`) or a thin function around a (generalised) one, with names
-and defaults from the derivation and errors that a person understands. Its twin in plain NumPy stands under the same
-name in `nnc.reference`.
+and defaults from the derivation and readable errors. Its twin in plain NumPy has the same name in `nnc.reference`.
 
 Labels y are whole numbers of any dtype, (r,), or targets, (n, r) with columns that sum to 1, one-hot or soft. A loss is
 per example; the mean of eq. 5.3 comes in through `dL = 1 / r` and nowhere else.
@@ -15,8 +14,8 @@ output, then what the forward saved, and returns new arrays, the gradients in th
 
 Plain arrays of one dtype, and a plain `out`, go into the engine without NumPy's machinery, which takes longer than a
 small product does (`nnc._direct`). Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc
-as they are, and NumPy asks them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive is
-one node of its graph.
+as they are, and NumPy dispatches to them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each
+primitive is one node of its graph.
 """
 
 from __future__ import annotations
@@ -165,7 +164,7 @@ def add_bias(Z: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) ->
     Raises
     ------
     ValueError
-        If b is not (n, 1). A 1-D b is refused, since NumPy would lay it along the batch whenever n = r.
+        If b is not (n, 1). A 1-D b is refused, since NumPy would broadcast it along the batch whenever n = r.
 
     Examples
     --------
@@ -287,7 +286,7 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
         if mistake := _explain.bad_linear_backward(dZ, W, X):
             raise mistake from None
         return *_matmul_backward_of_nodes(dZ, W, X), add_bias_backward(dZ)[1]
-    # Three products, and no two of them see all shapes.
+    # No one of the three results is computed from all shapes, so they are checked first.
     if dZ.ndim != 2 or dZ.shape != W.shape[:1] + X.shape[1:] or W.shape[1:] != X.shape[:1]:
         raise _explain.bad_linear_backward(dZ, W, X)
     if not dZ.dtype is W.dtype is X.dtype in _operands.REAL:
@@ -403,7 +402,7 @@ def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype
     Raises
     ------
     ValueError
-        If slope is negative: its derivative could not be told from A.
+        If slope is negative: A would not have the sign of Z, which its derivative needs.
 
     Examples
     --------
@@ -443,7 +442,7 @@ _relu_backward, _leaky_relu_backward, _sigmoid_backward, _tanh_backward = map(
 
 
 def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
-    """dA where a > 0, else 0 (section 12: δ_{z>0}); a NaN in A stays one.
+    """dA where a > 0, else 0 (section 12: δ_{z>0}); a NaN in A stays NaN.
 
     Parameters
     ----------
@@ -473,7 +472,7 @@ def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
 
 
 def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any:
-    """dA where a > 0, else slope dA; a NaN in A stays one.
+    """dA where a > 0, else slope dA; a NaN in A stays NaN.
 
     Parameters
     ----------
@@ -606,7 +605,7 @@ def softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) 
 
 
 def log_softmax(Z: Operand, axis: int = 0, *, out: Out = None, dtype: Dtype = None) -> Any:
-    """ln p_k = z_k - ln Σ_j e^{z_j}, the logarithm of eq. 4.2, exact also where p_k is too small to be written down.
+    """ln p_k = z_k - ln Σ_j e^{z_j}, the logarithm of eq. 4.2, exact also where p_k is too small to be represented.
 
     Parameters
     ----------
@@ -679,11 +678,11 @@ def softmax_backward(dP: ArrayLike, P: ArrayLike, axis: int = 0) -> Any:
 
 # ---- both losses -----------------------------------------------------------------------------------------------------
 # Plain arrays and labels go directly into the engine, which refuses a label out of range. Everything else, and every
-# mistake, comes here.
+# error, comes here.
 
 
 def _loss(op, name, P, y, out=None, dtype=None):
-    """A loss, on labels or on targets; P stands for Z, too."""
+    """A loss, on labels or on targets; P may also be Z."""
     P = _operands.matrix(op, name, P)
     y, by_label = _operands.targets(op, y, P)
     forward = _direct.OF[getattr(_engine, op if by_label else op + "_targets")]
@@ -790,7 +789,7 @@ def softmax_cross_entropy(Z: Operand, y: ArrayLike, *, out: Out = None, dtype: D
     Parameters
     ----------
     Z : array_like, (n, r)
-        Scores. The loss is exact also where the probability of the label is too small to be written down.
+        Scores. The loss is exact also where the probability of the label is too small to be represented.
     y : array_like, (r,) labels or (n, r) targets
     out : ndarray, (r,), optional
     dtype : float32 or float64, optional
@@ -843,11 +842,11 @@ def softmax_cross_entropy_backward(dL: ArrayLike, P: ArrayLike, y: ArrayLike) ->
     return _softmax_cross_entropy_backward(dL, P, y)
 
 
-# ---- losses whose outputs know nothing of each other -----------------------------------------------------------------
+# ---- losses that are sums over independent outputs -------------------------------------------------------------------
 
 
 def _numeric_loss(op, name, Z, Y, limits, out, dtype):
-    """A loss of scores or outputs Z, called `name`, and of targets that are numbers."""
+    """A loss of scores or outputs Z, which the errors call `name`, and of targets that are numbers."""
     Z = _operands.matrix(op, name, Z)
     Y = _operands.numeric_targets(op, Y, Z, *limits)
     forward = _direct.OF[getattr(_engine, op)]
@@ -869,7 +868,7 @@ def _numeric_loss_backward(op, dL, A, Y, limits):
         raise _explain.loss(op, error, "A", A) from None
 
 
-_ANY, _SHARES, _COUNTS = (), (0, 1), (0,)  # limits of targets
+_ANY, _FROM_0_TO_1, _COUNTS = (), (0, 1), (0,)  # limits of targets
 
 
 def squared_error(A: Operand, Y: Operand, *, out: Out = None, dtype: Dtype = None) -> Any:
@@ -880,7 +879,7 @@ def squared_error(A: Operand, Y: Operand, *, out: Out = None, dtype: Dtype = Non
     A : array_like, (n, r)
         The outputs.
     Y : array_like, (n, r)
-        What they should be; never widens A.
+        The targets; they never widen A.
     out : ndarray, (r,), optional
     dtype : float32 or float64, optional
 
@@ -930,12 +929,12 @@ def squared_error_backward(dL: ArrayLike, A: ArrayLike, Y: ArrayLike) -> Any:
 def binary_cross_entropy(Z: Operand, Y: ArrayLike, *, out: Out = None, dtype: Dtype = None) -> Any:
     """L_i = Σ_k -y_{ki} ln σ(z_{ki}) - (1 - y_{ki}) ln(1 - σ(z_{ki})): the logistic function and the loss in one.
 
-    Each of the n outputs is a yes or a no of its own, unlike the n classes of `softmax_cross_entropy`.
+    Each of the n outputs is a binary label, unlike the n classes of `softmax_cross_entropy`.
 
     Parameters
     ----------
     Z : array_like, (n, r)
-        Scores. The loss is exact also where σ(z) or 1 - σ(z) is too small to be written down.
+        Scores. The loss is exact also where σ(z) or 1 - σ(z) is too small to be represented.
     Y : array_like, (n, r)
         Numbers from 0 to 1; never widens Z.
     out : ndarray, (r,), optional
@@ -955,7 +954,7 @@ def binary_cross_entropy(Z: Operand, Y: ArrayLike, *, out: Out = None, dtype: Dt
     >>> nnc.binary_cross_entropy([[0.0, 1000.0]], [[1, 0]])
     array([6.93147181e-01, 1.00000000e+03])
     """
-    return _numeric_loss("binary_cross_entropy", "Z", Z, Y, _SHARES, out, dtype)
+    return _numeric_loss("binary_cross_entropy", "Z", Z, Y, _FROM_0_TO_1, out, dtype)
 
 
 def binary_cross_entropy_backward(dL: ArrayLike, A: ArrayLike, Y: ArrayLike) -> Any:
@@ -983,7 +982,7 @@ def binary_cross_entropy_backward(dL: ArrayLike, A: ArrayLike, Y: ArrayLike) -> 
     >>> nnc.binary_cross_entropy_backward(1.0, [[0.25, 0.5]], [[1, 0]])
     array([[-0.75,  0.5 ]])
     """
-    return _numeric_loss_backward("binary_cross_entropy_backward", dL, A, Y, _SHARES)
+    return _numeric_loss_backward("binary_cross_entropy_backward", dL, A, Y, _FROM_0_TO_1)
 
 
 def poisson(Z: Operand, Y: ArrayLike, *, out: Out = None, dtype: Dtype = None) -> Any:
@@ -1085,7 +1084,7 @@ def predict(P: ArrayLike) -> NDArray[np.intp]:
     Parameters
     ----------
     P : array_like, (n, r)
-        Scores Z do as well: the softmax keeps their order.
+        Scores Z give the same: the softmax keeps their order.
 
     Returns
     -------
@@ -1141,7 +1140,7 @@ def accuracy(P: ArrayLike, y: ArrayLike) -> float:
     P = _operands.matrix("accuracy", "P", P)
     y, by_label = _operands.targets("accuracy", y, P)
     if P.shape[1] == 0:
-        raise ValueError(f"accuracy: P is {P.shape}, without examples, and 0 / 0 is no number")
+        raise ValueError(f"accuracy: P is {P.shape}, without examples, and 0 / 0 is not a number")
     predicted = np.argmax(P, axis=0)
     is_right = predicted == (y if by_label else np.argmax(y, axis=0))
     return float(np.mean(is_right & ~_operands.nan_columns(P, predicted)))
@@ -1156,7 +1155,7 @@ def sgd(param: NDArray[Any], grad: ArrayLike, lr: float) -> NDArray[Any]:
     Parameters
     ----------
     param : ndarray of floats
-        Changed in place, and the only thing in `nnc` that is. Any strides.
+        Changed in place, as no other operand in `nnc` is. Any strides.
     grad : array_like, of the shape of param
     lr : float
         α, the learning rate.
@@ -1171,7 +1170,7 @@ def sgd(param: NDArray[Any], grad: ArrayLike, lr: float) -> NDArray[Any]:
     TypeError
         If param is not an array of floats: an integer array cannot hold the step.
     ValueError
-        If param is read-only or grad has another shape. Then param is as it was.
+        If param is read-only or grad has another shape. Then param is unchanged.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""How a network starts: weights, biases and the scale of its inputs.
+"""The initial weights and biases of a network, and the normalisation of its inputs.
 
 Each function returns a new float64 array, W (n, m) for a layer with m inputs and n outputs. `rng` is a
-`numpy.random.Generator`, a seed for one, or None for a fresh one.
+`numpy.random.Generator`, a seed for one, or None for a new one.
 
 Which one (the notes, page 17): Xavier with tanh, Kaiming He with ReLU; with `normal` and `uniform` the scores of deep
 layers shrink to 0, and the gradients with them (eqs. 17.7 to 17.9).
@@ -159,14 +159,14 @@ def normalize(data, axis=None):
         Any shape, not empty. float32 and float64 keep their dtype, float16 becomes float32, integers float64.
     axis : None, int or tuple of int
         None: one mean and one std over all pixels of all samples, as in the notes. The axis of the samples: a pair for
-        each pixel; a pixel that never changes has nothing to be divided by, and its std counts as 1.
+        each pixel; the std of a pixel that never changes counts as 1.
 
     Returns
     -------
     normalized : ndarray, shape of data
     mean, std : float or ndarray
-        Keep them, and give them to the network with which the data is used: ``MLP(..., mean=mean, std=std)``. They are
-        numbers for axis None. Otherwise the averaged axes have size 1, save that with axis=0 the axis is left out:
+        Give them to the network that is trained on the data: ``MLP(..., mean=mean, std=std)``. They are
+        numbers for axis None. Otherwise the averaged axes have size 1, except that with axis=0 the axis is removed:
         ``(other - mean) / std`` is right in every case.
 
     Raises
@@ -196,7 +196,7 @@ def normalize(data, axis=None):
     # The sums run in float64: with millions of pixels float32 would lose the last digits of the mean.
     mean = data.mean(axis=axis, keepdims=True, dtype=np.float64)
     std = data.std(axis=axis, keepdims=True, dtype=np.float64)
-    # Asked by the extremes: the std of equal numbers may come out as a rounding error instead of 0.
+    # By minimum and maximum: the computed std of equal numbers may be a rounding error instead of 0.
     least, most = data.min(axis=axis, keepdims=True), data.max(axis=axis, keepdims=True)
     mean, std = np.where(least == most, least, mean), np.where(least == most, 1, std)
     normalized = ((data - mean) / std).astype(dtype)

@@ -1,8 +1,8 @@
 """How a gradient becomes a step: what `nnc.MLP.fit` takes as its `optimizer`.
 
-An optimizer holds its settings and, from its first `fit` on, its state: arrays like the weights and biases, and how
-many steps and epochs it has seen. So a second `fit` with the same object goes on where the first one stopped. The steps
-themselves are the C engine's (csrc/kernels/optimizers.inc), which changes the state in place.
+An optimizer holds its settings and, from its first `fit` on, its state: arrays like the weights and biases, and the
+number of steps and epochs. So a second `fit` with the same object goes on where the first one stopped. The C engine
+(csrc/kernels/optimizers.inc) takes the steps and changes the state in place.
 
 Pickle and deepcopy keep the state. One optimizer is for one net: arrays that do not fit the net are an error.
 """
@@ -34,7 +34,7 @@ def _between(what, value, high=math.inf):
 
 
 class Optimizer:
-    """What the optimizers share; not to be made by itself.
+    """The base class of the optimizers.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Optimizer:
     """
 
     _names: tuple[str, ...] = ()  # of the state
-    _engine = "sgd"  # what the engine calls it
+    _engine = "sgd"  # its name in the engine
 
     def __init__(self, lr: Rate) -> None:
         self.lr = lr if callable(lr) else _between(f"{type(self).__name__}: lr", lr)
@@ -61,7 +61,7 @@ class Optimizer:
         return _between(f"{type(self).__name__}: lr({epoch})", self.lr(epoch))
 
     def reset(self) -> None:
-        """Forget everything: the next fit begins anew."""
+        """Forget the state: the next fit starts afresh."""
         self.steps = self.epochs = 0
         self.state = {}
 
@@ -70,17 +70,15 @@ class Optimizer:
         return {"optimizer": self._engine}
 
     def _arrays(self, parameters):
-        """The state as one list, in the engine's order; zeros where there is none yet."""
+        """The state as one list, in the engine's order; zeros before the first fit."""
         if not self.state:
             self.state = {name: [np.zeros_like(p) for p in parameters] for name in self._names}
         kind = type(self).__name__
         if tuple(self.state) != self._names:
             raise ValueError(f"{kind}: its state holds {', '.join(self.state) or 'nothing'}, but must hold "
-                             f"{', '.join(self._names) or 'nothing'}; reset() begins anew")  # fmt: skip
+                             f"{', '.join(self._names) or 'nothing'}; reset() makes a new one")  # fmt: skip
         for name, arrays in self.state.items():
-            mine = [(a.shape, a.dtype) for a in arrays]
-            its = [(p.shape, p.dtype) for p in parameters]
-            if mine != its:
+            if [(a.shape, a.dtype) for a in arrays] != [(p.shape, p.dtype) for p in parameters]:
                 raise ValueError(
                     f"{kind}: its state is of another net: {name} is of {_shapes(arrays)}, but the net has "
                     f"{_shapes(parameters)}; take a new {kind} for each net, or reset() it"
@@ -89,9 +87,9 @@ class Optimizer:
 
     def __repr__(self) -> str:
         lr = getattr(self.lr, "__name__", repr(self.lr)) if callable(self.lr) else repr(self.lr)
-        return f"{type(self).__name__}(lr={lr}{self._shown()}): {self.steps} steps"
+        return f"{type(self).__name__}(lr={lr}{self._text_of_settings()}): {self.steps} steps"
 
-    def _shown(self):
+    def _text_of_settings(self):
         return ""
 
 
@@ -109,7 +107,8 @@ class SGD(Optimizer):
     momentum : float
         μ; 0 is plain gradient descent.
     nesterov : bool
-        w ← w - lr (∂J/∂w + μ v) instead: about the gradient where the velocity leads. Needs a momentum.
+        w ← w - lr (∂J/∂w + μ v) instead: approximately the gradient at the point that the velocity leads to. Needs a
+        momentum.
 
     Raises
     ------
@@ -142,12 +141,12 @@ class SGD(Optimizer):
     def _settings(self):
         return {"optimizer": self._engine, "momentum": self.momentum}
 
-    def _shown(self):
+    def _text_of_settings(self):
         return (f", momentum={self.momentum}" if self.momentum else "") + (", nesterov=True" if self.nesterov else "")
 
 
 class Adam(Optimizer):
-    """Kingma and Ba's Adam: a step for each parameter by the size that its gradient usually has.
+    """Kingma and Ba's Adam: each parameter's step is scaled by the usual size of its gradient.
 
     m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - lr m̂ / (√v̂ + ε), with m̂ = m / (1 - β₁ᵗ) and
     v̂ = v / (1 - β₂ᵗ) in step t, since m and v begin at 0 (algorithm 1 of https://arxiv.org/abs/1412.6980).
@@ -158,10 +157,10 @@ class Adam(Optimizer):
     beta1, beta2 : float
         From 0 up and below 1.
     eps : float
-        From 0 up and below 1e30. Without it, too, a parameter whose gradient has always been 0 stays where it is.
+        From 0 up and below 1e30. With 0, too, a parameter whose gradient has always been 0 does not move.
     epsilon_hat : bool
         Add eps to √v instead of √v̂, as at the end of the paper's section 2 and in scikit-learn and TensorFlow;
-        without it as in PyTorch.
+        by default as in PyTorch.
 
     Raises
     ------
@@ -201,5 +200,5 @@ class Adam(Optimizer):
         return {"optimizer": self._engine, "momentum": self.beta1, "beta2": self.beta2, "eps": self.eps,
                 "eps_after": self.epsilon_hat}  # fmt: skip
 
-    def _shown(self):
+    def _text_of_settings(self):
         return f", beta1={self.beta1}, beta2={self.beta2}, eps={self.eps}"

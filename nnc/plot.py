@@ -40,7 +40,7 @@ def _figure(rows, columns, width, height, draw):
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
         draw(figure, axes)
-        plt.close(figure)  # else a notebook shows it twice: as a figure left open, and as the value of the cell
+        plt.close(figure)  # else a notebook shows it twice: as an open figure, and as the value of the cell
     return figure
 
 
@@ -231,7 +231,7 @@ def curves(lines, xlabel="", ylabel="", log=False):
     ----------
     lines : dict
         For each name (x, y), or (x, y, format) with a format of matplotlib's: ``"o"`` for points, ``"--"`` for dashes.
-        The names stand in the legend, save those that start with ``_``.
+        The names are shown in the legend, except those that start with ``_``.
     xlabel, ylabel : str
     log : bool or str
         Which axes are logarithmic: both (True), ``"x"``, ``"y"`` or none.
@@ -261,12 +261,12 @@ def _height_width(shape, op):
         return shape
     side = math.isqrt(shape[0])
     if side * side != shape[0]:
-        raise ValueError(f"{op}: {shape[0]} pixels are no square; give shape=(height, width)")
+        raise ValueError(f"{op}: {shape[0]} pixels are not a square; give shape=(height, width)")
     return side, side
 
 
-def _grid(pictures, titles, columns, size, **how):
-    # Pixels as squares: blurred, they look like more than is there, and a PNG of noise is four times as large.
+def _grid(pictures, titles, columns, size, **options):
+    # Pixels as squares: interpolation shows detail that is not there, and makes a PNG of noise four times as large.
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
 
@@ -274,7 +274,7 @@ def _grid(pictures, titles, columns, size, **how):
         for ax in axes.flat:
             ax.set_axis_off()
         for i, picture in enumerate(pictures):
-            axes.flat[i].imshow(picture, interpolation="nearest", **how)
+            axes.flat[i].imshow(picture, interpolation="nearest", **options)
             if titles is not None:
                 axes.flat[i].set_title(str(titles[i]), fontsize="small")
 

@@ -1,7 +1,7 @@
 """The derivation in NumPy, one line of the notes a line of code.
 
-Every primitive of `nnc` has its twin here, under the same name and with the same arguments. This is the oracle that the
-tests hold the C engine against, and the code to read and to copy into a notebook. It needs NumPy and nothing else,
+Every primitive of `nnc` has its twin here, under the same name and with the same arguments. The tests compare
+the C engine with it, and it is the code to read and to copy into a notebook. It needs NumPy and nothing else,
 checks nothing, and is written for reading, not for speed.
 
 Conventions, as everywhere: examples are columns. X (m, r), W (n, m), b (n, 1), Z (n, r), labels y (r,) or targets
@@ -73,7 +73,7 @@ def relu(Z):
 
 
 def relu_backward(dA, A):
-    """dA where a > 0, else 0 (section 12: δ_{z>0}); a NaN in A stays one."""
+    """dA where a > 0, else 0 (section 12: δ_{z>0}); a NaN in A stays NaN."""
     return np.where(A > 0, dA, np.where(np.isnan(A), A, 0))
 
 
@@ -83,7 +83,7 @@ def leaky_relu(Z, slope=0.01):
 
 
 def leaky_relu_backward(dA, A, slope=0.01):
-    """dA where a > 0, else slope dA; a NaN in A stays one."""
+    """dA where a > 0, else slope dA; a NaN in A stays NaN."""
     return np.where(A > 0, dA, np.where(np.isnan(A), A, slope * dA))
 
 
@@ -98,7 +98,7 @@ def sigmoid_backward(dA, A):
 
 
 def sigmoid_gradient(dA, Z):
-    """The same of the scores: 1 - σ(z) = σ(-z), which loses no digits where σ is next to 1."""
+    """The same from the scores: 1 - σ(z) = σ(-z), which loses no digits where σ is close to 1."""
     return dA * sigmoid(Z) * sigmoid(-Z)
 
 
@@ -113,7 +113,7 @@ def tanh_backward(dA, A):
 
 
 def tanh_gradient(dA, Z):
-    """The same of the scores: tanh z = 2 σ(2z) - 1, so tanh' = 4 σ(2z) σ(-2z)."""
+    """The same from the scores: tanh z = 2 σ(2z) - 1, so tanh' = 4 σ(2z) σ(-2z)."""
     return dA * 4 * sigmoid(2 * Z) * sigmoid(-2 * Z)
 
 
@@ -121,7 +121,7 @@ def tanh_gradient(dA, Z):
 
 
 def softmax(Z, axis=0):
-    """e^{z_k} / Σ_j e^{z_j} column by column, eq. 4.2, above and below times e^{-max z} so that nothing overflows."""
+    """e^{z_k} / Σ_j e^{z_j} column by column, eq. 4.2; max z is subtracted so that nothing overflows."""
     E = np.exp(Z - Z.max(axis=axis, keepdims=True))
     return E / E.sum(axis=axis, keepdims=True)
 
@@ -140,7 +140,7 @@ def softmax_backward(dP, P, axis=0):
 def cross_entropy(P, y):
     """L_i = -Σ_k y_{ki} ln p_{ki}, eq. 5.1; where y is 0 nothing is added, whatever P is."""
     Y = _targets(y, P)
-    with np.errstate(divide="ignore", invalid="ignore"):  # ln of a P that is not looked at
+    with np.errstate(divide="ignore", invalid="ignore"):  # ln of a P that is not used
         return -np.where(Y == 0, 0, Y * np.log(P)).sum(axis=0)
 
 
@@ -159,7 +159,7 @@ def softmax_cross_entropy(Z, y):
 
 
 def softmax_cross_entropy_backward(dL, P, y):
-    """∂L_i/∂z_{ki} = p_{ki} - y_{ki}, eq. 10.1; the mean of eq. 5.3 comes in here and only here, as dL = 1/r."""
+    """∂L_i/∂z_{ki} = p_{ki} - y_{ki}, eq. 10.1; the mean of eq. 5.3 enters here and only here, as dL = 1/r."""
     return (P - _targets(y, P)) * dL
 
 
@@ -168,7 +168,7 @@ def _targets(y, P):
     return one_hot(y, P.shape[0], P.dtype) if np.ndim(y) == 1 else np.asarray(y, P.dtype)
 
 
-# ---- losses whose outputs know nothing of each other -----------------------------------------------------------------
+# ---- losses that are sums over independent outputs -------------------------------------------------------------------
 
 
 def squared_error(A, Y):

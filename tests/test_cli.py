@@ -133,7 +133,7 @@ def test_wrong_data(tmp_path):
     done = run("train", "--data", tmp_path, "--layers", "6,4,3", code=1)
     assert re.fullmatch(r"nnc: fit: y\[3\] is 3, .*\n", done.stderr)
     (tmp_path / "t10k-labels-idx1-ubyte").write_text("no labels")
-    assert "is no IDX file" in error_of("train", "--data", tmp_path)
+    assert "is not an IDX file" in error_of("train", "--data", tmp_path)
 
 
 def test_the_plot_needs_matplotlib(tmp_path):
@@ -173,7 +173,7 @@ def test_usage_errors(arguments):
 def test_layers_that_are_not_sizes():
     for layers in ("784", "784,x", "784,0,10", ""):
         done = run("train", "--layers", layers, code=2)
-        assert "is no list of sizes, pixels to classes, such as 784,200,10" in done.stderr
+        assert "is not a list of sizes, pixels to classes, such as 784,200,10" in done.stderr
 
 
 def test_help():

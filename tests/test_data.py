@@ -122,13 +122,13 @@ def test_anything_after_the_last_element_is_refused(folder, content):
 def test_a_flipped_bit_in_gzip_is_refused(folder):
     content = bytearray(gzip.compress(SMALL))
     content[-6] ^= 1  # within the checksum
-    with pytest.raises(ValueError, match="no whole gzip file"):
+    with pytest.raises(ValueError, match="not a complete gzip file"):
         data.load_idx(write(folder, content))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, world", b"\0\0\x0a\1" + b"\0" * 40, b"\1\0\x08\1" + b"\0" * 40])
 def test_a_file_that_is_not_idx_is_refused(folder, content):
-    with pytest.raises(ValueError, match="no IDX file"):
+    with pytest.raises(ValueError, match="not an IDX file"):
         data.load_idx(write(folder, content))
 
 

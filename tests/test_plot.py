@@ -105,7 +105,7 @@ def test_confusion(probabilities):
     "match, call",
     [
         (r"images: X is \(784,\)", lambda: plot.images(np.ones(784))),
-        ("images: 12 pixels are no square", lambda: plot.images(np.ones((2, 12)))),
+        ("images: 12 pixels are not a square", lambda: plot.images(np.ones((2, 12)))),
         ("images: there are 2 images and 1 titles", lambda: plot.images(np.ones((2, 4)), titles=["a"])),
         (r"weights: W is \(0, 4\)", lambda: plot.weights(np.ones((0, 4)))),
         ("histograms: there is no array", lambda: plot.histograms([])),
