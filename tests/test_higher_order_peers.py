@@ -111,27 +111,27 @@ def compare_with_autograd(f, x):
 @pytest.mark.parametrize("name", AXES)
 @given(case=arrays())
 @settings(max_examples=12, deadline=None, derandomize=True)
-def test_along_an_axis(name, case):
+def test_functions_along_an_axis_match_autograd(name, case):
     compare_with_autograd(lambda np, x: AXES[name](np, x, case[1]), case[0])
 
 
 @pytest.mark.parametrize("name", NOT_EMPTY)
 @given(case=arrays(least=2))
 @settings(max_examples=12, deadline=None, derandomize=True)
-def test_along_an_axis_that_is_not_empty(name, case):
+def test_functions_along_a_nonempty_axis_match_autograd(name, case):
     compare_with_autograd(lambda np, x: NOT_EMPTY[name](np, x, case[1]), case[0])
 
 
 @pytest.mark.parametrize("name", PLAIN)
 @given(case=arrays())
 @settings(max_examples=12, deadline=None, derandomize=True)
-def test_of_an_array(name, case):
+def test_functions_of_an_array_match_autograd(name, case):
     compare_with_autograd(PLAIN[name], case[0])
 
 
 @given(x=arrays(least=1), y=arrays(least=1), ties=st.booleans())
 @settings(max_examples=25, deadline=None, derandomize=True)
-def test_broadcasting(x, y, ties):
+def test_broadcasting_matches_autograd(x, y, ties):
     """Of two operands, one of which is repeated."""
     x, y = x[0], y[0]
     try:

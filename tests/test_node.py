@@ -44,7 +44,7 @@ COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda node: p
 
 
 @pytest.mark.parametrize("way", COPIES)
-def test_copies(way):
+def test_copies_have_the_values_and_gradients(way):
     W = Node(away(2, 3), name="W")
     Z = nnc.linear(W, away(3, 4), np.ones((2, 1)))
     P = np.sum(nnc.softmax(Z), axis=1)
@@ -102,7 +102,7 @@ def test_a_rule_may_have_another_forward_for_large_arrays():
     np.testing.assert_array_equal(np.tanh(Node(np.zeros(MANY))).value, 0)
 
 
-def test_call():
+def test_arguments_are_operands_and_then_params():
     """A NumPy function's arguments: operands first, then params by position or name."""
     rule = replace(RULES["sum"], params=("a", "-", "c"), forward=lambda A, **params: A * 2)
     x = Node(away(2, 3))
@@ -129,7 +129,7 @@ def test_call():
             _engine.call(*wrong)
 
 
-def test_part():
+def test_the_gradients_of_concatenate_are_views():
     """The gradient of concatenate: views, along any axis, also after batch axes that the joined array does not have."""
     A, B = away(2, 3), away(2, 1)
     for axis in (1, -1):

@@ -76,7 +76,7 @@ def test_a_trained_net_on_images(tmp_path):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("loss", ELEMENTWISE_LOSSES)
 @pytest.mark.parametrize("n", [1, 3])
-def test_the_other_losses(tmp_path, dtype, loss, n):
+def test_nets_of_the_other_losses(tmp_path, dtype, loss, n):
     net = make_net((5, 4, n), "tanh", dtype, mean=0.5, loss=loss)
     net.to_onnx(tmp_path / "net.onnx")
     X = examples(5, 30, dtype)

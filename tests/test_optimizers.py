@@ -282,7 +282,7 @@ def test_a_learning_rate_schedule_continues_across_fits():
         (lambda: make("squared_error").accuracy(examples(), make_y("squared_error", 3)), "no classes"),
     ],
 )
-def test_bad_settings(call, message):
+def test_bad_settings_are_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 

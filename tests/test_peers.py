@@ -77,7 +77,7 @@ def as_arrays(params):
 
 @pytest.mark.parametrize("peer", [autograd, jax])
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name] and "cross_entropy" not in name])
-def test_rows(peer, name):
+def test_rows_match_autograd_and_jax(peer, name):
     library, gradients = peer()
     function = peer_function(library, name)
     compared = 0
@@ -254,7 +254,7 @@ PAIRWISE = [
 
 
 @given(st.data())
-def test_random_expressions(data):
+def test_random_expressions_match_finite_differences(data):
     shapes = [(2, 3), (1, 3), (2, 1), (3,), (), (2, 3)]
     leaves = [np.sin(1.0 + 17 * i + np.arange(np.prod(s, dtype=int)).reshape(s)) + 0.1 for i, s in enumerate(shapes)]
     plan = data.draw(

@@ -112,7 +112,7 @@ def test_confusion(probabilities):
         (r"confusion: there are \(3,\) predictions and \(2,\) labels", lambda: plot.confusion([0, 1, 2], [0, 1])),
     ],
 )
-def test_errors(match, call):
+def test_wrong_arguments_are_errors(match, call):
     with pytest.raises(ValueError, match=match):
         call()
 

@@ -31,7 +31,7 @@ def run_session(text):
     return len(test.examples), "".join(reports)
 
 
-def test_sessions():
+def test_sessions_print_what_they_show():
     sessions = blocks(README, "python")
     assert all(">>> " in block for block in sessions), "a block without a session cannot be checked"
     examples, report = run_session("\n".join(sessions))  # one session: a block uses names of those before it

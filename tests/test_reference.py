@@ -17,7 +17,7 @@ EMPTY = [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)]
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("size", SIZES + EMPTY, ids=str)
 @pytest.mark.parametrize("row", ROWS, ids=repr)
-def test_twin(row, size, dtype):
+def test_every_primitive_matches_its_twin(row, size, dtype):
     if size[0] == 0 and row.name in ("softmax", "log_softmax", "softmax_cross_entropy"):
         pytest.skip("the twin has no maximum of no scores; see test_no_classes")
     rng = np.random.default_rng(size)

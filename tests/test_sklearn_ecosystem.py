@@ -126,7 +126,7 @@ def test_other_estimators_of_scikit_learn_accept_it():
     assert AdaBoostClassifier(model, n_estimators=2, random_state=0).fit(X, y).score(X, y) > 0.9
 
 
-def test_texts():
+def test_a_pipeline_classifies_texts():
     texts = [f"{word} {other}" for word in ("cheap", "offer") for other in ("pills", "watches", "money")]
     texts += [f"{word} {other}" for word in ("meeting", "lunch") for other in ("monday", "tomorrow", "room")]
     y = np.repeat(["spam", "ham"], 6)

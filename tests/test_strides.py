@@ -63,7 +63,7 @@ sizes = st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)) | 
 
 @pytest.mark.parametrize("row", ROWS, ids=repr)
 @given(size=sizes, dtype=st.sampled_from([np.float32, np.float64]), seed=st.integers(0, 99), data=st.data())
-def test_layouts(row, size, dtype, seed, data):
+def test_operands_of_any_layout_give_the_same_results(row, size, dtype, seed, data):
     n, m, r = size
     if n == 0 and ("softmax" in row.name or "entropy" in row.name):
         n = 1  # no classes: test_reference has that case

@@ -39,7 +39,7 @@ def run(code, timeout=120, **environment):
 
 
 @pytest.mark.parametrize("r", [1, 5, 8, 64, 130, 700])
-def test_prediction(r):
+def test_predictions_have_the_same_bits_for_any_number_of_threads(r):
     """Split by chunks of examples or by units of the layers, whichever gives every thread some work."""
     net = nnc.MLP([300, 257, 129, 10], "tanh", seed=0)
     X = rng.standard_normal((300, r)).astype(np.float32)
@@ -127,7 +127,7 @@ def test_the_same_weights_for_any_number_of_threads(dtype, activation, momentum)
 
 @pytest.mark.parametrize("batch", [1, 4, 8, 16])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_small_batches(dtype, batch):
+def test_small_batches_give_the_same_weights_for_any_number_of_threads(dtype, batch):
     """The same weights for any number of threads, whether the latency between cores (0: the measured one) makes them
     worthwhile or not; and 4 and 8 threads finish on two cores."""
     X = np.random.default_rng(1).random((96, 784), dtype)
@@ -273,7 +273,7 @@ print("done")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("others", [0, 2])
-def test_fork(others):
+def test_the_child_of_a_fork_computes_the_same(others):
     done = run(FORK.replace("OTHERS", str(others)))
     assert done.stdout == "done\n", done.stderr
 

@@ -66,7 +66,7 @@ def test_the_file_computes_what_the_net_does(tmp_path, dtype, compiler, sizes, a
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("loss", ELEMENTWISE_LOSSES)
-def test_the_other_losses(tmp_path, dtype, loss):
+def test_nets_of_the_other_losses(tmp_path, dtype, loss):
     for sizes, activation in [((20, 9, 3), "relu"), ((7, 1), ())]:
         net = make_net(sizes, activation, dtype, mean=0.5, loss=loss)
         net.to_c(tmp_path / "net.c")

@@ -314,7 +314,7 @@ def test_a_net_may_lose_its_arrays_while_it_trains():
         (ValueError, r", validation: y\[1\]", dict(validation=(np.ones((7, 2)), [0, 4]))),
     ],
 )
-def test_wrong_options(error, match, options):
+def test_wrong_options_are_errors(error, match, options):
     X, y = examples(30)
     net, same = nnc.MLP([M, N], seed=0), nnc.MLP([M, N], seed=0)
     with pytest.raises(error, match="fit.*" + match):

@@ -110,8 +110,8 @@ def test_jacobian_of_a_function():
 Layer = namedtuple("Layer", "W b")
 
 
-def test_structures():
-    """Nested parameters: every transformation returns the same structure."""
+def test_every_transformation_returns_the_same_structure():
+    """Parameters in a dict of named tuples, lists and tuples."""
     p = {"hidden": Layer(away(3, 2), away(3, 1)), "out": [away(2, 3), (away(2, 1),)], "scale": 2.0}
     x = away(2, 4)
 
@@ -184,7 +184,7 @@ def test_jvp_and_vjp_of_several():
         nnc.jvp(f, (x, y), (u, v[:2]))
 
 
-def test_float32_stays():
+def test_float32_stays_float32():
     x = X.astype(np.float32)
     for name, function in CASES.items():
         assert nnc.hessian(function)(x).dtype == np.float32, name

@@ -35,7 +35,7 @@ def limit(isa, key):
 
 
 @ON_EACH_ISA
-def test_dense_samples(isa):
+def test_errors_on_dense_samples_are_within_the_limits(isa):
     table = errors_on(isa)
     assert len(table) == 16
     assert {key: off for key, off in table.items() if off[0] > limit(isa, key)} == {}
