@@ -1,6 +1,6 @@
 /* check.c - runs the checks: `check [--light] [--no-fork] [--slow] [--one-thread] [isa ...]`. An isa may be `widest`;
- * without one, all that this machine has are checked. --slow waits longer before it says that something hangs, and
- * --one-thread checks the maths only. */
+ * without one, all that this machine has are checked. --slow multiplies the timeouts by ten, --one-thread checks the
+ * maths only. */
 #include "check.h"
 #include "../../csrc/nnc.h"
 #include "pages.h"
@@ -17,7 +17,7 @@
 /* ---- reporting ---- */
 
 static char check_name[200];
-static long expected, failed, failed_in_all;
+static long expected, failed, total_failed;
 static int light, slow;
 
 void begin(const char *name, ...) {
@@ -27,7 +27,7 @@ void begin(const char *name, ...) {
     vsnprintf(check_name + length, sizeof check_name - (size_t)length, name, rest);
     va_end(rest);
     expected = failed = 0;
-    pages_watchdog(patience(300)); /* nothing here takes as long, unless it waits for what never comes */
+    pages_watchdog(timeout(300)); /* no check takes this long unless it hangs */
 }
 
 int expect(int holds, const char *what, ...) {
@@ -35,7 +35,7 @@ int expect(int holds, const char *what, ...) {
     if (!holds && failed++ < 5) {
         va_list rest;
         va_start(rest, what);
-        printf("     %s: not so: ", check_name);
+        printf("     %s: failed: ", check_name);
         vprintf(what, rest);
         printf("\n");
         va_end(rest);
@@ -51,10 +51,10 @@ void end(void) {
     else
         printf("FAIL %s (%ld of %ld)\n", check_name, failed, expected);
     fflush(stdout);
-    failed_in_all += failed;
+    total_failed += failed;
 }
 
-int often(int n) {
+int repeats(int n) {
     return light ? n / 10 + 1 : n;
 }
 
@@ -62,14 +62,14 @@ int coarse(int n) {
     return light ? n : 1;
 }
 
-unsigned patience(unsigned n) { return slow ? 10 * n : n; }
+unsigned timeout(unsigned n) { return slow ? 10 * n : n; }
 
 #if !defined(_WIN32)
 #ifdef NNC_COVERAGE
 void __gcov_dump(void);
 #endif
 
-void leave(int status) {
+void exit_child(int status) {
 #ifdef NNC_COVERAGE
     __gcov_dump();
 #endif
@@ -77,7 +77,7 @@ void leave(int status) {
 }
 #endif
 
-/* A stray access ends here, in whose check it happened. */
+/* A stray access ends here, with the name of the check that made it */
 static void on_fault(int signal) {
 #if defined(_WIN32)
     printf("FAIL %s: killed by signal %d\n", check_name, signal);
@@ -105,7 +105,7 @@ double uniform(void) {
     return (double)(random_bits() >> 11) / 4503599627370496.0 - 1; /* 53 bits over 2^52 */
 }
 
-ptrdiff_t whole(ptrdiff_t n) {
+ptrdiff_t randint(ptrdiff_t n) {
     return (ptrdiff_t)((random_bits() >> 11) % (uint64_t)n);
 }
 
@@ -113,11 +113,11 @@ ptrdiff_t whole(ptrdiff_t n) {
 
 layout layout_of(int kind, ptrdiff_t rows, ptrdiff_t cols) {
     layout at = {.rs = cols, .cs = 1};
-    if (kind == ROWS_APART)
+    if (kind == ROWS_PADDED)
         at.rs = cols + 3;
     else if (kind == COLUMNS)
         at = (layout){.rs = 1, .cs = rows};
-    else if (kind == COLUMNS_APART)
+    else if (kind == COLUMNS_PADDED)
         at = (layout){.rs = 1, .cs = rows + 5};
     else if (kind == FLIPPED)
         at.rs = -cols;
@@ -133,17 +133,17 @@ layout layout_of(int kind, ptrdiff_t rows, ptrdiff_t cols) {
     ptrdiff_t down = rows > 0 ? (rows - 1) * at.rs : 0, right = cols > 0 ? (cols - 1) * at.cs : 0;
     at.first = (down < 0 ? down : 0) + (right < 0 ? right : 0);
     at.span = rows > 0 && cols > 0 ? 1 + imaxabs(down) + imaxabs(right) : 0;
-    /* The stride of an axis that is never stepped along may be anything. */
-    if (rows <= 1 && whole(2))
+    /* The stride of an axis of length 0 or 1 is never used and may be anything. */
+    if (rows <= 1 && randint(2))
         at.rs = (ptrdiff_t)1 << 40;
-    if (cols <= 1 && whole(2))
+    if (cols <= 1 && randint(2))
         at.cs = -((ptrdiff_t)1 << 40);
     return at;
 }
 
 enum {
     AROUND = 2048
-}; /* bytes beside an operand, on the side away from the forbidden page, that are watched too */
+}; /* bytes next to an operand, on the side away from the guard page, that are watched too */
 
 static struct {
     unsigned char *start, *watched;
@@ -213,9 +213,9 @@ static void check_maths(int threads) {
     check_failures_f64();
 }
 
-#if !defined(_WIN32) /* refusals.c, threads.c and together.c are made of POSIX threads, signals and forks */
+#if !defined(_WIN32) /* refusals.c, threads.c and together.c need POSIX threads, signals and fork */
 static void check_runtime(int fork_too) {
-    if (fork_too) { /* before there is a pool, and before anything is remembered of the machine */
+    if (fork_too) { /* before there is a pool, and before anything about the machine is cached */
         check_system();
         check_pool_without_memory();
         check_pool_refused();
@@ -238,7 +238,7 @@ int main(int count, char **arguments) {
     signal(SIGALRM, on_fault);
 #endif
     open_arenas();
-    nnc_set_core_to_core(1); /* as many threads as are asked for, however busy the machine is */
+    nnc_set_core_to_core(1); /* as many threads as requested, however busy the machine is */
     for (int i = 1; i < count; i++) {
         light |= strcmp(arguments[i], "--light") == 0;
         fork_too &= strcmp(arguments[i], "--no-fork") != 0;
@@ -272,6 +272,6 @@ int main(int count, char **arguments) {
     if (threads > 1 && fork_too)
         check_fork();
 #endif
-    printf("%ld failures\n", failed_in_all);
-    return failed_in_all != 0;
+    printf("%ld failures\n", total_failed);
+    return total_failed != 0;
 }

@@ -1,4 +1,4 @@
-/* check.h - what the checks share: a line for each of them, random numbers, and memory that betrays a stray access. */
+/* check.h - what the checks share: reporting, random numbers, and memory in which a stray access is detected. */
 #ifndef NNC_TESTS_CHECK_H
 #define NNC_TESTS_CHECK_H
 
@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A check is begun, expects many things, and ends with one line: ok or FAIL, its name, how many things it expected.
- * The first few that failed are told in full. Only the program's first thread reports. */
+/* A check begins, makes many expectations, and ends with one line: ok or FAIL, its name, the number of expectations.
+ * The first few that failed are printed in full. Only the program's first thread reports. */
 #if defined(__MINGW_PRINTF_FORMAT) /* C11's %td and %zu, which __USE_MINGW_ANSI_STDIO brings */
 #define PRINTF __MINGW_PRINTF_FORMAT
 #else
@@ -17,30 +17,30 @@ void begin(const char *name, ...) __attribute__((format(PRINTF, 1, 2)));
 int expect(int holds, const char *what, ...) __attribute__((format(PRINTF, 2, 3)));
 void end(void);
 
-/* Less work for a machine that is emulated, or watched by a sanitizer: n times or a tenth of it; in steps of 1 or n. */
-int often(int n);
+/* Less work under an emulator or a sanitizer (--light): n repeats or a tenth of them; steps of 1 or of n. */
+int repeats(int n);
 int coarse(int n);
 
-/* Seconds after which something hangs: n, or ten times as many on a machine that is slow. */
-unsigned patience(unsigned n);
+/* Seconds after which a check counts as hanging: n, or ten times as many with --slow. */
+unsigned timeout(unsigned n);
 
 #if !defined(_WIN32)
-/* The end of a fork's child, which leaves its parent's files as they are; a coverage build writes its counts. */
-_Noreturn void leave(int status);
+/* Ends a forked child without flushing its parent's files; a coverage build writes its counts. */
+_Noreturn void exit_child(int status);
 #endif
 
-/* Uniform random numbers, the same in every run: -1 .. 1, and 0 .. n-1. */
+/* Uniform random numbers, the same in every run: reals in -1 .. 1, and integers in 0 .. n-1. */
 double uniform(void);
-ptrdiff_t whole(ptrdiff_t n);
+ptrdiff_t randint(ptrdiff_t n);
 
-/* ---- operands that betray a stray access ---- */
+/* ---- operands in which a stray access is detected ---- */
 
-/* How a matrix may lie in memory. A matrix that is written can be of any kind before REPEATED_ROW. */
+/* Memory layouts of a matrix. An output can have any of those before REPEATED_ROW. */
 enum {
     ROWS,
-    ROWS_APART,
+    ROWS_PADDED,
     COLUMNS,
-    COLUMNS_APART,
+    COLUMNS_PADDED,
     FLIPPED,
     MIRRORED,
     SPREAD,
@@ -49,25 +49,26 @@ enum {
     KINDS
 };
 
-/* Strides in elements, the distance of the first element in memory from the element (0, 0), and from first to last. */
+/* In elements: the strides, the offset of the first element in memory from the element (0, 0), and the length from the
+ * first to the last. */
 typedef struct layout {
     ptrdiff_t rs, cs, first, span;
 } layout;
 layout layout_of(int kind, ptrdiff_t rows, ptrdiff_t cols);
 
-/* An arena is memory between two pages that nobody may touch. An operand is put right after the one or right before the
- * other, and every byte in and around it is set to 0xff, which makes NaNs. */
+/* An arena is memory between two guard pages. An operand is placed right after the one or right before the other, and
+ * every byte in and around it is set to 0xff, which makes NaNs. */
 enum {
     ARENAS = 4
 };
 void *place(int arena, size_t bytes, int at_end);
-/* Whether every byte in and around it still is 0xff: asked after the results have been set back to 0xff. */
+/* Whether every byte in and around the operand is still 0xff; call it after setting the results back to 0xff. */
 int unchanged(int arena);
-/* Inputs can't be written while they are locked. */
+/* A locked arena cannot be written. */
 void lock(int arena);
 void unlock(int arena);
 
-/* ---- the checks, a function for each file or half of it ---- */
+/* ---- the checks ---- */
 void check_pool(void);
 void check_worth(void);
 void check_system(void);

@@ -1,4 +1,4 @@
-/* failing.c - see failing.h. The linker sends every request of the program to __wrap_... (-Wl,--wrap, see Makefile). */
+/* failing.c - see failing.h. The linker redirects the program's calls to __wrap_... (-Wl,--wrap, see Makefile). */
 #define _GNU_SOURCE
 
 #include "failing.h"
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static atomic_int until_failure; /* requests that are still granted, and the one that is not; 0: all are */
+static atomic_int until_failure; /* n: the n-th request from here on is refused; 0: none is */
 static atomic_int failed;
 static atomic_long held;
 
@@ -71,7 +71,7 @@ int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *how, void *(*run)
     return refused() ? EAGAIN : __real_pthread_create(id, how, run, arg);
 }
 
-static atomic_int system_is;
+static atomic_int simulated;
 
 int __real_sched_getaffinity(pid_t id, size_t bytes, cpu_set_t *set);
 long __real_sysconf(int name);
@@ -81,24 +81,24 @@ long __wrap_sysconf(int name);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 
 int __wrap_sched_getaffinity(pid_t id, size_t bytes, cpu_set_t *set) {
-    const int system = atomic_load(&system_is);
-    if (system == VAST)
+    const int system = atomic_load(&simulated);
+    if (system == MANY_CORES)
         memset(set, 0xff, bytes);
-    return system == WITHOUT_AFFINITY || system == SILENT ? -1
-           : system == VAST                               ? 0
-                                                          : __real_sched_getaffinity(id, bytes, set);
+    return system == NO_AFFINITY || system == NO_INFORMATION ? -1
+           : system == MANY_CORES                            ? 0
+                                                             : __real_sched_getaffinity(id, bytes, set);
 }
 
-long __wrap_sysconf(int name) { return atomic_load(&system_is) == SILENT ? -1 : __real_sysconf(name); }
+long __wrap_sysconf(int name) { return atomic_load(&simulated) == NO_INFORMATION ? -1 : __real_sysconf(name); }
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
-    if (atomic_load(&system_is) != TIMELESS)
+    if (atomic_load(&simulated) != STOPPED_CLOCK)
         return __real_clock_gettime(clock, now);
     *now = (struct timespec){.tv_sec = 1000};
     return 0;
 }
 
-void pretend(int system) { atomic_store(&system_is, system); }
+void simulate_system(int system) { atomic_store(&simulated, system); }
 
 void fail_request(int n) {
     atomic_store(&failed, 0);
@@ -110,28 +110,28 @@ int request_failed(void) {
     return atomic_load(&failed);
 }
 
-long pieces_held(void) { return atomic_load(&held); }
+long allocations_held(void) { return atomic_load(&held); }
 int can_fail(void) { return 1; }
 
 #else
 
 void fail_request(int n) { (void)n; }
 int request_failed(void) { return 0; }
-long pieces_held(void) { return 0; }
+long allocations_held(void) { return 0; }
 int can_fail(void) { return 0; }
-void pretend(int system) { (void)system; }
+void simulate_system(int system) { (void)system; }
 
 #endif
 
 enum {
-    MORE_THAN_KEPT = 16
+    MORE_THAN_CACHED = 16
 };
 
-/* The first pieces come from the cache, whatever their size; the last to be given back find it full and are freed. */
+/* The first blocks come from the cache, which may hold large ones; the last ones find it full and are freed. */
 void fill_scratch_cache(void) {
-    void *pieces[2 * MORE_THAN_KEPT];
-    for (int i = 0; i < 2 * MORE_THAN_KEPT; i++)
-        pieces[i] = nnc_scratch_alloc(1);
-    for (int i = 2 * MORE_THAN_KEPT; i-- > 0;)
-        nnc_scratch_free(pieces[i]);
+    void *blocks[2 * MORE_THAN_CACHED];
+    for (int i = 0; i < 2 * MORE_THAN_CACHED; i++)
+        blocks[i] = nnc_scratch_alloc(1);
+    for (int i = 2 * MORE_THAN_CACHED; i-- > 0;)
+        nnc_scratch_free(blocks[i]);
 }

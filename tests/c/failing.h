@@ -1,25 +1,25 @@
-/* failing.h - memory and threads that are refused once, at a moment that the test chooses. */
+/* failing.h - lets a chosen request for memory or for a thread fail, and simulates other systems. */
 #ifndef NNC_TESTS_FAILING_H
 #define NNC_TESTS_FAILING_H
 
-/* From now on the n-th request for memory or for a thread is refused, counted from 1; 0 refuses none. */
+/* From now on the n-th request for memory or for a thread fails, counted from 1; 0: none does. */
 void fail_request(int n);
-/* End that. Nonzero if it has come so far. */
+/* Ends that; nonzero if the n-th request was made. */
 int request_failed(void);
-/* Pieces of memory that were requested and have not been given back. */
-long pieces_held(void);
-/* What the system says from now on. */
+/* Blocks of memory that were allocated and not yet freed. */
+long allocations_held(void);
+/* What the system reports from now on. */
 enum {
-    AS_IT_IS,
-    WITHOUT_AFFINITY, /* does not tell which cores a process may use */
-    SILENT,           /* nor how many there are, nor of caches */
-    VAST,             /* 1024 cores */
-    TIMELESS          /* its clock stands still */
+    REAL_SYSTEM,
+    NO_AFFINITY,    /* not which cores a process may use */
+    NO_INFORMATION, /* nor how many there are, nor the sizes of caches */
+    MANY_CORES,     /* 1024 cores */
+    STOPPED_CLOCK   /* always the same time */
 };
-void pretend(int system);
-/* Let the engine's cache of scratch memory hold no piece that would be large enough for anything. */
+void simulate_system(int system);
+/* Fills the engine's cache of scratch memory with blocks too small for any use. */
 void fill_scratch_cache(void);
-/* Whether requests can be refused here: where the linker knows --wrap. */
+/* Whether requests can be made to fail: the linker needs --wrap. */
 int can_fail(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* hashes.c - the hash of memory: csrc/ops/hash.c and kernels/hash.inc, which no function of nnc.h reaches. */
+/* hashes.c - the hash of memory: csrc/ops/hash.c and kernels/hash.inc, which no function of nnc.h calls. */
 #include "../../csrc/nnc.h"
 #include "../../csrc/ops/hash.h"
 #include "check.h"
@@ -8,7 +8,7 @@
 
 enum {
     SHORT = 3 * 64 * NNC_HASH_ROWS + 40, /* bytes: a few blocks, after each of which the lanes are mixed */
-    LONG = (1 << 22) + (1 << 17) + 3     /* enough for all threads, also if they sleep */
+    LONG = (1 << 22) + (1 << 17) + 3     /* enough to be shared among threads, also if they sleep */
 };
 
 static uint64_t hash_of(const char *data, ptrdiff_t bytes, ptrdiff_t first) {
@@ -18,8 +18,8 @@ static uint64_t hash_of(const char *data, ptrdiff_t bytes, ptrdiff_t first) {
     return nnc_hash_end(&state);
 }
 
-/* As kernels/hash.inc defines it, a word at a time; the hash starts anew. */
-static nnc_hash_state defined(const char *data, ptrdiff_t bytes) {
+/* The hash as kernels/hash.inc defines it, a word at a time */
+static nnc_hash_state reference_hash(const char *data, ptrdiff_t bytes) {
     nnc_hash_state state = {{0}, 0};
     for (ptrdiff_t i = 0; i < bytes; i += 8 * NNC_HASH_LANES) {
         for (ptrdiff_t j = 0; j < NNC_HASH_LANES; j++) {
@@ -38,19 +38,19 @@ static nnc_hash_state defined(const char *data, ptrdiff_t bytes) {
 }
 
 void check_hashes(void) {
-    begin("the hash of memory is what it is defined to be, and no byte of it can change unseen");
+    begin("the hash of memory agrees with its definition, and changes with each byte");
     nnc_draw_keys();
     char *data = malloc(LONG);
     if (data == NULL) exit(2);
-    for (ptrdiff_t i = 0; i < LONG; i++) data[i] = (char)whole(256);
-    for (ptrdiff_t bytes = 0; bytes <= SHORT; bytes += 1 + whole(coarse(20))) {
-        const nnc_hash_state right = defined(data, bytes);
+    for (ptrdiff_t i = 0; i < LONG; i++) data[i] = (char)randint(256);
+    for (ptrdiff_t bytes = 0; bytes <= SHORT; bytes += 1 + randint(coarse(20))) {
+        const nnc_hash_state right = reference_hash(data, bytes);
         const uint64_t hash = hash_of(data, bytes, 0);
-        expect(hash == nnc_hash_end(&right), "of %td bytes it is another", bytes);
+        expect(hash == nnc_hash_end(&right), "%td bytes: wrong hash", bytes);
         if (bytes == 0) continue;
-        const ptrdiff_t at = whole(bytes);
+        const ptrdiff_t at = randint(bytes);
         data[at]++;
-        expect(hash_of(data, bytes, 0) != hash, "of %td bytes it does not see byte %td change", bytes, at);
+        expect(hash_of(data, bytes, 0) != hash, "%td bytes: byte %td does not change it", bytes, at);
         data[at]--;
     }
     const uint64_t in_two = hash_of(data, 1000, 512), again = hash_of(data, 1000, 512);
@@ -61,9 +61,9 @@ void check_hashes(void) {
         nnc_set_num_threads(1);
         const uint64_t alone = hash_of(data, bytes, 0);
         nnc_set_num_threads(3);
-        expect(hash_of(data, bytes, 0) == alone, "%td bytes: another with other threads", bytes);
+        expect(hash_of(data, bytes, 0) == alone, "%td bytes: three threads give another hash", bytes);
         data[bytes - 1]++;
-        expect(hash_of(data, bytes, 0) != alone, "%td bytes: the last is not seen to change", bytes);
+        expect(hash_of(data, bytes, 0) != alone, "%td bytes: the last does not change it", bytes);
     }
     nnc_set_num_threads(before);
     free(data);

@@ -8,7 +8,7 @@
 static double activate(const net_shape *shape, nnc_activation f, double z) {
     switch (f) {
     case NNC_IDENTITY:
-    case NNC_ACTIVATIONS: break; /* how many there are */
+    case NNC_ACTIVATIONS: break; /* the number of activations */
     case NNC_RELU: return z > 0 ? z : 0;
     case NNC_LEAKY_RELU: return z > 0 ? z : shape->slope * z;
     case NNC_SIGMOID: return 1 / (1 + exp(-z));
@@ -17,7 +17,7 @@ static double activate(const net_shape *shape, nnc_activation f, double z) {
     return z;
 }
 
-/* f'(z), out of a = f(z) */
+/* f'(z) from a = f(z) */
 static double slope_at(const net_shape *shape, nnc_activation f, double a) {
     switch (f) {
     case NNC_IDENTITY:
@@ -94,10 +94,10 @@ double net_loss(const net *net, const double *y) {
     return loss;
 }
 
-void net_backward(net *net, const double *y, double share) {
+void net_backward(net *net, const double *y, double scale) {
     const net_shape *shape = &net->shape;
     for (ptrdiff_t j = 0; j < shape->sizes[shape->layers]; j++)
-        net->dz[shape->layers][j] = (net->a[shape->layers][j] - y[j]) * share; /* eq. 10.1 */
+        net->dz[shape->layers][j] = (net->a[shape->layers][j] - y[j]) * scale; /* eq. 10.1 */
     for (ptrdiff_t l = shape->layers - 1; l >= 0; l--) {
         ptrdiff_t n = shape->sizes[l + 1], m = shape->sizes[l];
         const double *dz = net->dz[l + 1];
@@ -126,7 +126,7 @@ void net_update(net *net, double lr, double momentum) {
 }
 
 void check_net(void) {
-    begin("the scalar network's gradient against differences of its loss");
+    begin("the scalar network's gradient compared with central differences of its loss");
     for (int activation = NNC_IDENTITY; activation < NNC_ACTIVATIONS; activation++) {
         nnc_activation f = (nnc_activation)activation;
         net_shape shape = {.layers = 3, .sizes = {4, 5, 6, 3}, .activation = {f, f}, .slope = 0.3};

@@ -1,4 +1,4 @@
-/* refusals.c - the runtime where the system refuses something, or knows little of itself: csrc/runtime. */
+/* refusals.c - csrc/runtime where the system refuses a request or reports little about itself. */
 #define _GNU_SOURCE
 
 #include "../../csrc/isa/cpu.h"
@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- a machine that is asked for the first time ---- */
+/* ---- what is read from the system, in processes that have not read it yet ---- */
 
-/* The number of the first of these that does not hold, from 1; 0: all do. */
+/* The number of the first condition that does not hold, from 1; 0: all hold. */
 static int first_wrong(int count, const int *holds) {
     for (int i = 0; i < count; i++)
         if (!holds[i]) return i + 1;
@@ -25,65 +25,66 @@ static int first_wrong(int count, const int *holds) {
 }
 #define ALL_HOLD(...) first_wrong(sizeof((int[]){__VA_ARGS__}) / sizeof(int), (int[]){__VA_ARGS__})
 
-static int silent(void) {
-    pretend(SILENT);
+static int check_no_information(void) {
+    simulate_system(NO_INFORMATION);
     return ALL_HOLD(nnc_num_cores() == 1, nnc_get_num_threads() == 1, nnc_max_threads() == 16,
                     nnc_cpu_l1d() == 32 << 10, nnc_cpu_l2() == 512 << 10, nnc_cpu_l3() == 8 << 20);
 }
 
-static int without_affinity(void) {
-    pretend(WITHOUT_AFFINITY);
+static int check_no_affinity(void) {
+    simulate_system(NO_AFFINITY);
     return ALL_HOLD(nnc_system_cores() == sysconf(_SC_NPROCESSORS_ONLN), nnc_num_cores() >= 1,
                     nnc_num_cores() <= nnc_system_cores());
 }
 
-static int vast(void) {
-    pretend(VAST);
+static int check_many_cores(void) {
+    simulate_system(MANY_CORES);
     const int quota = nnc_quota_cores(""), cores = quota > 0 && quota < NNC_MAX_THREADS ? quota : NNC_MAX_THREADS;
     return ALL_HOLD(nnc_num_cores() == cores, nnc_get_num_threads() == cores,
                     nnc_max_threads() == (cores > 16 ? cores : 16));
 }
 
 #if defined(__linux__)
-static int may_use(cpu_set_t *set) { return sched_getaffinity(0, sizeof *set, set) == 0; }
+static int get_affinity(cpu_set_t *set) { return sched_getaffinity(0, sizeof *set, set) == 0; }
 
-/* To be allowed everywhere else for a moment is no way where that cannot be asked for, and nowhere else is allowed. */
-static int on_one_core(void) {
+/* A thread leaves its core by excluding it from its affinity for a moment; it stays where the affinity is unknown, and
+ * where there is no other core. */
+static int check_one_core(void) {
     cpu_set_t before, alone, after;
     const int core = sched_getcpu();
-    if (core < 0 || !may_use(&before)) return 1;
-    nnc_leave_core(core); /* there may be others, to move to for a moment */
-    pretend(SILENT);
+    if (core < 0 || !get_affinity(&before)) return 1;
+    nnc_leave_core(core); /* moves to another core, if there is one */
+    simulate_system(NO_INFORMATION);
     nnc_leave_core(core);
-    pretend(AS_IT_IS);
+    simulate_system(REAL_SYSTEM);
     nnc_leave_core(-1);
-    const int is_same = may_use(&after) && CPU_EQUAL(&before, &after);
+    const int is_same = get_affinity(&after) && CPU_EQUAL(&before, &after);
     CPU_ZERO(&alone);
     CPU_SET((size_t)core, &alone);
     if (sched_setaffinity(0, sizeof alone, &alone) != 0) return 2;
     nnc_leave_core(core);
-    const int is_alone = may_use(&after) && CPU_EQUAL(&alone, &after);
-    /* two threads that have one core between them: a long time, or none that could be measured */
+    const int is_alone = get_affinity(&after) && CPU_EQUAL(&alone, &after);
+    /* two threads on one core: the time is long, or cannot be measured */
     nnc_set_num_threads(2);
     nnc_set_core_to_core(0);
     return ALL_HOLD(is_same, is_alone, nnc_core_to_core() > 0);
 }
 #endif
 
-static int timeless(void) {
-    pretend(TIMELESS);
+static int check_stopped_clock(void) {
+    simulate_system(STOPPED_CLOCK);
     nnc_set_num_threads(2);
     nnc_set_core_to_core(0);
     const int64_t message = nnc_core_to_core();
-    return ALL_HOLD(message == 1 || message == 500); /* measured, or the other thread did not come in time */
+    return ALL_HOLD(message == 1 || message == 500); /* measured, or the other thread did not answer in time */
 }
 
 static void in_child(const char *name, int (*run)(void)) {
     begin("%s", name);
     pid_t child = can_fail() ? fork() : 0;
     if (child == 0 && can_fail()) {
-        alarm(patience(20));
-        leave(run());
+        alarm(timeout(20));
+        exit_child(run());
     }
     int status = 0;
     expect(!can_fail() || (waitpid(child, &status, 0) == child && status == 0), "the child's status is %x", status);
@@ -91,18 +92,18 @@ static void in_child(const char *name, int (*run)(void)) {
 }
 
 void check_system(void) {
-    in_child("where the system says nothing one core is used, and caches are as large as is usual", silent);
-    in_child("where it does not tell which cores may be used, all may", without_affinity);
-    in_child("of a thousand cores as many are used as there may be threads", vast);
+    in_child("a system that reports nothing: one core, and caches of common sizes", check_no_information);
+    in_child("a system that does not report the affinity: all cores may be used", check_no_affinity);
+    in_child("a thousand cores: as many are used as there may be threads", check_many_cores);
 #if defined(__linux__)
-    in_child("a thread stays on its core where that is the only one", on_one_core);
+    in_child("a thread stays on its core where that is the only one", check_one_core);
 #endif
-    in_child("a clock that stands still", timeless);
+    in_child("a clock that stands still", check_stopped_clock);
 }
 
-/* ---- what threads are worth ---- */
+/* ---- how many threads a task is worth ---- */
 
-static void ask_within_task(void *arg, int thread, int threads) {
+static void measure_within_task(void *arg, int thread, int threads) {
     int64_t *message = arg;
     if (threads > 0 && thread == 0) {
         nnc_set_core_to_core(0);
@@ -111,7 +112,7 @@ static void ask_within_task(void *arg, int thread, int threads) {
 }
 
 void check_worth(void) {
-    begin("threads are taken where the work is worth it, and the more of them the more of it there is");
+    begin("more work takes more threads");
     nnc_set_num_threads(16);
     nnc_set_core_to_core(100);
     int before = 1, steps = 0;
@@ -123,43 +124,43 @@ void check_worth(void) {
     }
     expect(before == 16 && steps > 1, "%d threads for a second of work, in %d steps", before, steps);
     expect(nnc_threads_worth((nnc_work){1e6, 3, 0}) == 16 && nnc_threads_worth((nnc_work){1e6, 3, 1e9}) == 1,
-           "what they exchange costs nothing");
+           "the cost of the exchange is ignored");
     nnc_set_num_threads(1);
-    expect(nnc_threads_worth((nnc_work){1e9, 0, 0}) == 1, "one thread is several");
+    expect(nnc_threads_worth((nnc_work){1e9, 0, 0}) == 1, "more threads than the one that is set");
     end();
 
     begin("the time from core to core");
-    expect(nnc_core_to_core() == 100, "what is set is not what is said");
+    expect(nnc_core_to_core() == 100, "not the time that was set");
     nnc_set_core_to_core(0);
-    expect(nnc_core_to_core() == 500, "one thread measures it");
+    expect(nnc_core_to_core() == 500, "one thread measures it alone");
     nnc_set_num_threads(2);
     int64_t measured = nnc_core_to_core();
-    for (int i = 0; i < 20 && measured == 500; i++) { /* where others keep the cores busy it may take several times */
+    for (int i = 0; i < 20 && measured == 500; i++) { /* on a busy machine it may take several attempts */
         nnc_set_core_to_core(0);
         measured = nnc_core_to_core();
     }
     expect(measured > 0, "%d ns", (int)measured);
     int64_t within = 0;
-    nnc_parallel(ask_within_task, &within, 2, 1);
-    expect(within == 500, "%d ns are measured by one thread alone", (int)within);
-    nnc_set_core_to_core(1); /* as main has it */
+    nnc_parallel(measure_within_task, &within, 2, 1);
+    expect(within == 500, "%d ns: measured by a thread within a task", (int)within);
+    nnc_set_core_to_core(1); /* as in main */
     end();
 }
 
 /* ---- scratch memory ---- */
 
 void check_scratch(void) {
-    begin("scratch memory: what no address reaches is refused, and what is very large is not kept");
-    expect(nnc_scratch_alloc(SIZE_MAX) == NULL, "all memory is had");
-    expect(nnc_scratch_alloc(SIZE_MAX / 2) == NULL, "half of all memory is had");
+    begin("scratch memory: impossible sizes are refused, and very large blocks are not cached");
+    expect(nnc_scratch_alloc(SIZE_MAX) == NULL, "SIZE_MAX bytes are granted");
+    expect(nnc_scratch_alloc(SIZE_MAX / 2) == NULL, "SIZE_MAX / 2 bytes are granted");
     nnc_scratch_free(NULL);
-    void *all_kept[16];
-    for (int i = 0; i < 16; i++) all_kept[i] = nnc_scratch_alloc(1);
-    const long before = pieces_held();
+    void *cached[16];
+    for (int i = 0; i < 16; i++) cached[i] = nnc_scratch_alloc(1);
+    const long before = allocations_held();
     void *large = nnc_scratch_alloc(((size_t)1 << 26) + 1);
-    expect(large != NULL, "64 MB are not had");
+    expect(large != NULL, "64 MB are refused");
     nnc_scratch_free(large);
-    expect(pieces_held() == before, "%ld pieces more are held", pieces_held() - before);
-    for (int i = 0; i < 16; i++) nnc_scratch_free(all_kept[i]);
+    expect(allocations_held() == before, "%ld more blocks are held", allocations_held() - before);
+    for (int i = 0; i < 16; i++) nnc_scratch_free(cached[i]);
     end();
 }

@@ -20,7 +20,7 @@ enum {
     PARAMETERS = CLASSES * (N + 1) + N * (M + 1)
 };
 
-/* Some work that is worth sharing: a product, the activations of it, a softmax over it, an epoch of training. */
+/* Work large enough to be shared: linear, tanh, softmax, an epoch of training */
 typedef struct work {
     float W[N * M], X[M * R], b[N];
     float Z[N * R], P[N * R], parameters[PARAMETERS];
@@ -74,7 +74,7 @@ static atomic_int stop;
 typedef struct caller {
     pthread_t id;
     work *own;
-    int rounds, wrong; /* rounds 0: until told to stop */
+    int rounds, wrong; /* rounds 0: until `stop` is set */
 } caller;
 
 static void *call(void *arg) {
@@ -106,9 +106,9 @@ void check_together(void) {
     begin("four threads inside the engine at once");
     prepare(&right);
     nnc_set_num_threads(1);
-    expect(do_work(&right) == NNC_OK, "alone");
+    expect(do_work(&right) == NNC_OK, "one thread");
     nnc_set_num_threads(2);
-    start_callers(callers, 4, often(30));
+    start_callers(callers, 4, repeats(30));
     join_callers(callers, 4);
     end();
 }
@@ -118,21 +118,21 @@ void check_fork(void) {
     begin("a fork while other threads are inside the engine: the child works, the parent goes on");
     atomic_store(&stop, 0);
     start_callers(callers, 2, 0);
-    for (int i = 0; i < often(20); i++) {
+    for (int i = 0; i < repeats(20); i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(patience(60)); /* rather than hang */
+            alarm(timeout(60)); /* instead of hanging */
             static work own;
             prepare(&own);
             nnc_set_num_threads(1 + i % 4);
             int wrong = do_work(&own) != NNC_OK || !same(&own, &right);
             pid_t grandchild = fork();
             if (grandchild == 0)
-                leave(do_work(&own) != NNC_OK || !same(&own, &right));
+                exit_child(do_work(&own) != NNC_OK || !same(&own, &right));
             int status = -1;
             waitpid(grandchild, &status, 0);
-            leave(wrong ? 10 : status != 0 ? 11
-                                           : 0);
+            exit_child(wrong ? 10 : status != 0 ? 11
+                                                : 0);
         }
         int status = -1;
         expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child %d: status %x", i, status);
