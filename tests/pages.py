@@ -37,7 +37,7 @@ W2 -= 0.1 * dW2
 b2 -= 0.1 * db2
 """
 ROWS_FAULTS = [
-    ("dZ2[range(m), y] -= 1", "dZ2[range(m), y - 1] -= 1", "off by one"),
+    ("dZ2[range(m), y] -= 1", "dZ2[range(m), y - 1] -= 1", "one off"),
     ("dZ1[Z1 <= 0] = 0", "dZ1[dA1 <= 0] = 0", "derivative taken of dA1"),
     ("dZ1[Z1 <= 0] = 0", "dZ1[Z1 > 0] = 0", "mask is the wrong way round"),
     ("dW2 = A1.T.dot(dZ2) + reg * W2", "dW2 = A1.T.dot(dZ2)", "regularisation"),
@@ -241,10 +241,10 @@ LAYERS_FAULTS = [
     ("delta = (activations[-1] - t) / n", "delta = activations[-1] - t", "missing 1/m"),
     ("delta = (activations[-1] - t) / n", "delta = (t - activations[-1]) / n", "sign"),
     (" * relu_prime(zs[l])", "", "activation derivative missing"),
-    ("relu_prime(zs[l])", "relu_prime(zs[l - 1])", "off by one"),
+    ("relu_prime(zs[l])", "relu_prime(zs[l - 1])", "one off"),
     ("relu_prime(zs[l])", "relu_prime(delta)", r"derivative taken of delta instead of the pre-activation zs\[l\]"),
     ("weights[l + 1].T @ delta", "weights[l].T @ delta", r"weights\[l \+ 1\] is meant"),
-    ("delta @ activations[l].T", "delta @ activations[l + 1].T", "off by one"),
+    ("delta @ activations[l].T", "delta @ activations[l + 1].T", "one off"),
     ("delta @ activations[l].T", "delta @ zs[l - 1].T", r"activation activations\[l\] is meant"),
     ("nabla_b[l] = delta.sum(axis=1, keepdims=True)", "nabla_b[l] = delta", "not summed"),
     ("- 0.01 * nabla_b[l]", "- 0.01 * nabla_b[l - 1]", "another parameter's gradient"),
@@ -296,7 +296,7 @@ EXAMPLES_FAULTS = [
     ("dc2 += ds", "dc2 = ds", "overwritten"),
     ("dw2 += ds * h", "dw2 = ds * h", "overwritten"),
     ("dw2 += ds * h", "dw2 += p * h", "p where ds is meant"),
-    ("ds = p - y[i]", "ds = p - y[i - 1]", "off by one"),
+    ("ds = p - y[i]", "ds = p - y[i - 1]", "one off"),
 ]
 
 PAGES = {"rows": (ROWS, ROWS_FAULTS), "columns": (COLUMNS, COLUMNS_FAULTS), "class": (CLASS, CLASS_FAULTS),

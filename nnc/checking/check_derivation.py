@@ -479,7 +479,7 @@ def _judge_intended_forward(program, trace, J, names, judge):
             continue
         tried.add((sid, edit.text))
         node = program.statements[sid].node
-        is_shorter = edit.reason == "labels off by one" and len(edit.text) < len(ast.unparse(node))
+        is_shorter = edit.reason == "labels one off" and len(edit.text) < len(ast.unparse(node))
         if is_explained and not is_shorter and edit.reason != "softmax over the wrong axis":
             continue
         try:
@@ -585,5 +585,5 @@ def _forward_edits(program, trace, J, judge):
                 yield e.sid, edit
         whole = {t for t, (v, _) in scope.items() if np.asarray(v).dtype.kind in "iu"} if arrays else set()
         for edit in other_indices(node, here) if any(ast.unparse(n) in whole for n in here) else ():
-            edit.reason = "labels off by one"
+            edit.reason = "labels one off"
             yield e.sid, edit

@@ -114,6 +114,6 @@ def _shifted(node, elements):
             base = e.left if isinstance(e, ast.BinOp) and isinstance(e.right, ast.Constant) else None
             for sign in (ast.Add(), ast.Sub()):
                 new = ast.BinOp(e, sign, ast.Constant(1))
-                yield Edit(replaced(node, {e: new}), "off by one", f"{ast.unparse(e)} is off by one", 1.7)
+                yield Edit(replaced(node, {e: new}), "one off", f"{ast.unparse(e)} is off by one", 1.7)
             if base is not None:
-                yield Edit(replaced(node, {e: base}), "off by one", f"{ast.unparse(e)} is off by one", 1.3)
+                yield Edit(replaced(node, {e: base}), "one off", f"{ast.unparse(e)} is off by one", 1.3)
