@@ -214,17 +214,17 @@ from importlib.util import module_from_spec, spec_from_file_location
 warnings.simplefilter("ignore")
 sys.path[:] = {sys.path!r}
 try: import nnc
-except ImportError as error: print("error_message:", error)
+except ImportError as error: print("refused:", error)
 else: print("imported")
 spec = spec_from_file_location("nnc._engine", {_engine.__file__!r})  # directly, so that NumPy does not fail first
 try: spec.loader.exec_module(module_from_spec(spec))
-except ImportError as error: print("engine error_message:", error)
+except ImportError as error: print("engine refused:", error)
 else: print("imported")
 '''
 made = interpreters.create()
 sys.stdout.flush()
 try: failed = interpreters.run_string(made, inner)
-except Exception as error: print("error_message:", error)
+except Exception as error: print("refused:", error)
 interpreters.destroy(made)
 W = nnc.Node(np.ones((2, 2)))
 (nnc.relu(W) @ W).sum().backward()
@@ -232,7 +232,7 @@ print("the first still works", W.grad.sum())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("error_message:") == 2 and "imported" not in done.stdout, done.stdout
+    assert done.stdout.count("refused:") == 2 and "imported" not in done.stdout, done.stdout
     assert "the first still works 16.0" in done.stdout
 
 

@@ -132,7 +132,7 @@ def test_functions_of_an_array_match_autograd(name, case):
 @given(x=arrays(least=1), y=arrays(least=1), ties=st.booleans())
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_broadcasting_matches_autograd(x, y, ties):
-    """Of two operands, one of which is repeated."""
+    """Of two operands whose shapes may differ."""
     x, y = x[0], y[0]
     try:
         np.broadcast_shapes(x.shape, y.shape)

@@ -1,4 +1,4 @@
-"""The net as a C file: compile_predict with every warning an error, without a library, and compared with the net."""
+"""The net as a C file: compiled with every warning an error, without a library, and compared with the net."""
 
 import ctypes
 import shutil

@@ -6,7 +6,7 @@ import pytest
 import nnc
 from nnc import Node
 
-M, P, Q, N, R = 7, 6, 5, 3, 4  # inputs, hidden, hidden, classes, examples: all different, so shapes differ
+M, P, Q, N, R = 7, 6, 5, 3, 4  # inputs, hidden, hidden, classes, examples: all different, so that shapes differ
 
 
 def three_layers(r=R, dtype=np.float64, sizes=(M, P, Q, N), seed=3):
