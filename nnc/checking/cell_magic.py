@@ -1,4 +1,4 @@
-"""``%%derivation``: a cell of a notebook, judged by `check_derivation` before it runs as usual."""
+"""``%%derivation``: a notebook cell is checked by `check_derivation`, then runs as usual."""
 
 import argparse
 import contextlib
@@ -13,7 +13,7 @@ def register(ipython):
 
 
 def derivation(ipython, line, cell):
-    """Judge the cell with the notebook's names, run it, and give back the report.
+    """Check the cell with the notebook's names, run it, and return the report.
 
     ``%%derivation --cost J --names delta3=Z3,err=A2``: both as in `check_derivation`.
     """
@@ -21,7 +21,7 @@ def derivation(ipython, line, cell):
     parser.add_argument("--cost")
     parser.add_argument("--names", type=pairs, default={})
     options = parser.parse_args(shlex.split(line))
-    with contextlib.redirect_stdout(io.StringIO()):  # what the cell prints comes when it runs
+    with contextlib.redirect_stdout(io.StringIO()):  # the cell prints when it runs below
         report = check_derivation(cell, cost=options.cost, names=options.names, namespace=dict(ipython.user_ns))
     ipython.run_cell(cell)
     return report

@@ -1,4 +1,4 @@
-"""What a hypothesis about a line is: an edit of its statement, and what the statement can see."""
+"""Hypotheses about a wrong line: edits of its statement, and what is in scope there."""
 
 import ast
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Edit:
     sentence: str
     cost: float
     pieces: tuple = ()  # what was inserted where: to combine edits
-    is_instead: bool = False  # of the line as it stands there, instead of the change that was made to it before
-    shown: str = ""  # what is shown instead of the tree
+    is_instead: bool = False  # an edit of the reader's own line, replacing an earlier correction
+    shown: str = ""  # the text to show, if it is not that of the tree
 
     @property
     def text(self):
@@ -37,20 +37,20 @@ class Activation:
         return eval(formula, {"np": np, "a": self.a.value, "z": self.z.value}) * 1.0
 
     def texts(self, names_of):
-        """The derivative as the reader would write it, with the names that can be seen."""
+        """The derivative as the reader would write it, with the names in scope."""
         return derivatives(self.kind, names_of(self.a), names_of(self.z), self.slope)
 
 
 @dataclass(eq=False)
 class View:
-    """What a statement can see."""
+    """What is in scope at a statement."""
 
     scope: dict  # {text: (value, event)}
     activations: list
-    names_of: object  # of a Target: the texts in the scope that have its value
-    after: set  # the texts of what was assigned after the forward pass, or beside it
+    names_of: object  # function of a Target: the texts in scope that have its value
+    after: set  # the texts of the values that are not part of the forward pass
     parameters: set
-    helpers: list  # names of the reader's functions for an activation's derivative
+    helpers: list  # names of the reader's functions that compute an activation's derivative
 
     @property
     def whole(self):

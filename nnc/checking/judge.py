@@ -1,7 +1,7 @@
 """Judging a derivation line by line: what each line claims, whether it is right given its operands, and what is wrong.
 
-A line is judged after the lines before it have been put right, so that only roots are blamed. A wrong line is put right
-by the edit of `nnc.checking.edits` that gives the true derivative, or, where there is none, by that derivative itself.
+A line is judged after the wrong lines before it have been corrected, so that only root causes are blamed. A line is
+corrected by the edit from `nnc.checking.edits` that gives the true derivative or, without one, by that derivative.
 """
 
 import ast
@@ -10,16 +10,30 @@ from dataclasses import dataclass, field
 from .checks import find_checks
 from .edits_by_value import regularised
 from .evidence import Evidence, one_line, shaped
-from .local_errors import is_harmful, takes_another_local
-from .scales import judge_factors, rescaled_before
+from .local_errors import blame_local_factors, is_harmful
+from .scales import blame_earlier_factor, judge_factors
 from .search import MOST_WORK, MOST_WORK_IN_ALL, search
 from .syntax import value_of
 from .unexplained_errors import blame_unexplained
 from .update_rules import judge_rules
-from .updates import given_back, own_gradient_unused, steps_of_numbers, takes_another_gradient, updated_before, uphill
+from .updates import (
+    blame_early_update,
+    blame_other_gradient,
+    blame_unused_gradient,
+    blame_update_of_gradient,
+    blame_uphill_step,
+    steps_of_numbers,
+)
 from .wrong_cost import blame_wrong_cost
 
-ATTEMPTS = rescaled_before, given_back, updated_before, own_gradient_unused, uphill, blame_wrong_cost  # before any edit
+DIAGNOSES = (  # tried before the search for an edit
+    blame_earlier_factor,
+    blame_update_of_gradient,
+    blame_early_update,
+    blame_unused_gradient,
+    blame_uphill_step,
+    blame_wrong_cost,
+)
 
 
 @dataclass(eq=False)
@@ -42,11 +56,11 @@ class Judge(Evidence):
         self.waiting = {}  # statement that raises an exception -> the checks that it leaves without a value
         program.until = program.until or program.work + MOST_WORK_IN_ALL
         self.until = max(program.until, program.work + MOST_WORK // 2)
-        self.rules_down, self.unknown_rules = [], []  # updates that are seen to go down by their rule, and others
-        self.rescaled = set()  # the statements of which a factor was taken back
-        self._diagnosed = {}  # id of a check -> how often it was looked into
+        self.rules_down, self.unknown_rules = [], []  # updates by a custom rule: known to go downhill, and others
+        self.rescaled = set()  # the statements from which a factor was removed
+        self._times_diagnosed = {}  # id of a check -> how often it was diagnosed
         self.is_scaled = False  # whether all factors have been judged
-        self.steps = False  # whether what is called a gradient is the step against it
+        self.are_steps = False  # whether the lines that claim gradients hold steps, the negative gradients
         self.checks = find_checks(self, names)
 
     def judge(self):
@@ -56,23 +70,23 @@ class Judge(Evidence):
         self._judge_structure()
         judge_factors(self)
         self.is_scaled = True
-        takes_another_local(self)
-        self._judge_structure()  # steps uphill, now that the gradients have their signs
+        blame_local_factors(self)
+        self._judge_structure()  # steps uphill, now that the signs of the gradients are right
         for check in steps_of_numbers(self):
-            takes_another_gradient(self, check)
+            blame_other_gradient(self, check)
         judge_rules(self)
         return self
 
     def _judge_structure(self):
         for _ in range(60):
             run = self.run()
-            self._note_what_is_right(run)
+            self._update_settled(run)
             check = self._first_wrong(run)
             if check is None:
                 break
             self._diagnose(check, run)
 
-    def _note_what_is_right(self, run):
+    def _update_settled(self, run):
         self.settled = {
             c.sid
             for c in self.checks
@@ -86,7 +100,7 @@ class Judge(Evidence):
         wrong = [c for c in wrong if not self._follows_its_gradient(c, run)]
         for check in wrong:
             if check.kind == "local" and not is_harmful(self, check, run):
-                check.skip = True  # nothing comes of it, or what comes of it is right
+                check.skip = True  # what is computed from it, if anything, is right
         wrong = [c for c in wrong if not c.skip]
         firm = [c for c in wrong if c.kind != "inner" or c.explicit]
         for check in wrong:
@@ -95,7 +109,7 @@ class Judge(Evidence):
             after = [c for c in self.checks if c.id in self.influenced(check.sid) and (c.kind != "inner" or c.explicit)]
             hurt = [c for c in after if c in firm]
             if not hurt and (after or len(check.targets) > 1 or not check.strict):
-                check.skip = True  # what comes of it is right: its name does not mean what we thought
+                check.skip = True  # what is computed from it is right: its name means something else
                 continue
             if hurt and not check.parts and not self._helps(check, hurt):
                 check.skip = True
@@ -104,7 +118,7 @@ class Judge(Evidence):
         return None
 
     def _is_misshaped(self, check, run):
-        """Whether what is added to a gradient has not even its shape, which is no convention."""
+        """Whether the sum of a gradient's terms has the wrong shape, which cannot be a convention."""
         value = self.value(run, check.id)
         return bool(check.parts) and value is not None and self.laid_out(value, check.targets[0]) is None
 
@@ -113,14 +127,14 @@ class Judge(Evidence):
         if check.kind != "update" or self.status(check, run)[1] is None:
             return False
         if not self.is_scaled:
-            return True  # first the gradients get their signs
-        if self.steps:
+            return True  # first the signs of the gradients are judged
+        if self.are_steps:
             return False
         own = [c for c in self.checks if c.kind == "gradient" and c.targets[0] is check.targets[0]]
         return any(k is not None and k.value < 0 for k in (self.status(c, run)[1] for c in own))
 
     def _helps(self, check, hurt):
-        """Whether what comes of a value is right when it is what its name claims."""
+        """Whether checks in `hurt` become right when this value is what its name claims."""
         before = self.wrong_statements(self.run())
         for factor in self.conventions_of(check):
             for target in check.targets:
@@ -131,12 +145,12 @@ class Judge(Evidence):
         return False
 
     def conventions_of(self, check):
-        """The factors that a value in between may have: 1, and the number of examples if the parameters' gradients
-        are sums with other terms, in which no factor can be seen."""
+        """The factors that a value may have by convention: 1 and, for an intermediate value, the batch size, which
+        cannot be seen where the parameters' gradients are sums with other terms."""
         return [1.0, *(float(n) for n in self.batches()[:1] if n > 1 and check.kind == "inner")]
 
     def right_values(self, sid, targets=(), factor=1.0):
-        """Overrides that put right all that a statement assigns, where it is known."""
+        """Overrides that correct everything that a statement assigns, where the right value is known."""
         found = {}
         for c in self.checks:
             if c.sid == sid and not c.skip and c.kind != "update" and not c.parts:
@@ -146,16 +160,16 @@ class Judge(Evidence):
         return found
 
     def _diagnose(self, check, run):
-        """Name the root of what is wrong with a check, and put it right."""
+        """Find the root cause of a wrong check, blame it, and correct it."""
         e = self.trace.by_id[check.id]
-        self._diagnosed[check.id] = times = self._diagnosed.get(check.id, 0) + 1
-        if times > 1:  # what was found does not last
+        self._times_diagnosed[check.id] = times = self._times_diagnosed.get(check.id, 0) + 1
+        if times > 1:  # the earlier correction did not last
             check.skip = times > 2
             if not check.skip:
                 blame_unexplained(self, check, e, run)
             return
-        for attempt in (updated_before,) if check.kind == "local" else ATTEMPTS:
-            if attempt(self, check, e, run):
+        for diagnosis in (blame_early_update,) if check.kind == "local" else DIAGNOSES:
+            if diagnosis(self, check, e, run):
                 return
         found = search(self, check, run)
         if found is not None:
@@ -170,13 +184,12 @@ class Judge(Evidence):
             self.patches[sid] = edit.tree
             return
         if check.parts:
-            check.skip = True  # what comes of it is judged
+            check.skip = True  # what is computed from it is judged instead
             return
         blame_unexplained(self, check, e, run)
 
     def blame(self, sid, reason, sentence, right, check, run=None, unexplained=False):
-        standing = right and right == ast.unparse(self.program.statements[sid].node)
-        if standing:  # what it was changed to before was not meant
+        if right and right == ast.unparse(self.program.statements[sid].node):  # an earlier correction was a mistake
             self.faults = [f for f in self.faults if f.sid != sid]
             return None
         fault = next((f for f in self.faults if f.sid == sid), None)

@@ -1,7 +1,7 @@
 """Which layer a gradient without a number belongs to: ``dW`` in a loop over the layers, the last one first.
 
-The parameters in the order in which the forward pass uses them, the shapes and, where shapes are no witness, the values
-say which turn of the loop is which layer's.
+Which iteration belongs to which layer follows from the order in which the forward pass uses the parameters, from the
+shapes and, where these do not decide, from the values.
 """
 
 import numpy as np
@@ -12,33 +12,33 @@ from . import claims
 
 def by_layers(evidence, checks, is_partial):
     """{id of an event: Target} of the gradients of all layers that are assigned to one name, one after the other.
-    `checks` are the claims by name: where those tell the layers apart, they count."""
+    `checks` are the claims by name, which take precedence where they distinguish the layers."""
     families, groups = _families(evidence), {}
     if max(map(len, families.values())) < 2:
         return {}
     for e in evidence.events:
-        stem = _stem(evidence, e)
+        stem = _family(evidence, e)
         if stem and not is_partial(evidence, e):
             function = evidence.program.statements[e.sid].function
             groups.setdefault((function, e.base, stem), []).append(e)
     found, misshapen = {}, []
     for (function, _, stem), events in groups.items():
         family = families[stem]
-        if len(events) != len(family) or len(family) < 2 or _are_told_apart(checks, events, family):
+        if len(events) != len(family) or len(family) < 2 or _are_distinguished(checks, events, family):
             continue
         order = _order(evidence, events, family)
         if order:
             found |= {e.id: (function, t) for e, t in zip(events, order, strict=True)}
         else:
             misshapen.append((function, events, family))
-    for function, events, family in misshapen:  # where the other parameters go from the last layer to the first
+    for function, events, family in misshapen:  # if the loop assigns the other gradients in that order
         if any(function == other for other, _ in found.values()):
             found |= {e.id: (function, t) for e, t in zip(events, reversed(family), strict=True)}
     return {id_: target for id_, (_, target) in found.items()}
 
 
-def _stem(evidence, e):
-    """Which of the families, if a value is called a gradient by them, without a number."""
+def _family(evidence, e):
+    """Of which family a value is a gradient, "weights" or "biases", if its name says so without a number; else ""."""
     is_new = e.how in ("assigned", "in place") and (e.source == e.index or e.how == "in place")
     if not is_new or e.key is not None or not e.is_array or e.id in evidence.forward or e.sid < 0:
         return ""
@@ -47,7 +47,7 @@ def _stem(evidence, e):
 
 
 def _families(evidence):
-    """{"weights": the Targets in the order in which the forward pass uses them, "biases": the same}."""
+    """{"weights": Targets, "biases": Targets}, each in the order in which the forward pass uses them."""
     found = {"weights": [], "biases": []}
     if not evidence.graphical:
         return found
@@ -55,9 +55,9 @@ def _families(evidence):
     for node in reversed(ancestors(evidence.truth.graph)):
         for x in node.inputs:
             users.setdefault(id(x), node)
-    place = {id(node): i for i, node in enumerate(reversed(ancestors(evidence.truth.graph)))}
+    position = {id(node): i for i, node in enumerate(reversed(ancestors(evidence.truth.graph)))}
     leaves = [t for t in evidence.truth.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
-    for target in sorted(leaves, key=lambda t: place.get(id(users.get(id(t.node))), 0)):
+    for target in sorted(leaves, key=lambda t: position.get(id(users.get(id(t.node))), 0)):
         user = users.get(id(target.node))
         if user is not None and user.op in ("add", "add_bias"):
             found["biases"].append(target)
@@ -66,8 +66,8 @@ def _families(evidence):
     return found
 
 
-def _are_told_apart(checks, events, family):
-    """Whether the caller or the names say which layer each of the events is of, or gradients have other names."""
+def _are_distinguished(checks, events, family):
+    """Whether the caller or the names say which layer each event belongs to, or other names claim these gradients."""
     ids = {e.id for e in events}
     if any(c.explicit for c in checks if c.id in ids):
         return True
@@ -77,8 +77,8 @@ def _are_told_apart(checks, events, family):
 
 
 def _order(evidence, events, family):
-    """The layers in the order of the events: from the last to the first or, if the values say so, the other way round;
-    None if the shapes do not fit."""
+    """The layers in the order of the events: from the last to the first or, if the values say so, in reverse; None if
+    the shapes do not fit."""
     best = []
     for order in (family[::-1], family):
         pairs = list(zip(events, order, strict=True))

@@ -1,6 +1,6 @@
-"""Names that claim a local derivative, ``d_h1_d_w1`` or ``da_dz``: that of one value of the forward pass by another.
+"""Names that claim a local derivative, ``d_h1_d_w1`` or ``da_dz``: of one value of the forward pass by another.
 
-Such a line is blamed only if what comes of it is wrong, and right with the derivative in its place.
+Such a line is blamed only if what is computed from it is wrong, and right with the true derivative.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ from ..autodiff.node import Node, ancestors, pullback
 from . import claims
 from .reference_gradients import Target
 
-MOST_CHECKS = 4  # of one statement, in the turns of a loop
-MOST_ENTRIES = 256  # of an array that is derived by one number
+MOST_CHECKS = 4  # of one statement, in the iterations of a loop
+MOST_ENTRIES = 256  # of an array differentiated with respect to a scalar
 
 
 def local_targets(evidence, e):
-    """The Targets that a name such as ``da_dz`` claims: the derivative of a by z, and what of it does not go through
-    other values with names; [] if it claims none."""
+    """The Targets that a name such as ``da_dz`` may claim: the derivative of a with respect to z, and the part of it
+    that does not go through other named values; [] if it claims none."""
     if not evidence.graphical or e.how not in ("assigned", "in place") or isinstance(e.key, int) or e.value is None:
         return []
     pairs = []
@@ -31,7 +31,7 @@ def local_targets(evidence, e):
     for gradient in (_derivative(a.node, b.node), _direct(evidence, a.node, b.node)):
         if gradient is not None and np.isfinite(gradient).all():
             if np.size(e.value) == 1 and gradient.size and np.ptp(gradient) == 0:
-                gradient = np.array(gradient.flat[0])  # ``dz_db = 1`` of all examples
+                gradient = np.array(gradient.flat[0])  # ``dz_db = 1`` for all examples
             target = Target(by, b.value, gradient, b.index, True, False, node=b.node, of=of, root=a.node)
             if evidence.laid_out(e.value, target) is not None:
                 found.append(target)
@@ -39,7 +39,7 @@ def local_targets(evidence, e):
 
 
 def _known_as(evidence, name, e):
-    """(how near, the Target) that the forward pass knows by a name, the last one before an assignment."""
+    """(how near, Target) of the forward value that is called by a name, the last one before the event; or None."""
     found = []
     stem = claims.Stem(name, None, "gradient")
     for target in evidence.truth.targets:
@@ -54,13 +54,13 @@ def _known_as(evidence, name, e):
 
 
 def _derivative(a, b):
-    """da/db: of a number, of a number by which an array is derived, or, entry by entry, of an array of the same shape;
-    None if an entry depends on another one's."""
+    """da/db where one of them is a scalar or, entry by entry, where their shapes are equal; None if an entry of a
+    depends on several of b."""
     return _entrywise(a, b, lambda seed: pullback(a, seed).get(b))
 
 
 def _direct(evidence, a, b):
-    """The same without what goes through other values that have names."""
+    """The same without the paths through other named values."""
     named = {t.node for t in evidence.truth.targets if t.is_named} - {a, b}
     inside, todo = {a}, [a]
     while todo:
@@ -83,7 +83,7 @@ def _direct(evidence, a, b):
 
 
 def _entrywise(a, b, gradient):
-    """The derivative of a by b, where `gradient` is the function of a seed that gives the gradient by b."""
+    """da/db from `gradient`, the function from a seed for a to the gradient with respect to b."""
     if b not in set(ancestors(a)):
         return None
     ones = np.ones(a.shape)

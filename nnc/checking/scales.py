@@ -1,8 +1,8 @@
-"""Factors: which multiple of a derivative is a convention, and which a fault.
+"""Factors: which multiple of a derivative is a convention, and which an error.
 
-An intermediate value (dZ = A - Y) may hold any factor, if the gradients of the parameters that come of it are right.
-If all of these are off by the same factor, the line whose name says derivative and which brought the factor in is the
-fault; if there is none, each gradient is. A gradient with a minus that is added to its parameter is a step.
+An intermediate value (dZ = A - Y) may hold any factor if the parameters' gradients computed from it are right. If all
+of these are off by the same factor, the line that introduced it is to blame if its name says derivative; if there is no
+such line, each gradient is. A negative gradient that is added to its parameter is a step.
 """
 
 import ast
@@ -21,9 +21,9 @@ from .syntax import expression, replaced, sites, value_of
 def judge_factors(judge):
     for _ in range(30):
         run = judge.run()
-        if not (_a_line_in_between(judge, run) or _a_parameter(judge, run)):
+        if not (_blame_intermediate(judge, run) or _blame_parameter(judge, run)):
             break
-    _name_conventions(judge, judge.run())
+    _record_conventions(judge, judge.run())
 
 
 def _gradients(judge, run):
@@ -33,18 +33,18 @@ def _gradients(judge, run):
         if c.kind == "gradient" and not c.skip:
             ok, k, target = judge.status(c, run)
             if ok and np.any(target.gradient):
-                found[c] = float(np.sign(k.value)) if _is_made_up_for(judge, run, c, target) else k.value
+                found[c] = float(np.sign(k.value)) if _is_compensated(judge, run, c, target) else k.value
                 if k.value < 0 and _goes_downhill(judge, run, c, target):
                     downhill.append(c)
     if downhill:
-        judge.steps = True
+        judge.are_steps = True
         step = found[downhill[0]]
         found = {c: 1.0 if c in downhill else k / step for c, k in found.items()}
     return found
 
 
-def _is_made_up_for(judge, run, check, target):
-    """Whether the parameter's step is the learning rate times its derivative: what divides by m stands there."""
+def _is_compensated(judge, run, check, target):
+    """Whether the parameter's step is the learning rate times its derivative, because the update divides by m."""
     for c in judge.checks:
         if c.kind == "update" and c.targets[0] is target and c.id in judge.influenced(check.sid):
             ok, k, _ = judge.status(c, run)
@@ -66,7 +66,7 @@ def _goes_downhill(judge, run, check, target):
 
 
 def intermediates(judge, run):
-    """[(statement, name, factor, Target, strict)] of the lines in between, in order: claimed, or recognised."""
+    """[(statement, name, factor, Target, strict)] of the lines with intermediate derivatives, claimed or recognised."""
     found, seen = [], set()
     claimed = {c.id: c for c in judge.checks}
     for e in judge.events:
@@ -86,27 +86,27 @@ def intermediates(judge, run):
             if known is not None:
                 strict = bool(DERIVATIVE.match(last(e.base))) if c is None else c.strict
                 if (c is not None or not strict) and np.size(value) == 1:
-                    continue  # any number
+                    continue  # any scalar is a multiple of any other
                 found.append((e.sid, e.name, known[1].value, known[0], strict))
                 seen.add(e.sid)
     return found
 
 
-def brought_in(judge, run, check):
-    """[(statement, name, factor, Target)] of the claimed lines before a check that bring a factor in."""
+def introduced_factors(judge, run, check):
+    """Yield (statement, name, factor, Target) for the claimed lines before a check that introduce a factor."""
     lines = intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
         if strict and sid != check.sid and check.id in judge.influenced(sid):
             ids = [e.id for e in judge.events if e.sid == sid]
             before = [line for line in lines[:place] if any(i in judge.influenced(line[0]) for i in ids)]
             if before and before[-1][4] and _near(factor, before[-1][2]):
-                continue  # it has come from there
+                continue  # it comes from the line before
             for off in dict.fromkeys((factor / before[-1][2] if before else factor, factor)):
                 if not _near(off, 1):
                     yield sid, name, off, target
 
 
-def _a_line_in_between(judge, run):
+def _blame_intermediate(judge, run):
     gradients = _gradients(judge, run)
     lines = intermediates(judge, run)
     for place, (sid, name, factor, target, strict) in enumerate(lines):
@@ -120,32 +120,32 @@ def _a_line_in_between(judge, run):
             if before and not _near(factor / before[-1][2], off):
                 continue
             if not before and (_near(factor, 1) or factor * off < 0):
-                continue  # it is what its name says, or has the other sign: that is not where it comes from
-            if not _mends(judge, sid, ids, off, gradients):
+                continue  # it is what its name says, or has the other sign: the factor is from elsewhere
+            if not _is_right_without(judge, sid, ids, off, gradients):
                 continue
-        else:  # in a loop over the layers it enters once more with each of them
+        else:  # in a loop over the layers it enters again with each layer
             off = factor / before[-1][2] if before else factor
-            if _near(off, 1) or len(ids) < 2 or not _mends(judge, sid, ids, off, gradients):
+            if _near(off, 1) or len(ids) < 2 or not _is_right_without(judge, sid, ids, off, gradients):
                 continue
         own = _arrays(judge, run, sid)
-        _blame_where_it_came_in(judge, run, sid, name, off, target, own, len(ids) > 1)
+        _blame_origin_of_factor(judge, run, sid, name, off, target, own, len(ids) > 1)
         return True
     return False
 
 
-def _blame_where_it_came_in(judge, run, sid, name, off, target, own, in_each):
-    """Blame a factor in the values `own` of a statement, and take it back: there, or, where the statement changes what
-    has the factor already, in the one before: in ``dh = dout @ W.T / m`` before ``dh *= 1 - h ** 2``. It may enter
-    `in_each` of them, the turns of a loop, once more."""
+def _blame_origin_of_factor(judge, run, sid, name, off, target, own, in_each):
+    """Blame a statement for a factor in its values `own`, and remove it. If the statement changes a value that has the
+    factor already, that one is to blame: ``dh = dout @ W.T / m`` before ``dh *= 1 - h ** 2``. With `in_each`, the
+    factor may enter again in each iteration of a loop."""
     judge.rescaled.add(sid)
     e = next(e for e in judge.events if e.sid == sid and e.name == name)
-    whole = judge.recognised(judge.value(run, e.id))
-    while whole is not None and (before := changed_by(judge, e)) is not None:
+    changed = judge.recognised(judge.value(run, e.id))
+    while changed is not None and (before := changed_by(judge, e)) is not None:
         value = judge.value(run, before.id)
         known = judge.recognised(value) if value is not None and np.size(value) > 1 else None
-        if known is None or not _near(known[1].value, whole[1].value):
+        if known is None or not _near(known[1].value, changed[1].value):
             break
-        if known[0] is whole[0]:  # a number is all that it changes, and that is where the factor belongs
+        if known[0] is changed[0]:  # the statement only scales the value, so the factor belongs there
             break
         e, target = before, known[0]
         own = [i for i in _arrays(judge, run, e.sid) if judge.trace.by_id[i].base == e.base]
@@ -160,27 +160,27 @@ def _arrays(judge, run, sid):
 
 
 def changed_by(judge, e):
-    """The event whose value another one changes: for ``dh *= …`` that of ``dh = …``; None if it changes none."""
+    """The event whose value another one changes, for ``dh *= …`` that of ``dh = …``; or None."""
     if e.how == "in place" and e.was is not None:
         return judge.events[e.was]
     same = [x for x in judge.events[: e.index] if (x.base, x.key, x.frame) == (e.base, e.key, e.frame)]
     return same[-1] if same and is_partial(judge, same[-1]) else None
 
 
-def _mends(judge, sid, ids, off, gradients):
-    """Whether all gradients that a statement goes into are right without a factor in it."""
+def _is_right_without(judge, sid, ids, off, gradients):
+    """Whether all gradients that depend on a statement are right without the factor."""
     run = judge.run(overrides=dict.fromkeys(ids, lambda x: x / off))
     now = _gradients(judge, run)
     return all(c in now and _near(now[c], 1) for c in gradients if c.id in judge.influenced(sid) and c.sid != sid)
 
 
-def _a_parameter(judge, run):
+def _blame_parameter(judge, run):
     gradients = _gradients(judge, run)
     for c, k in gradients.items():
         if k != 1 and not _near(k, 1.0) and c.sid not in judge.rescaled:
             judge.rescaled.add(c.sid)
             name, what = judge.trace.by_id[c.id].name, f"dJ/d{c.targets[0].name}"
-            earlier = _line_that_adds_up(judge, c, k, gradients)
+            earlier = _unscaled_line(judge, c, k, gradients)
             if earlier is not None:
                 sid, tree = earlier
                 blame_factor(judge, sid, name, k, what, ast.unparse(tree))
@@ -192,9 +192,9 @@ def _a_parameter(judge, run):
     return False
 
 
-def _line_that_adds_up(judge, check, off, gradients):
-    """(statement, right tree) of the line before ``dW /= m`` that has a factor too many or too few: where dividing by m
-    is right for another gradient, or where the factor is none that a number of examples makes."""
+def _unscaled_line(judge, check, off, gradients):
+    """(statement, right tree) of the line before ``dW /= m`` that has a factor too many or too few, or None: it is to
+    blame if dividing by m is right for another gradient, or if the factor is not explained by the batch size."""
     node = judge.program.statements[check.sid].node
     shape = _scaling(node)
     if not shape:
@@ -212,7 +212,7 @@ def _line_that_adds_up(judge, check, off, gradients):
         node.sid = e.sid
         if value_of(node) is None:
             continue
-        for tree in [*_simple(node), *_multiplied(node, off, _sizes(judge, e.sid))]:
+        for tree in [*_simple_edits(node), *_multiplied(node, off, _sizes(judge, e.sid))]:
             try:
                 now = _gradients(judge, judge.run({e.sid: tree}))
             except (SyntaxError, ValueError, TypeError):
@@ -223,7 +223,7 @@ def _line_that_adds_up(judge, check, off, gradients):
 
 
 def _scaling(node):
-    """``/ n`` of a statement ``gW /= n`` or ``gW = gW / n``; "" of another one."""
+    """The operator and the operand of ``gW /= n`` or ``gW = gW / n``, as text; "" for other statements."""
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult | ast.Div):
         return f"{type(node.op).__name__} {ast.unparse(node.value)}"
     value = node.value if isinstance(node, ast.Assign) else None
@@ -241,7 +241,7 @@ def _near(a, b):
 
 
 def blame_factor(judge, sid, name, off, what, right=None):
-    """A statement's value is `off` times what it should be."""
+    """Blame a statement whose value is `off` times what it should be."""
     judge.rescaled.add(sid)
     reason, sentence = describe(judge, off, what, sid)
     fault = next((f for f in judge.faults if f.sid == sid), None)
@@ -251,7 +251,7 @@ def blame_factor(judge, sid, name, off, what, right=None):
 
 
 def describe(judge, off, what, sid):
-    """(reason, sentence) of a factor."""
+    """(reason, sentence) for a factor."""
     scope = judge.scope(sid)
     numbers = {
         float(v): t
@@ -294,11 +294,11 @@ def right_text(judge, sid, off):
     if value_of(node) is None:
         return ""
     if off < 0 and not _near(off, -1):  # first the sign, then the size
-        new = _with_factor(judge, sid, node, _signs, -1.0)
+        new = _with_factor(judge, sid, node, _sign_edits, -1.0)
         if new is not None:
             node, off = new, -off
             node.sid = sid
-    new = _with_factor(judge, sid, node, _simple, 1 / off)
+    new = _with_factor(judge, sid, node, _simple_edits, 1 / off)
     if new is not None:
         return ast.unparse(new)
     for edit in superfluous(node):
@@ -312,12 +312,12 @@ def right_text(judge, sid, off):
     adds = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub)
     if adds or isinstance(target, ast.Subscript) and judge.trace.by_id[(sid, 0)].how == "in place":
         whole = ast.unparse(target.value if isinstance(target, ast.Subscript) else target)
-        return f"{ast.unparse(node)}; {whole} /= {number_text(off, sizes)}"  # only a part of it is assigned here
+        return f"{ast.unparse(node)}; {whole} /= {number_text(off, sizes)}"  # only a part of the array is assigned here
     return ast.unparse(next(_multiplied(node, off, sizes)))
 
 
 def _sizes(judge, sid):
-    """{number: text} of the whole numbers that a statement can write: by their names, or as the length of an array."""
+    """{number: text} of the integers that a statement can use: by their names, or as the length of an array."""
     scope, sizes = judge.scope(sid), {}
     for text, (v, _) in scope.items():
         if isinstance(v, int) and not isinstance(v, bool) and v > 1 and "[" not in text:
@@ -328,10 +328,10 @@ def _sizes(judge, sid):
 
 
 def _with_factor(judge, sid, node, hypotheses, factor):
-    """The first of the hypothetical statements whose value is that of the statement, times the factor."""
+    """The first hypothesis whose value is the factor times that of the statement, or None."""
     ids = [c.id for c in judge.checks if c.sid == sid] or [e.id for e in judge.events if e.sid == sid and e.is_array]
     names = {i: judge.trace.by_id[i].name.partition("[")[0] for i in ids}
-    ids = [i for i in ids if i == next(j for j in ids if names[j] == names[i])]  # a loop's later turns go on with it
+    ids = [i for i in ids if i == next(j for j in ids if names[j] == names[i])]  # later iterations build on the first
     if not ids:
         return None
     run = judge.run({sid: node})
@@ -350,20 +350,20 @@ def _with_factor(judge, sid, node, hypotheses, factor):
     return None
 
 
-def _signs(node):
+def _sign_edits(node):
     return (e.tree for e in other_operators(node, sites(node)) if e.reason == "sign")
 
 
-def _simple(node):
-    """A factor less, the other sign, a mean for a sum or the other way round."""
+def _simple_edits(node):
+    """Hypotheses: without a factor, with the opposite sign, a mean for a sum or a sum for a mean."""
     here = sites(node)
-    yield from _signs(node)
+    yield from _sign_edits(node)
     yield from (e.tree for e in dropped(node, here))
     yield from (e.tree for e in other_axes(node, here, None) if "mean" in e.reason)
 
 
 def _multiplied(node, off, sizes):
-    """The statement with its value divided by a number; ``x /= m`` the other way round."""
+    """The statement with its value divided by a number; in ``x /= m`` the divisor is multiplied."""
     value = value_of(node)
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div):
         off = 1 / off
@@ -376,7 +376,7 @@ def _multiplied(node, off, sizes):
 
 
 def _size_text(judge, r, sid):
-    """An expression for the number of examples where it has no name: of the data, if one of them is as large."""
+    """An expression for the batch size if it has no name, from the data where possible."""
     names_of = judge.names_of(sid)
     parameters = {text for t in judge.truth.targets if t.is_leaf and not judge.is_data(t) for text in names_of(t)}
     scope = judge.scope(sid)
@@ -396,8 +396,8 @@ def _size_text(judge, r, sid):
     return str(r)
 
 
-def _name_conventions(judge, run):
-    """Which lines hold a multiple of what their names say, and are right all the same."""
+def _record_conventions(judge, run):
+    """Record the lines that hold a multiple of what their names say, and are right by convention."""
     blamed = {f.sid for f in judge.faults}
     before = set()
     for sid, name, factor, target, _ in intermediates(judge, run):
@@ -407,7 +407,7 @@ def _name_conventions(judge, run):
             text = k.text if k else f"{factor:.6g}"
             if text not in before:
                 before.add(text)
-                judge.conventions[sid] = f"{name} is {text} times {what}; what comes of it makes up for that"
+                judge.conventions[sid] = f"{name} is {text} times {what}; the lines after it make up for that"
     for c in judge.checks:
         ok, k, target = judge.status(c, run)
         if c.kind in ("gradient", "step") and ok and k.value != 1 and c.sid not in blamed:
@@ -416,19 +416,19 @@ def _name_conventions(judge, run):
             judge.conventions[c.sid] = f"{judge.trace.by_id[c.id].name} is {size} times dJ/d{target.name}: {why}"
 
 
-def rescaled_before(judge, check, e, run):
-    """A factor in a line before, which a sum with another term has made more than a factor."""
+def blame_earlier_factor(judge, check, e, run):
+    """Blame an earlier line for its factor, which after a sum with another term is no longer a factor of the check."""
     if check.kind != "gradient" and not (check.kind == "inner" and check.strict):
         return False
     right = {c.id for c in judge.checks if c.kind == "gradient" and is_one(judge.status(c, run))}
-    for sid, name, factor, target in brought_in(judge, run, check):
+    for sid, name, factor, target in introduced_factors(judge, run, check):
         own = [c.id for c in judge.checks if c.sid == sid and c.kind == "inner"]
         own = [i for i in own or _arrays(judge, run, sid) if judge.value(run, i) is not None]
-        for off in (factor, -1.0) if factor < 0 else (factor,):  # the rest of it may be a convention
+        for off in (factor, -1.0) if factor < 0 else (factor,):  # its size may be a convention
             other = judge.run(overrides={i: judge.value(run, i) / off for i in own})
             if is_one(judge.status(check, other)) and all(
                 is_one(judge.status(c, other)) for c in judge.checks if c.id in right
             ):
-                _blame_where_it_came_in(judge, run, sid, name, off, target, own, False)
+                _blame_origin_of_factor(judge, run, sid, name, off, target, own, False)
                 return True
     return False

@@ -1,4 +1,4 @@
-"""What is done where no edit helps: the line is found that would make it right if it held its derivative."""
+"""Errors that no edit explains: the line to blame is the one that corrects the rest when it holds its derivative."""
 
 import ast
 
@@ -12,28 +12,28 @@ from .trace import Unknown
 
 
 def blame_unexplained(judge, check, e, run):
-    """Find the first line that would make the check right if it held a derivative; else blame the line itself."""
+    """Blame the line before the check that makes it right when it holds a derivative, else the check's own line."""
     sid = check.sid
-    raising = _raising(judge, check, run)
+    raising = _raising_statement(judge, check, run)
     if raising is not None and raising != sid:
-        _blame_what_raises(judge, raising, check, run)
+        _blame_exception(judge, raising, check, run)
         return
     if check.kind == "update":
-        _unexplained_update(judge, check, e, run)
+        _blame_update(judge, check, e, run)
         return
     if not check.explicit and check.kind != "local":
         for candidate in reversed(judge.cone(check, judge.settled)):
-            role = _role(judge, candidate, check, run)
+            role = _true_role(judge, candidate, check, run)
             if role is not None:
                 first = next(iter(role.values()))
                 factor = _convention_for(judge, candidate, role)
-                if _as_derived(judge, candidate, first, check, run, factor):
+                if _blame_with_derivation(judge, candidate, first, check, run, factor):
                     return
                 judge.overrides |= {i: shaped(factor * t.gradient, judge.trace.by_id[i].value) for i, t in role.items()}
                 judge.blame(
                     candidate,
                     "wrong",
-                    f"it is not dJ/d{first.name or 'the scores'}, which what follows needs",
+                    f"it is not dJ/d{first.name or 'the scores'}, which the lines after it need",
                     "",
                     check,
                     unexplained=True,
@@ -45,19 +45,19 @@ def blame_unexplained(judge, check, e, run):
     targets = {c.id: c.targets[0] for c in judge.checks if c.sid == sid}
     factor = 1.0 if check.kind == "local" else _convention_for(judge, sid, targets)
     wanted = factor if check.kind == "inner" else 1.0
-    if reason == "wrong" and _as_derived(judge, sid, check.targets[0], check, run, wanted):
+    if reason == "wrong" and _blame_with_derivation(judge, sid, check.targets[0], check, run, wanted):
         return
     judge.blame(sid, reason, sentence, "", check, unexplained=reason == "wrong")
     right = judge.right_values(sid, factor=factor)
     if check.id in right and check.id not in judge.overrides:
         judge.overrides |= right
     else:
-        check.skip = True  # it cannot be put right: what follows from it is not judged
+        check.skip = True  # it cannot be corrected: what is computed from it is not judged
 
 
-def _as_derived(judge, sid, target, check, run, factor):
-    """Blame a line for what the chain rule says instead, times the factor with which what follows comes out right, and
-    put that in its place, if it can be written there."""
+def _blame_with_derivation(judge, sid, target, check, run, factor):
+    """Blame a line and replace it by the chain rule's, times the factor that makes the lines after it right; return
+    whether that can be written there."""
     edit = derived_line(judge, sid, target, check, run, factor) if judge.graphical else None
     if edit is None:
         return False
@@ -66,30 +66,30 @@ def _as_derived(judge, sid, target, check, run, factor):
     return True
 
 
-def _raising(judge, check, run):
-    """The first statement that raises an exception, where a check has no value because of it."""
+def _raising_statement(judge, check, run):
+    """The statement whose exception leaves a check without a value, or None."""
     if judge.value(run, check.id) is not None:
         return None
     failed = [id_[0] for id_, _, _ in run.errors]
     return check.sid if check.sid in failed else failed[0] if failed else None
 
 
-def _blame_what_raises(judge, sid, check, run):
-    """Blame it, and put what it should have been in its place, or leave unjudged what comes of it."""
+def _blame_exception(judge, sid, check, run):
+    """Blame it, and override its value with the right one or, if that is not known, skip the checks that need it."""
     error, scope = next((x, s) for id_, x, s in run.errors if id_[0] == sid)
-    role = _role(judge, sid, check, run)
+    role = _true_role(judge, sid, check, run)
     text = f"it raises {type(error).__name__}: {one_line(error)}{_shapes_of_operands(judge, sid, scope)}"
     judge.blame(sid, "raises", text, "", check)
     if role is not None:
         judge.overrides |= {i: np.array(t.gradient) for i, t in role.items()}
         return
     for c in judge.checks:
-        if judge.value(run, c.id) is None and _raising(judge, c, run) == sid:
+        if judge.value(run, c.id) is None and _raising_statement(judge, c, run) == sid:
             c.skip = True
             judge.waiting.setdefault(sid, []).append(c)
 
 
-def _unexplained_update(judge, check, e, run):
+def _blame_update(judge, check, e, run):
     target, value = check.targets[0], judge.value(run, check.id)
     if value is not None and judge.laid_out(value, target) is None:
         judge.blame(
@@ -108,8 +108,8 @@ def _unexplained_update(judge, check, e, run):
     check.is_custom = check.skip = True
 
 
-def _role(judge, sid, check, run):
-    """{id: Target} of the true derivatives that a statement should have assigned, judged by what comes of it."""
+def _true_role(judge, sid, check, run):
+    """{id: Target} of the true derivative that a statement should have assigned, because the check is right with it."""
     failed = {id_ for id_, _, _ in run.errors if id_[0] == sid}
     own = [e for e in judge.events if e.sid == sid]
     ids = [e.id for e in own if e.is_array and e.source == e.index or e.id in failed]
@@ -130,7 +130,7 @@ def _role(judge, sid, check, run):
 
 
 def _convention_for(judge, sid, targets):
-    """The factor with which what follows comes out right."""
+    """The factor of a statement's derivatives that makes the gradients computed from them right."""
     values = {i: shaped(t.gradient, judge.trace.by_id[i].value) for i, t in targets.items()}
     run = judge.run(overrides=values)
     after = [c for c in judge.checks if c.kind == "gradient" and c.sid != sid and c.id in judge.influenced(sid)]
@@ -138,7 +138,7 @@ def _convention_for(judge, sid, targets):
     ks = [k.value for k in ks if k is not None]
     others = [c for c in judge.checks if c.kind == "gradient" and c.sid != sid and c not in after]
     wanted = [k.value for k in (judge.status(c, run)[1] for c in others) if k is not None]
-    wanted = max(set(wanted), key=wanted.count) if wanted else 1.0  # a minus, where the others are steps
+    wanted = max(set(wanted), key=wanted.count) if wanted else 1.0  # -1 where the others are steps
     if not ks and all(c.kind == "gradient" for c in judge.checks if c.sid == sid):
         return wanted
     if ks and wanted not in ks:
@@ -165,8 +165,8 @@ def _describe(judge, check, value, error):
     k = judge.number(value, target)
     if k is not None:
         return "scale", f"it is {k:.6g} times {name}"
-    apart = np.abs(judge.laid_out(value, target) - g)
-    at = np.unravel_index(np.argmax(apart), apart.shape)
+    difference = np.abs(judge.laid_out(value, target) - g)
+    at = np.unravel_index(np.argmax(difference), difference.shape)
     return "wrong", (
         f"it is not {name}: at {[int(i) for i in at]} it is {judge.laid_out(value, target)[at]:.6g} and "
         f"should be {g[at]:.6g}"

@@ -1,4 +1,4 @@
-"""What can be wrong with an update of a parameter, or because of one."""
+"""Errors in the update of a parameter, or because of one."""
 
 import ast
 
@@ -10,18 +10,18 @@ from .edits_of_operations import other_operators
 from .evidence import equal
 from .scales import blame_factor, intermediates
 from .syntax import expression, replaced, sites, value_of
-from .update_rules import goes_into
+from .update_rules import reaches
 
 
 def _has_term(n, text):
-    """Whether `text` is a term of the sum or difference that a tree is."""
+    """Whether a tree is a sum or difference with `text` as a term."""
     if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub):
         return any(ast.unparse(part) == text or _has_term(part, text) for part in (n.left, n.right))
     return False
 
 
-def given_back(judge, check, e, run):
-    """``db1 = b1 - alpha * db1``: the update goes into the gradient."""
+def blame_update_of_gradient(judge, check, e, run):
+    """Blame ``db1 = b1 - alpha * db1``, an update that is assigned to the gradient."""
     value, target = judge.value(run, check.id), check.targets[0]
     if check.kind not in ("gradient", "step") or value is None or not target.is_leaf:
         return False
@@ -38,7 +38,7 @@ def given_back(judge, check, e, run):
     name = judge.names_of(check.sid)(target)[:1] or [target.name]
     is_multiple = laid.size == 1 or judge.number(value, target) is not None
     if is_multiple and not _has_term(value_of(node), name[0]):
-        return False  # any number is the parameter and a multiple of its gradient
+        return False  # any scalar is the parameter plus a multiple of its gradient
     right = f"{name[0]} = {ast.unparse(value_of(node))}" if isinstance(node, ast.Assign) else ""
     judge.blame(
         check.sid,
@@ -51,8 +51,8 @@ def given_back(judge, check, e, run):
     return True
 
 
-def updated_before(judge, check, e, run):
-    """Weights that were updated before they were used."""
+def blame_early_update(judge, check, e, run):
+    """Blame a line that uses weights after their update."""
     updates = [
         c
         for c in judge.checks
@@ -60,7 +60,7 @@ def updated_before(judge, check, e, run):
         and c is not check
         and judge.trace.by_id[c.id].index < e.index
         and c.sid != check.sid
-        and not (check.kind == "update" and c.targets[0] is check.targets[0])  # a decay, then a step from there
+        and not (check.kind == "update" and c.targets[0] is check.targets[0])  # a decay, then a step from the result
     ]
     updates = [c for c in updates if check.id in judge.influenced(c.sid)]
     if not updates:
@@ -81,7 +81,7 @@ def updated_before(judge, check, e, run):
     judge.blame(
         sid,
         "uses updated weights",
-        f"{', '.join(names)} was updated in {earliest}, before it is used here; the gradient is that of the old one",
+        f"{', '.join(names)} was updated in {earliest}, before it is used here; the gradient needs the old value",
         f"{text}  # before {earliest}",
         check,
     )
@@ -95,7 +95,7 @@ def updated_before(judge, check, e, run):
 
 
 def _first_to_use(judge, check, other, run):
-    """The first statement whose value is another one with the old weights; the check's own if there is none."""
+    """The first statement whose value changes with the old weights, else the check's own."""
     for event in other.events:
         now = run.by_id.get(event.id)
         if event.id in judge.overrides or now is None or event.how in ("in place", "bound"):
@@ -107,24 +107,24 @@ def _first_to_use(judge, check, other, run):
     return check.sid
 
 
-def own_gradient_unused(judge, check, e, run):
-    """An update that its parameter's gradient does not go into: ``W1 = W1 - lr * db1``."""
+def blame_unused_gradient(judge, check, e, run):
+    """Blame an update that does not depend on its parameter's gradient, as ``W1 = W1 - lr * db1``."""
     if check.kind != "update":
         return False
     target, node = check.targets[0], judge.program.statements[check.sid].node
     value = judge.value(run, check.id)
     own = [c for c in judge.checks if c.kind in ("gradient", "step") and c.targets[0] is target]
-    if own and any(c.sid == check.sid or goes_into(judge, c, check) for c in own):
+    if own and any(c.sid == check.sid or reaches(judge, c, check) for c in own):
         ok, k, _ = judge.status(check, run)
         if ok is False and k is None and value is not None and judge.laid_out(value, target) is not None:
-            check.is_custom = True  # a rule of its own: momentum, decay, Adam
+            check.is_custom = True  # a custom rule: momentum, decay, Adam
             return True
         return False
     ids = {i for c in own for i in (judge.trace.by_id[c.id].index, judge.trace.by_id[c.id].source)}
     names = [t for t, (_, index) in judge.scope(check.sid).items() if index in ids]
     ours = judge.names_of(check.sid)(target)
     others = {judge.trace.by_id[c.id].name for c in judge.checks if c.kind in ("gradient", "step") and c not in own}
-    # What names another gradient comes first, before the learning rate, which a number's update may lack unseen.
+    # Another gradient is replaced first; replacing the learning rate of a scalar's update would look right as well.
     first = sorted(sites(node), key=lambda n: not others & {ast.unparse(m) for m in ast.walk(n)})
     for n in first if names else ():
         text = ast.unparse(n)
@@ -145,27 +145,23 @@ def own_gradient_unused(judge, check, e, run):
 
 
 def steps_of_numbers(judge):
-    """{update of a parameter that is one number: step / gradient}: each of them is a multiple of the gradient."""
+    """{update of a scalar parameter: step / gradient}; any step of a scalar is a multiple of its gradient."""
     run = judge.run()
     numbers = [c for c in judge.checks if c.kind == "update" and c.targets[0].gradient.size == 1]
     found = {c: judge.status(c, run)[1] for c in numbers}
     return {c: k for c, k in found.items() if k is not None}
 
 
-def takes_another_gradient(judge, check):
-    """Blame the update of a number that does not depend on the gradient of this number, but on another one."""
+def blame_other_gradient(judge, check):
+    """Blame the update of a scalar if it does not depend on its gradient."""
     gradients = [c for c in judge.checks if c.kind in ("gradient", "step")]
     own = [c for c in gradients if c.targets[0] is check.targets[0]]
     if not own or any(check.id in judge.influenced(c.sid, c.id) or c.sid == check.sid for c in own):
         return
-    _blame_other_gradient(judge, check, own, gradients)
-
-
-def _blame_other_gradient(judge, check, own, gradients):
     node, scope = judge.program.statements[check.sid].node, judge.scope(check.sid)
-    places = {c: judge.trace.by_id[c.id] for c in gradients}
-    named = {c: [t for t, (_, i) in scope.items() if i in (e.index, e.source)] for c, e in places.items()}
-    mine = min((t for c in own for t in named[c]), key=len, default=places[own[0]].name)
+    events = {c: judge.trace.by_id[c.id] for c in gradients}
+    named = {c: [t for t, (_, i) in scope.items() if i in (e.index, e.source)] for c, e in events.items()}
+    mine = min((t for c in own for t in named[c]), key=len, default=events[own[0]].name)
     other = {t for c in gradients if c not in own for t in named[c]}
     found = [n for n in sites(node) if ast.unparse(n) in other]
     edit = replaced(node, {n: expression(mine) for n in found[:1]})
@@ -181,13 +177,13 @@ def _blame_other_gradient(judge, check, own, gradients):
 
 
 def not_along_its_gradient(judge, check):
-    """The step of a number is another multiple of its gradient where the parameters are others."""
+    """Blame the update of a scalar whose step / gradient changes with the values of the parameters."""
     if any(
         check.id in judge.influenced(c.sid, c.id)
         for c in judge.checks
         if c.kind in ("gradient", "step") and c.targets[0] is check.targets[0]
     ):
-        check.is_custom = check.skip = True  # a rule of its own
+        check.is_custom = check.skip = True  # a custom rule
         return
     name = judge.trace.by_id[check.id].name
     judge.blame(
@@ -202,63 +198,56 @@ def not_along_its_gradient(judge, check):
     check.skip = True
 
 
-def uphill(judge, check, e, run):
+def blame_uphill_step(judge, check, e, run):
+    """Blame the sign with which an update goes uphill: its own, or that of a line before it."""
     if check.kind != "update":
         return False
     ok, k, target = judge.status(check, run)
     if ok is False and k is not None and k > 0:
-        if _step_of_the_other_sign(judge, check, run) or _derivative_of_the_other_sign(judge, run):
+        if _blame_sign_of_step(judge, check, run) or _blame_sign_of_derivative(judge, run):
             return True
-        node = judge.program.statements[check.sid].node
-        for edit in other_operators(node, sites(node)):
-            if edit.reason == "sign" and judge.status(check, judge.run({check.sid: edit.tree}))[0]:
-                judge.blame(
-                    check.sid,
-                    "a step uphill",
-                    f"{e.name} goes along its gradient, and the cost grows: descent is against it",
-                    edit.text,
-                    check,
-                )
-                judge.patches[check.sid] = edit.tree
-                return True
+        sentence = f"{e.name} goes along its gradient, and the cost grows: descent is against it"
+        return _correct_sign(judge, check, check, "a step uphill", sentence)
     return False
 
 
-def _step_of_the_other_sign(judge, check, run):
-    """Blame the step that an update adds: where the steps of the other parameters have the other sign, or where it is
-    a velocity that is added as it is, with the learning rate in it."""
+def _correct_sign(judge, line, update, reason, sentence):
+    """Blame the check `line` and change a sign in it so that `update` is right; return whether there is such a sign."""
+    node = judge.program.statements[line.sid].node
+    for edit in other_operators(node, sites(node)):
+        if edit.reason == "sign" and judge.status(update, judge.run({line.sid: edit.tree}))[0]:
+            judge.blame(line.sid, reason, sentence, edit.text, line)
+            judge.patches[line.sid] = edit.tree
+            return True
+    return False
+
+
+def _blame_sign_of_step(judge, check, run):
+    """Blame the step that an update adds if the other parameters' steps have the opposite sign, or if it is a velocity
+    that already has the learning rate in it and is added as it is."""
     factors = {c: judge.status(c, run)[1] for c in judge.checks if c.kind == "step"}
     factors = {c: k.value for c, k in factors.items() if k is not None}
     own = [c for c, k in factors.items() if c.targets[0] is check.targets[0] and k > 0]
     others = [k < 0 for c, k in factors.items() if c.targets[0] is not check.targets[0]]
-    is_alone = bool(others) and all(others)
+    others_go_down = bool(others) and all(others)
     size = judge.status(check, run)[1]
-    for step in [c for c in own if is_alone or judge.is_velocity(c) and abs(factors[c] - size) <= 1e-6 * size]:
-        node = judge.program.statements[step.sid].node
-        for edit in other_operators(node, sites(node)):
-            if edit.reason == "sign" and judge.status(check, judge.run({step.sid: edit.tree}))[0]:
-                name = judge.trace.by_id[step.id].name
-                judge.blame(
-                    step.sid,
-                    "a step uphill, sign",
-                    f"{name} goes along the gradient, and is added to the parameter: descent is against it",
-                    edit.text,
-                    step,
-                )
-                judge.patches[step.sid] = edit.tree
-                return True
+    for step in [c for c in own if others_go_down or judge.is_velocity(c) and abs(factors[c] - size) <= 1e-6 * size]:
+        name = judge.trace.by_id[step.id].name
+        sentence = f"{name} goes along the gradient, and is added to the parameter: descent is against it"
+        if _correct_sign(judge, step, check, "a step uphill, sign", sentence):
+            return True
     return False
 
 
-def _derivative_of_the_other_sign(judge, run):
-    """Blame the line that is called a derivative and is the negative of one, where all updates climb with it."""
+def _blame_sign_of_derivative(judge, run):
+    """Blame the line that claims a derivative and holds its negative, if all updates go uphill because of it."""
     updates = {c: judge.status(c, run)[1] for c in judge.checks if c.kind == "update"}
     if not all(k is not None and k > 0 for k in updates.values()):
         return False
     for sid, name, factor, target, _ in intermediates(judge, run):
         e = next(e for e in judge.events if e.sid == sid)
-        says_so = claims.is_strict(e.base, e.key) or e.how == "returned" and claims.PRIME.search(e.base)
-        if says_so and factor < 0 and all(c.id in judge.influenced(sid) for c in updates):
+        claims_derivative = claims.is_strict(e.base, e.key) or e.how == "returned" and claims.PRIME.search(e.base)
+        if claims_derivative and factor < 0 and all(c.id in judge.influenced(sid) for c in updates):
             blame_factor(judge, sid, name, -1.0, f"dJ/d{target.name}" if target.name else "the derivative")
             judge.overrides |= {x.id: -judge.value(run, x.id) for x in judge.events if x.sid == sid and x.is_array}
             return True

@@ -1,4 +1,4 @@
-"""The gradient of one cost where another is computed: that of the squared error where it is the cross-entropy."""
+"""The gradient of another cost than the one computed: the squared error's where the cost is the cross-entropy."""
 
 import ast
 
@@ -11,11 +11,11 @@ from .syntax import expression, replaced, sites, value_of
 
 
 def blame_wrong_cost(judge, check, e, run):
-    """The squared error's gradient where the cost is the cross-entropy."""
+    """Blame dJ/dZ or dJ/dA of the squared error where the cost is the cross-entropy."""
     value = judge.value(run, check.id)
     if value is None or check.kind != "inner" or check.targets[0].is_leaf:
         return False
-    if _of_squares(judge, check, e, value):
+    if _blame_squared_error(judge, check, e, value):
         return True
     for act in judge.activations:
         if act.kind != "sigmoid" or act.z not in check.targets:
@@ -23,9 +23,9 @@ def blame_wrong_cost(judge, check, e, run):
         laid = judge.laid_out(value, act.z)
         if laid is None or laid.size < 2:
             continue
-        there = act.derivative()
+        slope = act.derivative()
         with np.errstate(all="ignore"):
-            without = laid / there
+            without = laid / slope
         if np.isfinite(without).all() and judge.ratio(without, act.z) is not None:
             found = search(judge, check, run, quick=True)
             right = found[1].text if found and found[0] == check.sid else ""
@@ -44,7 +44,7 @@ def blame_wrong_cost(judge, check, e, run):
     return False
 
 
-def _of_squares(judge, check, e, value):
+def _blame_squared_error(judge, check, e, value):
     """``dA = 2 * (A - Y)`` where the cost is the cross-entropy, whose dJ/dA is (A - Y) / (A (1 - A))."""
     act = next((act for act in judge.activations if act.kind == "sigmoid" and act.a in check.targets), None)
     if act is None or act.z in check.targets or judge.number(value, act.z) is None:
@@ -53,8 +53,8 @@ def _of_squares(judge, check, e, value):
     node.sid = check.sid
     for slope in act.texts(judge.names_of(check.sid))[:1]:
         for tree in [node, *(edit.tree for edit in dropped(node, sites(node)))]:
-            of = value_of(tree)
-            new = replaced(tree, {of: ast.BinOp(of, ast.Div(), expression(slope))})
+            value_tree = value_of(tree)
+            new = replaced(tree, {value_tree: ast.BinOp(value_tree, ast.Div(), expression(slope))})
             if is_one(judge.status(check, judge.run({check.sid: new}))):
                 judge.blame(
                     check.sid,
