@@ -1,4 +1,4 @@
-"""Runs every peer that is installed on the same work, in one run, and prints how they stand.
+"""Runs every peer that is installed on the same work, in one run, and prints the figures as tables.
 
     python -m bench [--quick] [--only epoch matmul ...] [--threads 1 2] [--write]
 """
@@ -24,7 +24,7 @@ REST = 0.3  # seconds between two peers, for the threads of the first to stop sp
 
 
 def prepare_images(folder, quick):
-    """60,000 images as rows, uint8, for every process to load: Fashion-MNIST, or else the digits again and again."""
+    """60,000 images as rows, uint8, for every process to load: Fashion-MNIST, or else the digits repeated."""
     try:
         (X, y), _ = nnc.data.fashion_mnist()
         name = "Fashion-MNIST"
@@ -40,18 +40,18 @@ def prepare_images(folder, quick):
 
 
 def compete(name, dtype, threads, folder, quick):
-    """Rounds of all peers in turn. Returns Results, after telling who could not take part."""
+    """Rounds of all peers in turn. Returns Results; a peer that fails is left out, with a message."""
     work = importlib.import_module(f"bench.{name}")
-    contestants = [(peer, name) for peer in work.RUNS if installed(peer)]
+    tasks = [(peer, name) for peer in work.RUNS if installed(peer)]
     if hasattr(work, "flop"):
-        contestants.append(("peak", "peak"))
+        tasks.append(("peak", "peak"))
     options = {"threads": threads, "dtype": dtype, "folder": folder, "quick": quick}
     processes, rounds = [], {}
 
-    def answer(process, question, *arguments):
-        """What the process says; {} after its last words, with which it is out of the competition."""
+    def ask(process, method, *arguments):
+        """The process's answer; {} if it fails, after which the peer is left out."""
         try:
-            return question(*arguments)
+            return method(*arguments)
         except (RuntimeError, OSError) as reason:
             print(f"{PEERS[process.name].title} is left out: {reason}")
             processes.remove(process)
@@ -59,10 +59,10 @@ def compete(name, dtype, threads, folder, quick):
             process.close()
             return {}
 
-    for peer, task in contestants:
-        # One at a time, for setting up is work for all cores as well.
+    for peer, task in tasks:
+        # One at a time, because the setup uses all cores, too.
         processes.append(Process(peer, task, **options))
-        answer(processes[-1], processes[-1].ready)
+        ask(processes[-1], processes[-1].ready)
     count = 1 if quick else work.ROUNDS
     before = core_to_core.seconds(threads)
     for i in range(count):
@@ -70,7 +70,7 @@ def compete(name, dtype, threads, folder, quick):
         for process in list(processes):
             time.sleep(REST)
             budget = 0.2 if process.name == "peak" else work.BUDGET
-            for case, seconds in answer(process, process.round, budget / 10 if quick else budget).items():
+            for case, seconds in ask(process, process.round, budget / 10 if quick else budget).items():
                 rounds.setdefault(process.name, {}).setdefault(case, []).append(seconds)
     distance = core_to_core.note(before, core_to_core.seconds(threads))
     for process in processes:
@@ -80,13 +80,13 @@ def compete(name, dtype, threads, folder, quick):
 
 def main():
     parser = argparse.ArgumentParser("python -m bench", description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a look at whether it works: little work, one round")
+    parser.add_argument("--quick", action="store_true", help="only check that everything works: little work, one round")
     parser.add_argument("--only", nargs="+", choices=WORKS, default=WORKS, metavar="WORK", help=" ".join(WORKS))
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1, and all cores")
     parser.add_argument("--write", action="store_true", help="put tables and pictures into the README files")
     options = parser.parse_args()
     if options.write and (options.quick or options.only != WORKS):
-        parser.error("--write keeps the figures of one whole run: leave out --quick and --only")
+        parser.error("--write needs a whole run: leave out --quick and --only")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     counts = options.threads or sorted({1, cores})
 

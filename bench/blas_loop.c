@@ -1,4 +1,4 @@
-/* What a C programmer would write today: one epoch of m-h-k in plain C around OpenBLAS's matrix product.
+/* What a C programmer would write: one epoch of m-h-k in plain C around OpenBLAS's matrix product.
  * The weights' gradients go straight into the weights (beta = 1), and nothing is allocated within a batch.
  * Compile with -DREAL=float -DEXP=expf -DGEMM=..._sgemm, or with double, exp and ..._dgemm. */
 #include <math.h>
@@ -10,7 +10,7 @@ enum {
     ROWS = 101,
     AS_IS = 111,
     TRANSPOSED = 112
-}; /* CBLAS's own numbers */
+}; /* CBLAS's constants */
 
 void GEMM(int order, int transA, int transB, int n, int p, int m, REAL alpha, const REAL *A, int lda, const REAL *B,
           int ldb, REAL beta, REAL *C, int ldc);
@@ -36,7 +36,7 @@ static void loss_gradient(REAL *Z, const int64_t *y, const int *order, int r, in
     }
 }
 
-/* X (n, m) and y (n) are the examples, as rows; returns 0, or 1 when there is no memory. */
+/* X (n, m) and y (n) are the examples, as rows; returns 0, or 1 if there is not enough memory. */
 int epoch(const REAL *X, const int64_t *y, int n, int m, int h, int k, int batch, REAL lr, REAL *W1, REAL *b1, REAL *W2,
           REAL *b2, uint64_t *state) {
     REAL *x = malloc(sizeof(REAL) * (size_t)batch * (size_t)(m + 2 * h + k));

@@ -1,5 +1,5 @@
-/* How long a message takes from one core to another: two threads, each tied to its core, pass one line of the cache
- * back and forth. */
+/* How long a message takes from one core to another: two threads, each pinned to its core, pass a cache line back
+ * and forth. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -7,8 +7,8 @@
 #include <time.h>
 
 enum {
-    MESSAGES = 10000, /* there and back, of one piece */
-    PIECES = 20
+    MESSAGES = 10000, /* round trips of one sample */
+    SAMPLES = 20
 };
 
 typedef struct line {
@@ -20,7 +20,7 @@ typedef struct player {
     int core, turn;
 } player;
 
-static void stay_on(int core) {
+static void pin_to(int core) {
 #if defined(__linux__)
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -37,11 +37,11 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Seconds of the fastest piece, so that no interruption counts */
+/* Seconds of the fastest sample, so that no interruption counts */
 static double play(player *p) {
     double best = 1e9;
-    stay_on(p->core);
-    for (int piece = 0; piece < PIECES; piece++) {
+    pin_to(p->core);
+    for (int sample = 0; sample < SAMPLES; sample++) {
         const double start = now();
         for (int i = 0; i < MESSAGES; i++) {
             while (atomic_load_explicit(&p->shared->turn, memory_order_acquire) != p->turn) continue;
@@ -58,8 +58,8 @@ static void *answer(void *arg) {
     return 0;
 }
 
-/* Seconds one way between the cores with these two numbers; 0 if there is no second thread to be had. The caller's
- * thread stays on core a. */
+/* Seconds one way between the cores with these two numbers; 0 if no second thread can be started. Pins the
+ * caller's thread to core a. */
 double core_to_core(int a, int b) {
     line shared = {0};
     player first = {&shared, a, 0}, second = {&shared, b, 1};

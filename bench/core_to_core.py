@@ -1,5 +1,5 @@
-"""How far the cores are from each other: what two threads gain over one depends on it, and a virtual machine may be
-moved between two such states. Measured before and after every figure of more than one thread."""
+"""How long a message takes between cores: the gain of two threads over one depends on it, and a virtual machine may be
+moved between near and far cores. Measured before and after every figure of more than one thread."""
 
 import ctypes
 import functools
@@ -22,12 +22,12 @@ def seconds(threads):
     """Seconds of a message, one way, from the first of the cores that `threads` threads work on to the farthest."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
     first, *others = cores[:threads]
-    with ThreadPoolExecutor(1) as own:  # a thread that may be tied to a core
-        return max((own.submit(_core_to_core(), first, other).result() for other in others), default=0.0)
+    with ThreadPoolExecutor(1) as executor:  # a thread that may be pinned to a core
+        return max((executor.submit(_core_to_core(), first, other).result() for other in others), default=0.0)
 
 
 def note(before, after):
-    """What a table says of it."""
+    """The remark below a table."""
     if not (before and after):
         return ""
     far = ["near" if time < NEAR else "far" for time in (before, after)]

@@ -1,6 +1,6 @@
 """Activations, softmax over columns, and the loss with its gradient, of small arrays and of ten million numbers.
 
-The gradient is by hand in NumPy; the others differentiate the loss, as their users do.
+In NumPy the gradient is written by hand; the others differentiate the loss, as their users do.
 """
 
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 
 TITLE = "Activations, softmax, loss and gradient"
 UNIT, DECIMALS = "ns an element", 3
-DTYPES = {"float32": slice(None), "float64": slice(0, 1)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None), "float64": slice(0, 1)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.02, 3
 
 SHAPES = ((10, 64), (200, 64), (1000, 10000))
@@ -40,7 +40,7 @@ def _runs(prepare):
 
 
 def same(case, got, expected, tolerance):
-    """A peer that computes something else is not a peer."""
+    """A peer must compute the same numbers."""
     pairs = zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]
     for mine, right in pairs:
         mine = np.asarray(mine.detach() if hasattr(mine, "detach") else mine)

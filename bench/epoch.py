@@ -8,7 +8,7 @@ from . import trainers
 
 TITLE = "One epoch of 784-200-10, batch 64"
 UNIT, DECIMALS = "s", 3
-DTYPES = {"float32": slice(None), "float64": slice(None)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None), "float64": slice(None)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0, 3  # one epoch a round
 SIZES, BATCH = (784, 200, 10), 64
 
@@ -31,7 +31,7 @@ def value(case, seconds):
 
 
 def learned(parameters, X, y):
-    """The share of X (r, m) that a ReLU network with these parameters gets right."""
+    """The accuracy on X (r, m) of a ReLU network with these parameters."""
     A = X.T
     *hidden, (W, b) = zip(*parameters, strict=True)
     for V, c in hidden:
@@ -45,7 +45,7 @@ def _run(trainer, threads, dtype, folder, raw=False, **options):
         options |= {"mean": mean, "std": std, "dtype": dtype}
     epoch, parameters = trainer(SIZES, BATCH, X, y, threads, **options)
     epoch()
-    # A peer that does less than the work is not a peer.
+    # A peer must do all of the work.
     share = learned(parameters(), ((X[:10000] - mean) / std if raw else X[:10000]), y[:10000])
     assert share > 0.6, f"after an epoch only {share:.0%} of the images are right"
     yield f"{len(X):,} images", epoch

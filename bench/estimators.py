@@ -1,6 +1,7 @@
 """An epoch of scikit-learn's estimators and of nnc.sklearn's: the same parameters, random_state and data.
 
-Both have to do all that `fit` does once. PyTorch's loop of the first row, the same net, batch and Adam, has not.
+Both times include what `fit` does once; PyTorch's loop in the first row (the same net, batch size
+and Adam) has no such work.
 """
 
 import importlib
@@ -12,8 +13,8 @@ from . import epoch, trainers
 
 TITLE = "An epoch of MLPClassifier and MLPRegressor, an iteration of L-BFGS"
 UNIT, DECIMALS = "ms", 2
-DTYPES = {"float32": slice(-1, None)}  # with which of the numbers of threads
-BUDGET, ROUNDS = 0.3, 2  # of what takes longer, one run a round
+DTYPES = {"float32": slice(-1, None)}  # dtype: slice of the thread counts
+BUDGET, ROUNDS = 0.3, 2  # a case that takes longer runs once a round
 MODULES = {"nnc": "nnc.sklearn", "sklearn": "sklearn.neural_network"}
 
 ADAM = "60,000 images, 784-100-10, Adam, batch 200"  # their defaults

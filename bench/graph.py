@@ -1,7 +1,7 @@
 """Work of the graph: a step of 784-200-10, batch 64, as in a notebook, and expressions of a million numbers.
 
-The step is NumPy-like lines, differentiated by the library's graph. Of the expressions nnc computes the value and all
-gradients, NumPy only the value.
+The step is written line by line, as with NumPy, and differentiated by the library's graph. For the expressions nnc
+computes the value and all gradients, NumPy only the value.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from .trainers import LR, initial
 
 TITLE = "A step of 784-200-10, batch 64, written by hand and differentiated by the graph; a million numbers"
 UNIT, DECIMALS = "µs", 0
-DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.1, 4
 SIZES, BATCH = (784, 200, 10), 64
 MILLION = {
@@ -133,7 +133,7 @@ def autograd(X, y, Y, parameters, threads):
 
 
 def jax(X, y, Y, parameters, threads):
-    """Compiled as a whole, which the others are not."""
+    """Compiled as a whole, unlike the others."""
     import jax
 
     jax.config.update("jax_enable_x64", True)

@@ -5,7 +5,7 @@ from .epoch import load
 
 TITLE = "Training one example, as the network grows"
 UNIT, DECIMALS = "µs", 2
-DTYPES = {"float32": slice(-1, None)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(-1, None)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.1, 2
 
 BATCHES = tuple(4**i for i in range(7))         # 1 .. 4096
@@ -17,7 +17,7 @@ CASES |= {f"depth {depth}": ((784, *[200] * depth, 10), 64) for depth in DEPTHS}
 
 
 def count(case):
-    """Examples in one run: enough batches to time, and no more than it takes."""
+    """Examples in one run: just enough batches to time."""
     sizes, batch = CASES[case]
     return max(batch, 1024 if max(sizes[1:]) > 1024 or batch < 16 else 4096)
 

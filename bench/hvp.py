@@ -1,6 +1,6 @@
-"""A Hessian-vector product of the loss of 784-200-10, batch 64, beside the gradient that it is made of.
+"""A Hessian-vector product of the loss of 784-200-10, batch 64, and the gradient that it is computed from.
 
-No library forms the Hessian, of 25 thousand million numbers. JAX compiles both as a whole.
+No library forms the Hessian, of 2.5e10 numbers. JAX compiles both as a whole.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from .trainers import initial
 
 TITLE = "A gradient of 784-200-10, batch 64, and the Hessian times a vector"
 UNIT, DECIMALS = "µs", 0
-DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.1, 4
 
 
@@ -71,15 +71,15 @@ def autograd(X, y, Y, parameters, vectors, threads):
     J = _cost(autograd.numpy, logsumexp, X, Y)
     gradient = autograd.grad(J)
 
-    def slope(parameters):
+    def directional(parameters):
         return sum(autograd.numpy.sum(g * v) for g, v in zip(gradient(parameters), vectors, strict=True))
 
-    product = autograd.grad(slope)
+    product = autograd.grad(directional)
     return lambda: gradient(parameters), lambda: product(parameters)
 
 
 def jax(X, y, Y, parameters, vectors, threads):
-    """Forward over reverse, which is what suits it best."""
+    """Forward over reverse, which suits JAX best."""
     import jax
 
     jax.config.update("jax_enable_x64", True)

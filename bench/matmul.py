@@ -8,7 +8,7 @@ from .peers import mkl_library
 
 TITLE = "Matrix product"
 UNIT, DECIMALS = "GFLOP/s", 1
-DTYPES = {"float32": slice(None), "float64": slice(0, 1)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None), "float64": slice(0, 1)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.05, 3
 
 CASES = {  # name: n, m, p, and which operand is a transposed view
@@ -38,7 +38,7 @@ def operands(case, dtype):
     n, m, p, transposed = CASES[case]
     rng = np.random.default_rng(0)
     A, B = (rng.standard_normal(shape).astype(dtype) for shape in ((n, m), (m, p)))
-    # a transposed view has the same numbers in the other order in memory
+    # a transposed view has the same numbers in the other memory order
     return (np.asfortranarray(A) if "A" in transposed else A), (np.asfortranarray(B) if "B" in transposed else B)
 
 
@@ -99,7 +99,7 @@ def jax(threads):
 def mkl(threads):
     lib = ctypes.CDLL(str(mkl_library()), mode=ctypes.RTLD_GLOBAL)
     lib.MKL_Set_Num_Threads(threads)
-    rows, plain, transposed = 101, 111, 112  # CBLAS's own numbers
+    rows, plain, transposed = 101, 111, 112  # CBLAS's constants
 
     def run(A, B):
         (n, m), p = A.shape, B.shape[1]

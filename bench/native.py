@@ -1,4 +1,4 @@
-"""Compiles the two C programs of this folder for the processor it runs on."""
+"""Compiles the C programs of this folder for the processor it runs on."""
 
 import ctypes
 import os
@@ -11,7 +11,7 @@ SOURCES = Path(__file__).parent
 
 
 def library(source, *flags):
-    """`source` compiled and loaded; RuntimeError with the compiler's last words where it can't be."""
+    """`source` compiled and loaded; RuntimeError with the compiler's last line if that fails."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "native.so")
         compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("gcc", "cc", "clang"))), "cc")

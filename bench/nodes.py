@@ -1,4 +1,4 @@
-"""What the graph itself costs an operation: an expression and its backward pass, less the same calls by hand."""
+"""What the graph itself costs an operation: an expression and its backward pass, minus the same calls by hand."""
 
 import time
 
@@ -10,7 +10,7 @@ x, y, b = np.random.default_rng(0).standard_normal((3, 4, 4))
 b = b[:, :1].copy()
 g, labels, positive = np.ones((4, 4)), np.arange(4), x > 0
 A, P, L = nnc.relu(x), nnc.softmax(x), nnc.softmax_cross_entropy(x, labels)
-ROWS, PLACES, TWICE = np.array([0, 2]), np.argmax(x, 1, keepdims=True), np.ones((2, 4, 4))
+ROWS, INDEX, TWICE = np.array([0, 2]), np.argmax(x, 1, keepdims=True), np.ones((2, 4, 4))
 X, Y, B, POSITIVE = nnc.Node(x), nnc.Node(y), nnc.Node(b), nnc.Node(P)
 
 OPERATIONS = {  # name: the expression, the same of arrays, and its gradients
@@ -53,8 +53,8 @@ OPERATIONS = {  # name: the expression, the same of arrays, and its gradients
     "x[[0, 2]]": (lambda: X[ROWS], lambda: x[ROWS], lambda: np.add.at(np.zeros((4, 4)), ROWS, g[:2])),
     "take": (lambda: np.take(X, ROWS, 0), lambda: np.take(x, ROWS, 0),
              lambda: np.add.at(np.zeros((4, 4)), ROWS, g[:2])),
-    "take_along_axis": (lambda: np.take_along_axis(X, PLACES, 1), lambda: np.take_along_axis(x, PLACES, 1),
-                        lambda: np.put_along_axis(np.zeros((4, 4)), PLACES, g[:, :1], 1)),
+    "take_along_axis": (lambda: np.take_along_axis(X, INDEX, 1), lambda: np.take_along_axis(x, INDEX, 1),
+                        lambda: np.put_along_axis(np.zeros((4, 4)), INDEX, g[:, :1], 1)),
     "diagonal": (lambda: np.diagonal(X), lambda: np.diagonal(x), lambda: np.diag(g[0])),
     "flip": (lambda: np.flip(X, 0), lambda: np.flip(x, 0), lambda: np.flip(g, 0).copy()),
     "roll": (lambda: np.roll(X, 1, 0), lambda: np.roll(x, 1, 0), lambda: np.roll(g, -1, 0)),
@@ -81,7 +81,8 @@ def best(run, seconds=0.05, times=100):
 
 
 def own_costs():
-    """{operation: µs}, without what `backward` costs on a leaf, which an expression pays once and not an operation."""
+    """{operation: µs}, without the cost of `backward` on a leaf, which arises once for an expression, not for each
+    operation."""
     costs = {}
     for name, (expression, forward, backward) in OPERATIONS.items():
         shape = expression().shape

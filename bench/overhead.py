@@ -1,4 +1,4 @@
-"""What a call costs before it computes anything: the smallest arrays, beside the NumPy function that does the same."""
+"""What a call costs before it computes anything: the smallest arrays, compared with NumPy's functions."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 
 TITLE = "The cost of a call, and of the import"
 UNIT, DECIMALS = "µs", 3
-DTYPES = {"float32": slice(0, 1)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(0, 1)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.05, 5
 
 
@@ -47,8 +47,8 @@ def scipy(A, B, b):
 
 
 def seconds_of_import():
-    """The best of ten fresh interpreters' seconds for `import nnc`, NumPy being there already, and the bytecode, which
-    an installed package has."""
+    """Seconds of `import nnc`, the best of ten fresh interpreters, with NumPy imported already and the bytecode cached,
+    as in an installed package."""
     code = "import time, numpy; t = time.perf_counter(); import nnc; print(time.perf_counter() - t)"
     with tempfile.TemporaryDirectory() as bytecode:
         env = os.environ | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}

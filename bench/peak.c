@@ -1,5 +1,5 @@
 /* The most multiply-adds that this processor can do, on every thread: independent chains in registers, no memory; and
- * the same with the loads that a matrix product cannot do without, all of them from the nearest cache. */
+ * the same with the loads that a matrix product cannot do without, from the L1 or the L2 cache. */
 #include <pthread.h>
 
 #if defined(__AVX512F__)
@@ -18,7 +18,7 @@
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
-#define WIDE __attribute__((min_vector_width(8 * BYTES))) /* or it would prefer two halves */
+#define WIDE __attribute__((min_vector_width(8 * BYTES))) /* or the compiler would prefer two half vectors */
 #else
 #define UNROLL _Pragma("GCC unroll 8")
 #define WIDE
@@ -45,7 +45,7 @@ WIDE static void *chains(void *arg) {
     y += (REAL)0.001;
     for (long s = 0; s < steps; s++) {
         __asm__ volatile(""
-                         : "+" VECTOR(x), "+" VECTOR(y)); /* or the compiler would see that nothing changes */
+                         : "+" VECTOR(x), "+" VECTOR(y)); /* or the compiler would see that they do not change */
         for (int i = 0; i < CHAINS; i++) a[i] = a[i] * x + y;
     }
     REAL sum = 0;
@@ -55,12 +55,12 @@ WIDE static void *chains(void *arg) {
     return 0;
 }
 
-/* A tile of a product, 6 rows and as many vectors as there are registers for, over and over: each step takes a number
- * of A for each row and each vector of B from memory. */
+/* A tile of a product, 6 rows and as many vectors as there are registers for, repeatedly: each step loads a number of A
+ * for each row, and a vector of B for each column of vectors. */
 enum {
     ROWS = 6,
     VECTORS = BYTES == 64 ? 4 : 2,
-    NEAR = 100, /* steps: a shorter loop would be left too often, a longer one's B, 25 KB at most, not fit into L1 */
+    NEAR = 100, /* steps: a shorter loop would end too often; B, 25 KB at most, has to fit into L1 */
     FAR = 200 * 1024 / (VECTORS * BYTES), /* of B 200 KB, in L2: what a product of 784 pixels and 64 images takes */
     TILE_FLOP = 2 * ROWS * VECTORS * LANES
 };
@@ -88,7 +88,7 @@ WIDE static inline void *tiles(long steps, const int depth) {
 WIDE static void *near_tiles(void *arg) { return tiles(*(const long *)arg, NEAR); }
 WIDE static void *far_tiles(void *arg) { return tiles(*(const long *)arg, FAR); }
 
-/* Does at least `flop` operations on each of `threads` threads and returns how many it did on each. */
+/* Does at least `flop` operations on each of `threads` threads and returns the number done on each. */
 static double run(void *work(void *), int threads, double flop, int flop_a_step) {
     pthread_t thread[MAX_THREADS];
     long steps = (long)(flop / flop_a_step) + 1;

@@ -1,5 +1,5 @@
-"""The processor's own limit: multiply-adds a second, by themselves and with the loads that a product needs beside them,
-from the nearest cache or from the one behind it; measured beside the peers, in the same rounds."""
+"""The processor's limit: multiply-adds per second, without loads and with those that a product needs, from L1 or from
+L2; measured in the same rounds as the peers."""
 
 import ctypes
 from functools import partial

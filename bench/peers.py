@@ -1,8 +1,8 @@
-"""Who is measured, what each one needs, and the process it is measured in.
+"""The peers that are measured, what each needs, and the process it is measured in.
 
-A peer works in a process of its own, so that no library's threads or settings touch another's. The process sets its
-work up, then waits: the caller asks for a round of measurements, of one peer at a time and in turn, so that whatever
-else the machine does hits all of them alike.
+Each peer runs in its own process, so that no library's threads or settings affect another's. The process sets its work
+up, then waits: the caller asks one peer after another for a round of measurements, so that other load on the machine
+affects all of them alike.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ class Process:
     """One peer at one kind of work, on so many threads: `seconds = process.round(budget)` measures each case once."""
 
     def __init__(self, name, work, *, threads, dtype, folder, quick):
-        # These two variables choose OpenBLAS kernels by hand; a peer is measured with the ones that it chooses itself.
+        # The first two choose OpenBLAS kernels by hand; a peer is measured with the kernels that it chooses itself.
         env = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NNC_ISA")}
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NNC_NUM_THREADS")
         env |= dict.fromkeys(names, str(threads))
@@ -78,11 +78,11 @@ class Process:
         line = self.child.stdout.readline()
         if not line:
             self.errors.seek(0)
-            raise RuntimeError((self.errors.read().strip().splitlines() or ["it ended without a word"])[-1])
+            raise RuntimeError((self.errors.read().strip().splitlines() or ["it ended without a message"])[-1])
         return json.loads(line)
 
     def ready(self):
-        """Wait until the work is set up; RuntimeError with the process's last words if it can't be."""
+        """Wait until the work is set up; RuntimeError with the last line of its errors if that fails."""
         return self._answer()
 
     def round(self, budget):
@@ -92,7 +92,7 @@ class Process:
         return self._answer()
 
     def close(self):
-        with contextlib.suppress(BrokenPipeError):  # what was not read by a process that has ended
+        with contextlib.suppress(BrokenPipeError):  # the process may have ended without reading everything
             self.child.stdin.close()
         self.child.wait()
         self.child.stdout.close()

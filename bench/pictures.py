@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent / "pictures"
 
 
 def _save(figure, name, title):
-    """Write the picture and return the Markdown that shows it on the page beside its folder."""
+    """Write the picture and return the Markdown that shows it in README.md."""
     FOLDER.mkdir(exist_ok=True)
     figure.savefig(FOLDER / name, dpi=110, metadata={"Software": None})
     return f"![{title}]({FOLDER.name}/{name})"
@@ -57,7 +57,7 @@ def epoch(all_results):
             axes.axvline(limit, color=color, ls="--", label=f"the processor's limit: {limit:.3f} s")
     axes.set_yticks([j - height * (len(all_results) - 1) / 2 for j in range(len(order))],
                     [PEERS[peer].title for peer in order])
-    axes.margins(x=0.1)  # room for the figures at the ends of the bars
+    axes.margins(x=0.1)  # space for the figures at the ends of the bars
     axes.set(xlabel="seconds", title=f"{first.work.TITLE}, {first.dtype}, {case}")
     axes.legend()
     return _save(figure, "epoch.png", first.work.TITLE)

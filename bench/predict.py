@@ -1,5 +1,5 @@
 """What a trained net predicts, from one image to ten thousand: the probabilities of 784-200-10, or the class of each
-image, from floats that are normalised already and from the bytes of the images."""
+image, from normalised floats and from uint8."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from .epoch import SIZES, load
 
 TITLE = "Prediction by 784-200-10"
 UNIT, DECIMALS = "µs", 1
-DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.04, 3
 COUNTS = (1, 8, 64, 1000, 10000)
 
@@ -24,8 +24,8 @@ def _net(mean, std):
     import nnc
 
     net = nnc.MLP(SIZES, seed=0, mean=mean, std=std)
-    for mine, theirs in zip((net.weights, net.biases), trainers.initial(SIZES, "float32"), strict=True):
-        for array, value in zip(mine, theirs, strict=True):
+    for arrays, values in zip((net.weights, net.biases), trainers.initial(SIZES, "float32"), strict=True):
+        for array, value in zip(arrays, values, strict=True):
             array[...] = value
     return net
 

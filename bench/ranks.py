@@ -1,9 +1,9 @@
-"""Data-parallel training: what one step takes on the ranks of MPI, measured, beside a model of it for many ranks.
+"""Data-parallel training: the time of a step on the ranks of MPI, measured, and a model of it for many ranks.
 
     mpiexec -n 2 python -m bench.ranks [batch size ...]
 
 T(N) = r(N) F / R + s + 2 log2(N) α + 2 (N - 1) / N · n / β, where the busiest of N ranks has r(N) examples of a batch;
-docs/tutorials/mpi.md explains it, and has the tables that this prints on one rank.
+docs/tutorials/mpi.md explains it, and has the tables that this program prints on one rank.
 """
 
 import math
@@ -24,14 +24,14 @@ NETWORKS = {  # latency in seconds, bytes a second
 
 
 def largest_share(batch, ranks):
-    """Examples of the busiest rank, about: the shuffle deals them out at random, and this is the largest of so many
-    nearly normal numbers."""
+    """Approximate number of examples of the busiest rank: the shuffle distributes them at random, so this is the
+    largest of N nearly normal numbers."""
     mean = batch / ranks
     return min(batch, mean + math.sqrt(2 * math.log(ranks) * mean * (1 - 1 / ranks)))
 
 
 def step(sizes, batch, ranks, latency, bandwidth, overlap=False):
-    """Seconds. With `overlap` the sum of a layer's gradient goes on during the backward pass of the layers below."""
+    """Seconds. With `overlap` a layer's gradient is summed during the backward pass of the layers below."""
     products = [m * n for m, n in zip(sizes, sizes[1:], strict=False)]
     r, n = largest_share(batch, ranks), sum(products) + sum(sizes[1:])
     flop = [4 * k for k in products[1:]]  # backward, of an example; the first layer needs no dX
@@ -68,7 +68,7 @@ def measured(comm, batch):
 
     import nnc
 
-    class Watched(MPI.Intracomm):
+    class Timed(MPI.Intracomm):
         """The same communicator, with a clock."""
 
         waited = summed = 0.0
@@ -76,10 +76,10 @@ def measured(comm, batch):
         def Allreduce(self, *arguments):
             start = time.perf_counter()
             self.Barrier()
-            met = time.perf_counter()
+            started = time.perf_counter()
             super().Allreduce(*arguments)
-            Watched.waited += met - start
-            Watched.summed += time.perf_counter() - met
+            Timed.waited += started - start
+            Timed.summed += time.perf_counter() - started
 
     nnc.set_num_threads(1)
     rng, r = np.random.default_rng(comm.rank), 40 * batch // comm.size
@@ -88,10 +88,10 @@ def measured(comm, batch):
 
     def note(epoch, history):
         steps = -(-r * comm.size // batch)
-        epochs.append([seconds / steps for seconds in (history.seconds[-1], Watched.summed, Watched.waited)])
-        Watched.summed = Watched.waited = 0.0
+        epochs.append([seconds / steps for seconds in (history.seconds[-1], Timed.summed, Timed.waited)])
+        Timed.summed = Timed.waited = 0.0
 
-    nnc.MLP(SMALL, seed=0).fit(X.T, y, epochs=20, batch_size=batch, callback=note, progress=False, comm=Watched(comm))
+    nnc.MLP(SMALL, seed=0).fit(X.T, y, epochs=20, batch_size=batch, callback=note, progress=False, comm=Timed(comm))
     return min(epochs), [statistics.median(column) for column in zip(*epochs, strict=True)]
 
 
@@ -101,10 +101,10 @@ def main():
     comm = MPI.COMM_WORLD
     for batch in map(int, sys.argv[1:] or [64, 512, 4096]):
         best, middle = measured(comm, batch)
-        everyone = comm.gather((best, middle))
+        all_ranks = comm.gather((best, middle))
         if comm.rank == 0:
-            step, summed, waited = (1e6 * max(column) for column in zip(*(best for best, _ in everyone), strict=True))
-            print(f"{comm.size} ranks, batch {batch}: a step {step:.0f} µs (median {1e6 * everyone[0][1][0]:.0f}), of "
+            step, summed, waited = (1e6 * max(column) for column in zip(*(best for best, _ in all_ranks), strict=True))
+            print(f"{comm.size} ranks, batch {batch}: a step {step:.0f} µs (median {1e6 * all_ranks[0][1][0]:.0f}), of "
                   f"which the sum {summed:.0f} and waiting for the slower rank {waited:.0f}", flush=True)
     if comm.rank == 0 and comm.size == 1:
         print("\n".join(tables()))

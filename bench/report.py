@@ -1,4 +1,4 @@
-"""Tables of what was measured, and the files that keep the last ones."""
+"""Tables of the measurements, and the files that hold the latest ones."""
 
 import platform
 import re
@@ -12,8 +12,8 @@ HERE = Path(__file__).parent
 
 
 class Results:
-    """{peer: {case: [[best, median] of each round]}} of one work, dtype and number of threads; `distance` is what
-    core_to_core.py says of the cores meanwhile."""
+    """{peer: {case: [[best, median] of each round]}} of one work, dtype and number of threads; `distance` is the
+    remark of core_to_core.py."""
 
     def __init__(self, work, dtype, threads, rounds, distance=""):
         self.work, self.dtype, self.threads, self.distance = work, dtype, threads, distance
@@ -35,7 +35,7 @@ class Results:
         return _three_figures(self.best[peer][case] / self.best["nnc"][case])
 
     def ahead(self, case):
-        """The same of the best of the others."""
+        """The same for the best of the others."""
         if not self.others(case) or case not in self.best.get("nnc", ()):
             return ""
         return _three_figures(min(self.others(case)) / self.best["nnc"][case])
@@ -130,7 +130,7 @@ def machine(peers):
     info = nnc.cpu_info()
     try:
         cpu = dict(re.findall(r"^(.+?)\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M))
-        # A name may stand for several generations.
+        # One name may cover several generations.
         model = f"{cpu['model name']} (family {cpu['cpu family']}, model {cpu['model']})"
     except (OSError, KeyError):
         model = platform.processor() or platform.machine()
@@ -140,7 +140,7 @@ def machine(peers):
 
 
 def write(path, block, text):
-    """Replace what stands between the two comments that name the block."""
+    """Replace the text between the two comments that name the block."""
     begin, end = f"<!-- {block}: written by python -m bench --write -->", f"<!-- end of {block} -->"
     page = Path(path).read_text(encoding="utf-8")
     if begin not in page or end not in page:

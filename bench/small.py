@@ -1,4 +1,4 @@
-"""A small net, where the cost of a call decides: 2-16-16-2 on two half moons, batch 32, by each library's own loop."""
+"""A small net, dominated by the cost of a call: 2-16-16-2 on two half moons, batch 32, by each library's own loop."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from . import trainers
 
 TITLE = "A training step of a small net, 2-16-16-2, batch 32"
 UNIT, DECIMALS = "µs", 2
-DTYPES = {"float32": slice(None)}  # with which of the numbers of threads
+DTYPES = {"float32": slice(None)}  # dtype: slice of the thread counts
 BUDGET, ROUNDS = 0.2, 3
 SIZES, BATCH, COUNT = (2, 16, 16, 2), 32, 1024
-EPOCHS = 50  # a run is a whole training
+EPOCHS = 50  # of one run
 
 
 def value(case, seconds):

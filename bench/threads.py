@@ -1,5 +1,5 @@
-"""How many threads a step of training is worth, by the model in csrc/runtime/worth.c, for more cores than there are
-here: `python -m bench.threads`. Two figures of a real machine are beside it, if it has two cores.
+"""How many threads a step of training is worth, by the model in csrc/runtime/worth.c, for more cores than this
+machine has: `python -m bench.threads`. If it has two cores, measurements are printed, too.
 
 T(t) = work / t + barriers (t + 40) L + lines (t - 1) / t L / 8, L the time of a message from core to core.
 """
@@ -13,14 +13,14 @@ from . import core_to_core
 
 NETS = {"64-64-10": (64, 64, 10), "784-200-10": (784, 200, 10), "784-1000-1000-10": (784, 1000, 1000, 10)}
 BATCHES = (1, 16, 64, 512)
-CHUNK = 128  # examples, of which a batch is made
+CHUNK = 128  # examples; a batch is divided into chunks
 # Nanoseconds of a message: cores that share a cache, parts of one processor, two sockets
 LATENCY = {"8 cores": (8, 60), "32 cores": (32, 100), "128 cores": (128, 180), "two sockets of 64": (128, 400)}
 FLOP, BYTES = 16 * 16, 64  # a nanosecond, of one core with AVX-512
 
 
 def work(sizes, batch):
-    """Nanoseconds of one thread, barriers, and lines of the cache that all threads read, of a chunk in float32."""
+    """Nanoseconds on one thread, barriers, and cache lines that all threads read, for a chunk in float32."""
     r = min(batch, CHUNK)
     products = sum(n * m for m, n in pairwise(sizes))
     lines = sum(n + k for n, k in pairwise(sizes[1:])) * r * 4 / 64
@@ -35,7 +35,7 @@ def seconds(sizes, batch, threads, latency):
 
 
 def best(sizes, batch, cores, latency):
-    """(threads, how many times as fast as one), the threads only where they gain clearly"""
+    """(threads, how many times as fast as one); more than one only where they save 15 %"""
     alone = seconds(sizes, batch, 1, latency)
     least, threads = min((seconds(sizes, batch, t, latency), t) for t in range(2, cores + 1))
     return (threads, alone / least) if least < 0.85 * alone else (1, 1.0)

@@ -1,7 +1,7 @@
 """Stochastic gradient descent on a ReLU network, as each library's users write it.
 
 A trainer takes (sizes, batch, X, y, threads): X (r, m) images as rows, y (r,) labels. It returns `epoch`, which trains
-one epoch over the examples in a new random order, and `parameters`, which gives the weights and biases by then.
+one epoch over the examples in a new random order, and `parameters`, which returns the current weights and biases.
 All start from the same weights, use the same learning rate, and divide each batch's gradient by its size (eq. 5.3).
 """
 
@@ -16,7 +16,7 @@ LR = 0.1
 
 
 def initial(sizes, dtype):
-    """Kaiming's weights (eq. 17.6) and no biases."""
+    """Kaiming's weights (eq. 17.6) and zero biases."""
     rng = np.random.default_rng(0)
     pairs = list(zip(sizes[1:], sizes[:-1], strict=True))
     return [(rng.standard_normal((n, m)) / np.sqrt(m / 2)).astype(dtype) for n, m in pairs], \
@@ -53,10 +53,10 @@ def nnc(sizes, batch, X, y, threads, epochs=1, dtype=None, **normalisation):
     import nnc
 
     nnc.set_num_threads(threads)
-    dtype = X.dtype if dtype is None else dtype  # of the net: bytes go into either
+    dtype = X.dtype if dtype is None else dtype  # of the net: uint8 images go into either
     net = nnc.MLP(sizes, dtype=dtype, seed=0, **normalisation)
-    for mine, theirs in zip((net.weights, net.biases), initial(sizes, dtype), strict=True):
-        for array, value in zip(mine, theirs, strict=True):
+    for arrays, values in zip((net.weights, net.biases), initial(sizes, dtype), strict=True):
+        for array, value in zip(arrays, values, strict=True):
             array[...] = value
 
     def epoch():
@@ -104,7 +104,7 @@ def torch(sizes, batch, X, y, threads, compiled=False, optimizer="SGD", **option
 
 
 def jax(sizes, batch, X, y, threads):
-    """The whole epoch is one compiled scan; the examples that fill no batch are left out."""
+    """The whole epoch is one compiled scan; the last, smaller batch is left out."""
     import jax
     from jax import numpy as jnp
 

@@ -1,4 +1,4 @@
-"""The process that one peer is measured in (started by peers.Process): sets its work up, then measures when asked."""
+"""The process that one peer is measured in (started by peers.Process): sets the work up, then measures on request."""
 
 import importlib
 import json
@@ -34,7 +34,7 @@ def main(peer, work, threads, dtype, folder, size):
     if hasattr(os, "sched_setaffinity"):  # before any library starts its threads
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)                         # what a library prints is not an answer
+    os.dup2(2, 1)                         # keep what a library prints out of the answers
     module = importlib.import_module(f"bench.{work}")
     runs = dict(module.RUNS[peer](threads, dtype, folder, size == "quick"))
     for run in runs.values():             # compilers that work at the first call do so here
