@@ -61,9 +61,9 @@ fmt: $(VENV)/has-test
 # memory, or test only Python code (text, pictures, mathematics). In a copy, which precedes the installed package on the
 # path. Python itself is not instrumented, so the runtime libraries are preloaded and its own leaks are not reported.
 ASAN := $(CURDIR)/build/asan
-NOT_FOR_ASAN := autograd bench browser build c check cli derivation derive digits docs draw function_shapes functions \
-    functions_peers fuzz higher_order higher_order_peers interrupt leaks notebooks onnx peers plot readme safetensors \
-    sklearn sklearn_ecosystem sklearn_seeds sklearn_upstream steps to_c transforms verdict
+NOT_FOR_ASAN := autograd bench browser build c check cli derivation derive docs drawing function_shapes functions \
+    functions_peers fuzz gradients_mpmath higher_order higher_order_peers interrupt leaks notebooks onnx peers plot \
+    readme safetensors sklearn sklearn_ecosystem sklearn_seeds sklearn_upstream steps to_c transforms verdict
 asan: $(VENV)/has-test
 	rm -rf $(ASAN) && mkdir -p $(ASAN)
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents -t $(ASAN)
@@ -92,9 +92,9 @@ COVERAGE := $(CURDIR)/build/coverage
 COUNT := --coverage -fprofile-abs-path -fprofile-update=atomic -O1 -fno-inline -DNNC_COVERAGE -DNDEBUG -Wno-error
 HIDDEN := .*\b(assert|Py_VISIT|Py_CLEAR|Py_X?DECREF|Py_X?INCREF|Py_RETURN_NONE|Py_NewRef|import_array1|import_umath1)\b
 # The tests that add to the coverage
-FOR_COVERAGE := arguments backward changed direct direct_elements dtypes elementwise fit functional glue glue_fit \
-    glue_labels glue_refusals glue_rules graph interrupt labels leaving model no_memory no_memory_import node optimizers \
-    quota refusals rules shapes special storage threads training
+FOR_COVERAGE := arguments backward changed conversions direct direct_elementwise dtypes elementwise engine engine_errors \
+    engine_fit engine_labels engine_rules fit functional graph interrupt labels model no_memory no_memory_import node \
+    optimizers quota refusals rules shapes special storage threads training
 KERNELS := $(subst =atomic,=single,$(COUNT))
 GCOVR = $(abspath $(BIN))/gcovr --root . --merge-mode-functions=separate
 READ := --filter csrc/ --gcov-suspicious-hits-threshold 0 --exclude-branches-by-pattern '$(HIDDEN)'

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from test_glue import OPERANDS, operands
+from test_engine import OPERANDS, operands
 from test_strides import LAYOUTS, laid_out
 
 import nnc

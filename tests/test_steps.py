@@ -8,7 +8,7 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
-from test_draw import SVG
+from test_drawing import SVG
 
 import nnc
 from nnc import functional as F

@@ -301,7 +301,7 @@ def test_multiprocessing(method, tmp_path):
     assert done.stdout == "done\n", done.stderr
 
 
-# ---- the number of threads (its other tests are in test_glue.py) ----------------------------------------------------
+# ---- the number of threads (its other tests are in test_engine.py) ---------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 from test_direct import DTYPES, FALLBACK, PLAIN, Mine, assert_same, both, oblong, only, outcome
-from test_glue import ELEMENTWISE
+from test_engine import ELEMENTWISE
 from test_strides import laid_out
 
 import nnc
