@@ -96,16 +96,16 @@ PAIRED = {"Z1", "A1", "Z2", "A2", "Z3", "X"}
 
 
 @pytest.mark.parametrize("build", [forward, in_numpy_expressions])
-def test_three_ways_agree(build):
+def test_the_graph_agrees_with_sections_10_and_11_in_numpy(build):
     v, y = tree()
     t, hand, jacobians = build(v, y), by_hand(v, y), by_jacobians(v, y)
     t["L"].mean().backward()
     for name in GRADIENTS:
         close(t[name].grad, hand[name])
-        own = nnc.jacobian(t["L"], t[name], per_example=True)
-        assert own.shape == jacobians[name].shape
-        close(own, jacobians[name])
-        close(own.T / R if name in PAIRED else own.sum(axis=0) / R, hand[name])
+        per_example = nnc.jacobian(t["L"], t[name], per_example=True)
+        assert per_example.shape == jacobians[name].shape
+        close(per_example, jacobians[name])
+        close(per_example.T / R if name in PAIRED else per_example.sum(axis=0) / R, hand[name])
 
 
 @pytest.mark.parametrize("build", [forward, in_numpy_expressions])
@@ -139,13 +139,13 @@ def test_pairing_is_not_decided_by_size(build, r):
     v, y = tree(r, (r, r, r, r))
     t, J = build(v, y), by_jacobians(v, y)
     for name in GRADIENTS:
-        own = nnc.jacobian(t["L"], t[name], per_example=True)
-        assert own.shape == ((r, r) if name in PAIRED else (r, *t[name].shape))
-        close(own, J[name])
+        per_example = nnc.jacobian(t["L"], t[name], per_example=True)
+        assert per_example.shape == ((r, r) if name in PAIRED else (r, *t[name].shape))
+        close(per_example, J[name])
 
 
-def test_the_full_jacobians_multiply_out():
-    """∂L/∂W1 from the Jacobian of every step, of shape out + in, is what the shortcuts give."""
+def test_the_jacobian_of_a_composition_is_the_product_of_the_jacobians():
+    """∂L/∂W1 as the product of the full Jacobians, of shape out + in."""
     v, y = tree()
     t = forward(v, y)
     steps = [nnc.jacobian(t[a], t[b]) for a, b in (("L", "Z3"), ("Z3", "A2"), ("A2", "Z2"), ("Z2", "A1"), ("A1", "Z1"))]
@@ -156,7 +156,7 @@ def test_the_full_jacobians_multiply_out():
     close(product, nnc.jacobian(t["L"], t["Z1"]))
     for name in ("W1", "b1", "X"):
         close(np.tensordot(product, nnc.jacobian(t["Z1"], t[name]), 2), nnc.jacobian(t["L"], t[name]))
-    # Z = W X: a Kronecker product, δ x X
+    # Z = W X: the Kronecker product of I and X
     close(nnc.jacobian(t["Z1"], t["W1"]), np.einsum("ab,mr->arbm", np.eye(P), v["X"]))
 
 
@@ -172,7 +172,7 @@ def test_each_column_of_a_jacobian_is_a_finite_difference():
             np.testing.assert_allclose(J[(..., *i)], (up - down) / 2e-6, rtol=1e-7, atol=1e-8)
 
 
-def test_of_other_shapes():
+def test_jacobians_of_other_shapes():
     x = Node(away(3, 4))
     assert nnc.jacobian(x.sum(), x).shape == (3, 4)
     np.testing.assert_array_equal(nnc.jacobian(x, x), np.eye(12).reshape(3, 4, 3, 4))
@@ -183,7 +183,7 @@ def test_of_other_shapes():
     assert nnc.jacobian(x[:, :0], x).shape == (3, 0, 3, 4)
 
 
-def test_float32_stays():
+def test_the_jacobian_of_float32_is_float32():
     v, y = tree(dtype=np.float32)
     t = forward(v, y)
     for per_example in (False, True):
@@ -191,14 +191,14 @@ def test_float32_stays():
     np.testing.assert_allclose(nnc.jacobian(t["L"], t["W1"], True), by_jacobians(*tree())["W1"], rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_is_left_behind():
+def test_jacobian_sets_no_grad():
     v, y = tree()
     t = forward(v, y)
     nnc.jacobian(t["L"], t["W1"], per_example=True)
     assert all(node.grad is None for node in t.values())
 
 
-def test_what_is_refused():
+def test_wrong_arguments_are_errors():
     x = Node(away(3, 4))
     with pytest.raises(ValueError, match="computed from"):
         nnc.jacobian(x.sum(), Node(1.0))
@@ -209,10 +209,10 @@ def test_what_is_refused():
             nnc.jacobian(*bad)
 
 
-# ---- where the examples are -----------------------------------------------------------------------------------------
+# ---- pairing of the examples -----------------------------------------------------------------------------------------
 
 X, W = away(3, 5), away(2, 3)
-PAIRS = {  # a way from x, with its examples last, to one number for each: paired, and what an example contributes alone
+PAIRS = {  # from x, with its examples last, to one number for each example, which depends on that example alone
     "sum": lambda x: (x * x).sum(axis=0),
     "mean, keepdims": lambda x: (x * x).mean(axis=0, keepdims=True)[0],
     "max": lambda x: x.max(axis=-2),
@@ -234,12 +234,12 @@ PAIRS = {  # a way from x, with its examples last, to one number for each: paire
     "swapaxes": lambda x: np.swapaxes(x, 0, 1)[:, 0] ** 2,
     "expand, squeeze": lambda x: np.squeeze(np.expand_dims(x, 0), 0)[0] ** 2,
 }
-NOT_PAIRED = {  # the examples get mixed, or x is no array of examples
+NOT_PAIRED = {  # examples are mixed, or x is not an array of examples
     "reversed": lambda x: x[0, ::-1] ** 2,
     "batch norm": lambda x: ((x - x.mean(axis=1, keepdims=True)) ** 2).sum(0),
     "softmax over the batch": lambda x: nnc.softmax(x, axis=1)[0],
     "shuffled": lambda x: x[:, np.array([1, 0, 2, 3, 4])].sum(0),
-    "two ways": lambda x: x[0] + x[1, ::-1],
+    "two paths": lambda x: x[0] + x[1, ::-1],
     "as a weight": lambda x: (x @ away(5, 5)).sum(0),
     "rows are examples": lambda x: (x.T @ away(3, 5)).sum(1) * away(5) + (x.T @ away(3, 5)).sum(0),
     "cumsum": lambda x: np.cumsum(x, axis=1)[0],
@@ -248,24 +248,24 @@ NOT_PAIRED = {  # the examples get mixed, or x is no array of examples
 
 
 @pytest.mark.parametrize("f", PAIRS.values(), ids=PAIRS)
-def test_paired(f):
+def test_examples_are_paired(f):
     x = Node(X)
     L = f(x)
-    full, own = nnc.jacobian(L, x), nnc.jacobian(L, x, per_example=True)
-    assert full.shape == (5, 3, 5) and own.shape == (5, 3)
-    close(own, np.stack([full[i, :, i] for i in range(5)]))
-    assert all((full[i, :, j] == 0).all() for i in range(5) for j in range(5) if i != j)  # nothing is lost
+    full, per_example = nnc.jacobian(L, x), nnc.jacobian(L, x, per_example=True)
+    assert full.shape == (5, 3, 5) and per_example.shape == (5, 3)
+    close(per_example, np.stack([full[i, :, i] for i in range(5)]))
+    assert all((full[i, :, j] == 0).all() for i in range(5) for j in range(5) if i != j)  # the entries left out
 
 
 @pytest.mark.parametrize("f", NOT_PAIRED.values(), ids=NOT_PAIRED)
-def test_not_paired(f):
+def test_examples_that_are_mixed_give_the_full_jacobian(f):
     x = Node(X)
     L = f(x)
     np.testing.assert_array_equal(nnc.jacobian(L, x, per_example=True), nnc.jacobian(L, x))
 
 
 def test_one_example():
-    """r = 1, section 8: a column beside a computed column is a bias; alone it is data."""
+    """r = 1, section 8: a column added to a computed column is a bias; alone it is data."""
     w, x, b = Node(away(2, 3)), Node(away(3, 1)), Node(away(2, 1))
     L = np.log(np.exp(w @ x + b).sum(axis=0))
     assert [nnc.jacobian(L, n, per_example=True).shape for n in (w, x, b)] == [(1, 2, 3), (1, 3), (1, 2, 1)]
@@ -273,7 +273,7 @@ def test_one_example():
     assert nnc.jacobian(np.exp(Z).sum(axis=0), Z, per_example=True).shape == (1, 3)
 
 
-def test_an_operation_of_which_nothing_is_known_keeps_no_example_apart():
+def test_a_custom_operation_is_assumed_to_mix_the_examples():
     """Each column divided by the sum of its row: every example depends on all."""
 
     def vjp(g, y, Z):
