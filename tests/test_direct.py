@@ -1,4 +1,4 @@
-"""Direct calls do what the ufunc does, to the bit and to the word, on the fast path and by the fallback."""
+"""Direct calls give the same bits and the same errors as the ufunc, on the fast path and by the fallback."""
 
 import itertools
 import threading
@@ -19,8 +19,8 @@ PLAIN = [name for name in OPERANDS if not getattr(_engine, name).signature.start
 FALLBACK = object()
 
 
-def only(name):
-    """The direct call by itself: FALLBACK where it would hand its operands on."""
+def fast_path(name):
+    """The direct call with a fallback that returns FALLBACK."""
     return _engine.direct(getattr(_engine, name), _direct.UFUNCS, lambda *_, **__: FALLBACK)
 
 
@@ -29,7 +29,7 @@ def both(name):
     return ufunc, _direct.OF[ufunc]
 
 
-def oblong(name, dtype, n, m, r):
+def rectangular(name, dtype, n, m, r):
     """Operands of three different sizes."""
     rng = np.random.default_rng(0)
     shapes = {"W": (n, m), "X": (m, r), "M": (n, r), "P": (n, r), "B": (n, 1), "L": (r,)}
@@ -38,13 +38,13 @@ def oblong(name, dtype, n, m, r):
             for letter in letters]  # fmt: skip
 
 
-def assert_same(got, wanted):
-    """The same bits, but for the sign of NaN: IEEE 754 leaves open which of two NaN an operation passes on, and a
-    compiler may decide otherwise for the numbers up to an aligned address than for those after it."""
-    assert type(got) is type(wanted) and got.dtype == wanted.dtype and got.shape == wanted.shape
-    assert got.strides == wanted.strides
-    got, wanted = (np.where(np.isnan(x), np.array(np.nan, x.dtype), x) for x in (got, wanted))
-    assert got.tobytes() == wanted.tobytes()
+def assert_same(got, expected):
+    """The same bits, except the sign of NaN: IEEE 754 does not say which of two NaNs an operation returns, and a
+    compiler may order the operands of a loop's unaligned start differently."""
+    assert type(got) is type(expected) and got.dtype == expected.dtype and got.shape == expected.shape
+    assert got.strides == expected.strides
+    got, expected = (np.where(np.isnan(x), np.array(np.nan, x.dtype), x) for x in (got, expected))
+    assert got.tobytes() == expected.tobytes()
 
 
 # ---- the same numbers ------------------------------------------------------------------------------------------------
@@ -55,17 +55,17 @@ def assert_same(got, wanted):
                          ids=str)  # fmt: skip
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_arrays_take_the_fast_path_to_the_same_result(name, size, dtype):
-    given = oblong(name, dtype, *size)
+    given = rectangular(name, dtype, *size)
     ufunc = getattr(_engine, name)
     for arrays in (given, [np.asfortranarray(x) for x in given], [np.repeat(x, 2, -1)[..., ::-2] for x in given]):
-        got = only(name)(*arrays)
+        got = fast_path(name)(*arrays)
         assert got is not FALLBACK
         assert_same(got, ufunc(*arrays))
         assert got.flags.owndata and got.flags.writeable and not any(np.shares_memory(got, x) for x in arrays)
 
 
-def empty_placed_like(x, line=64):
-    """An array of x's shape and dtype that begins as far behind a cache line as x does."""
+def empty_aligned_like(x, line=64):
+    """An array of x's shape and dtype, at the same offset from a cache line as x."""
     raw = np.empty(x.nbytes + 2 * line, "u1")
     begin = -raw.ctypes.data % line + x.ctypes.data % line
     return raw[begin : begin + x.nbytes].view(x.dtype).reshape(x.shape)
@@ -73,17 +73,17 @@ def empty_placed_like(x, line=64):
 
 @DTYPES
 @pytest.mark.parametrize("name", PLAIN)
-def test_the_engine_makes_the_same_choices(name, dtype):
-    """The sign of a NaN tells which of two was added to the other: it depends on the way that the engine takes. It may
-    depend on where the result lies, too (the first store ends where a line does), so both lie alike."""
+def test_special_numbers(name, dtype):
+    """The results have the same alignment, on which the order of the operations may depend."""
     rng, ufunc = np.random.default_rng(2), getattr(_engine, name)
     special = np.array([-0.0, 0.0, 1.0, -1.5, np.inf, np.nan, -np.nan, 1e-42, 3e38], dtype)
     with np.errstate(all="ignore"):
         for size in itertools.product((1, 2, 17), repeat=3):
             for _ in range(5):
-                given = [rng.choice(special, x.shape) if x.dtype == dtype else x for x in oblong(name, dtype, *size)]
-                got = only(name)(*given)
-                assert_same(got, ufunc(*given, out=empty_placed_like(got)))
+                usual = rectangular(name, dtype, *size)
+                given = [rng.choice(special, x.shape) if x.dtype == dtype else x for x in usual]
+                got = fast_path(name)(*given)
+                assert_same(got, ufunc(*given, out=empty_aligned_like(got)))
 
 
 @DTYPES
@@ -91,10 +91,10 @@ def test_the_engine_makes_the_same_choices(name, dtype):
 @pytest.mark.parametrize("name", PLAIN)
 def test_layouts(name, layout, dtype):
     ufunc, direct = both(name)
-    given = oblong(name, dtype, 4, 5, 6)
+    given = rectangular(name, dtype, 4, 5, 6)
     for i in range(len(given)):
         arrays = [laid_out(x, layout) if k == i else x for k, x in enumerate(given)]
-        assert (only(name)(*arrays) is FALLBACK) == (layout in ("misaligned", "byte-swapped"))
+        assert (fast_path(name)(*arrays) is FALLBACK) == (layout in ("misaligned", "byte-swapped"))
         assert_same(direct(*arrays), ufunc(*arrays))
 
 
@@ -104,38 +104,38 @@ def test_layouts(name, layout, dtype):
 def test_empty_arrays(name, size, dtype):
     n, m, r = size
     ufunc, direct = both(name)
-    arrays = oblong(name, dtype, max(n, 1), m, r) if "y" in OPERANDS[name] else oblong(name, dtype, n, m, r)
+    arrays = rectangular(name, dtype, max(n, 1), m, r) if "y" in OPERANDS[name] else rectangular(name, dtype, n, m, r)
     assert_same(direct(*arrays), ufunc(*arrays))
 
 
-class Mine(np.ndarray):
+class Subclass(np.ndarray):
     pass
 
 
 UNUSUAL = {
-    "a list": lambda x: x.tolist(), "a subclass": lambda x: x.view(Mine), "a stack": lambda x: np.stack([x, x]),
+    "a list": lambda x: x.tolist(), "a subclass": lambda x: x.view(Subclass), "a stack": lambda x: np.stack([x, x]),
     "int8": lambda x: np.ceil(x).astype("i1"), "float16": lambda x: x.astype("f2"), "float64": lambda x: x.astype("f8"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("how", UNUSUAL)
 @pytest.mark.parametrize("name", PLAIN)
-def test_what_is_not_plain_goes_to_the_fallback(name, how):
+def test_unusual_operands_go_to_the_fallback(name, how):
     ufunc, direct = both(name)
-    given = oblong(name, "f4", 3, 4, 5)
+    given = rectangular(name, "f4", 3, 4, 5)
     reals = len(given) - OPERANDS[name].count("y")
     for i, x in enumerate(given):
         if how.startswith("float") and x.dtype.kind != "f" or how == "float64" and reals == 1:
-            continue  # labels are never that, and one matrix of float64 is plain
+            continue  # labels are integers, and a single float64 matrix takes the fast path
         arrays = [UNUSUAL[how](x) if k == i else x for k, x in enumerate(given)]
-        assert only(name)(*arrays) is FALLBACK
+        assert fast_path(name)(*arrays) is FALLBACK
         assert_same(direct(*arrays), ufunc(*arrays))
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_keywords_go_the_ordinary_way(name):
+def test_keywords_do_what_they_do_for_the_ufunc(name):
     ufunc, direct = both(name)
-    given = oblong(name, "f4", 3, 4, 5)
+    given = rectangular(name, "f4", 3, 4, 5)
     out = np.empty_like(ufunc(*given))
     assert direct(*given, out=out) is out
     assert_same(out, ufunc(*given))
@@ -145,7 +145,7 @@ def test_keywords_go_the_ordinary_way(name):
         direct(*given, nonsense=1)
 
 
-def test_a_node_is_asked():
+def test_a_node_gives_a_node():
     W, X = nnc.Node(np.ones((2, 3))), np.ones((3, 4))
     C = _direct.matmul(W, X)
     assert isinstance(C, nnc.Node) and C.op == "matmul"
@@ -161,39 +161,39 @@ def test_vectors_and_keywords():
     assert_same(softmax(a), _engine.softmax(a))
 
 
-# ---- the same refusals -----------------------------------------------------------------------------------------------
+# ---- the same errors -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_refusals(name):
+def test_wrong_operands_raise_the_ufuncs_error(name):
     ufunc, direct = both(name)
     given = operands(OPERANDS[name])
     wrong = [given[:-1], [*given, given[0], given[0]], [np.ones((4, 4), complex), *given[1:]], [None, *given[1:]]]
     wrong += [[*given[:i], np.ones((3, 5)), *given[i + 1 :]] for i in range(len(given)) if len(given) > 1]
     wrong += [[*given[:i], np.ones(()), *given[i + 1 :]] for i in range(len(given))]
     for arrays in wrong:
-        with pytest.raises((TypeError, ValueError)) as wanted:
+        with pytest.raises((TypeError, ValueError)) as expected:
             ufunc(*arrays)
-        with pytest.raises(type(wanted.value)) as got:
+        with pytest.raises(type(expected.value)) as got:
             direct(*arrays)
-        assert str(got.value) == str(wanted.value)
+        assert str(got.value) == str(expected.value)
 
 
-def test_a_bias_is_one_column_of_its_rows():
+def test_a_bias_is_one_column_with_as_many_rows():
     Z = np.ones((4, 4))
     for b in (np.ones(4), np.ones((1, 4)), np.ones((4, 4)), np.ones((1, 1)), np.ones((3, 1))):
-        assert only("add_bias")(Z, b) is only("linear")(Z, Z, b) is FALLBACK
+        assert fast_path("add_bias")(Z, b) is fast_path("linear")(Z, Z, b) is FALLBACK
 
 
 @pytest.mark.parametrize("name", [name for name in PLAIN if "y" in OPERANDS[name]])
 @pytest.mark.parametrize("label", [-1, 4, np.iinfo(np.intp).min, np.iinfo(np.intp).max])
-def test_a_label_that_is_none(name, label):
-    """It is not for a ufunc to refuse, which makes its example NaN; the others are as they would be."""
+def test_a_label_out_of_range_makes_its_example_nan(name, label):
+    """A ufunc does not check labels; the other examples have their usual results."""
     ufunc, direct = both(name)
     given = operands(OPERANDS[name])
     good = ufunc(*given)
     given[-1][2] = label
-    assert only(name)(*given) is FALLBACK
+    assert fast_path(name)(*given) is FALLBACK
     assert_same(direct(*given), ufunc(*given))
     assert np.isnan(direct(*given)[..., 2]).all()
     others = [0, 1, 3]
@@ -202,15 +202,15 @@ def test_a_label_that_is_none(name, label):
     np.testing.assert_array_equal(ufunc(*stacked), [ufunc(*given)] * 2)
 
 
-def test_only_the_engines_ufuncs():
+def test_direct_takes_only_the_engines_ufuncs():
     for other in (np.matmul, np.add):
         with pytest.raises(TypeError, match="direct: .* is not a ufunc of this engine"):
             _engine.direct(other, {})
     with pytest.raises(TypeError, match="'softmax_cross_entropy_saving'> is not a ufunc of this engine with that many"):
         _engine.direct(_engine.softmax_cross_entropy_saving, {})
-    for keeping in (np.modf, _engine.softmax_cross_entropy):
-        with pytest.raises(TypeError, match=f"{keeping.__name__}'> is not a ufunc of this engine with that many"):
-            _engine.direct(_engine.softmax_cross_entropy, {}, len, keeping)
+    for saving in (np.modf, _engine.softmax_cross_entropy):
+        with pytest.raises(TypeError, match=f"{saving.__name__}'> is not a ufunc of this engine with that many"):
+            _engine.direct(_engine.softmax_cross_entropy, {}, len, saving)
     for wrong in ((len, {}), (_engine.matmul,), (_engine.matmul, len), (nnc.relu, {}), (_engine.matmul, {}, len, len)):
         with pytest.raises(TypeError):
             _engine.direct(*wrong)
@@ -218,38 +218,38 @@ def test_only_the_engines_ufuncs():
         _engine.direct(_engine.matmul, {}, otherwise=len)
 
 
-# ---- a number as a setting -------------------------------------------------------------------------------------------
+# ---- a number for dL -------------------------------------------------------------------------------------------------
 
 
 @DTYPES
 @pytest.mark.parametrize("number", [0.1, -0.0, np.inf, np.nan, 1e-300])
 @pytest.mark.parametrize("name", [name for name in PLAIN if OPERANDS[name][0] == "L"])
-def test_a_number_is_an_array_of_it(name, number, dtype):
+def test_a_number_for_dl_is_like_an_array_of_it(name, number, dtype):
     for r in (1, 6, 1024):
-        given = oblong(name, dtype, 4, 5, r)
+        given = rectangular(name, dtype, 4, 5, r)
         with np.errstate(all="ignore"):
-            wanted = getattr(_engine, name)(np.full(r, number).astype(dtype), *given[1:])
-            assert_same(only(name)(number, *given[1:]), wanted)
-    assert only(name)(number, *oblong(name, dtype, 4, 5, 1025)[1:]) is FALLBACK
-    assert only(name)(1, *given[1:]) is only(name)(np.float64(1), *given[1:]) is FALLBACK
+            expected = getattr(_engine, name)(np.full(r, number).astype(dtype), *given[1:])
+            assert_same(fast_path(name)(number, *given[1:]), expected)
+    assert fast_path(name)(number, *rectangular(name, dtype, 4, 5, 1025)[1:]) is FALLBACK
+    assert fast_path(name)(1, *given[1:]) is fast_path(name)(np.float64(1), *given[1:]) is FALLBACK
 
 
-def test_a_number_too_large_for_float32():
-    _, P, y = oblong("softmax_cross_entropy_backward", "f4", 4, 5, 6)
-    assert only("softmax_cross_entropy_backward")(1e39, P, y) is FALLBACK
-    assert only("softmax_cross_entropy_backward")(1e39, P.astype("f8"), y) is not FALLBACK
+def test_dl_too_large_for_float32_goes_to_the_fallback():
+    _, P, y = rectangular("softmax_cross_entropy_backward", "f4", 4, 5, 6)
+    assert fast_path("softmax_cross_entropy_backward")(1e39, P, y) is FALLBACK
+    assert fast_path("softmax_cross_entropy_backward")(1e39, P.astype("f8"), y) is not FALLBACK
     with pytest.warns(RuntimeWarning, match="overflow"):
         nnc.softmax_cross_entropy_backward(1e39, P, y)
 
 
-def test_a_number_is_no_matrix():
-    assert only("matmul")(1.0, np.ones((1, 1))) is only("add_bias")(np.ones((1, 1)), 1.0) is FALLBACK
+def test_a_number_is_not_a_matrix():
+    assert fast_path("matmul")(1.0, np.ones((1, 1))) is fast_path("add_bias")(np.ones((1, 1)), 1.0) is FALLBACK
 
 
 # ---- floating-point errors -------------------------------------------------------------------------------------------
 
 ONE = np.ones((1, 1))
-WRONG = {
+FLOATING_POINT_ERRORS = {
     "divide": ("cross_entropy_backward", lambda dtype: (np.ones(3, dtype), np.zeros((1, 3), dtype), np.zeros(3, int))),
     "over": ("matmul", lambda dtype: (np.full((1, 1), np.finfo(dtype).max, dtype), np.full((1, 2), 2, dtype))),
     "under": ("matmul", lambda dtype: (np.full((1, 1), np.finfo(dtype).tiny, dtype), np.full((1, 2), 0.3, dtype))),
@@ -258,11 +258,11 @@ WRONG = {
 
 
 def outcome(function, arrays, **settings):
-    """What a call does: its result or its error, the warnings, and what np.errstate's function was told."""
-    told = []
-    before = np.seterrcall(lambda *what: told.append(what))
+    """The result or the error of a call, its warnings, and the arguments of np.errstate's function."""
+    calls = []
+    before = np.seterrcall(lambda *arguments: calls.append(arguments))
     try:
-        with warnings.catch_warnings(record=True) as said, np.errstate(**settings):
+        with warnings.catch_warnings(record=True) as caught, np.errstate(**settings):
             warnings.simplefilter("always")
             try:
                 result = function(*arrays).tobytes()
@@ -270,30 +270,30 @@ def outcome(function, arrays, **settings):
                 result = str(error)
     finally:
         np.seterrcall(before)
-    return result, [(w.category, str(w.message)) for w in said], told
+    return result, [(w.category, str(w.message)) for w in caught], calls
 
 
 @DTYPES
 @pytest.mark.parametrize("mode", ["ignore", "warn", "raise", "call"])
-@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("kind", FLOATING_POINT_ERRORS)
 def test_errstate(kind, mode, dtype):
-    name, make = WRONG[kind]
+    name, make = FLOATING_POINT_ERRORS[kind]
     ufunc, _ = both(name)
     arrays = make(dtype)
     settings = {"all": "ignore"} | {kind: mode}
-    got, wanted = outcome(only(name), arrays, **settings), outcome(ufunc, arrays, **settings)
-    assert got == wanted
-    heard = {"ignore": 0, "warn": len(got[1]), "raise": isinstance(got[0], str), "call": len(got[2])}
-    assert heard[mode] == (mode != "ignore")
-    with np.errstate(all="raise"):  # nothing of it is left over
-        assert only(name)(*[np.ones_like(x) * (x.dtype.kind == "f") for x in arrays]) is not FALLBACK
+    got, expected = outcome(fast_path(name), arrays, **settings), outcome(ufunc, arrays, **settings)
+    assert got == expected
+    reports = {"ignore": 0, "warn": len(got[1]), "raise": isinstance(got[0], str), "call": len(got[2])}
+    assert reports[mode] == (mode != "ignore")
+    with np.errstate(all="raise"):  # no flag is left set
+        assert fast_path(name)(*[np.ones_like(x) * (x.dtype.kind == "f") for x in arrays]) is not FALLBACK
 
 
-def test_the_errors_of_others_are_not_reported():
+def test_floating_point_errors_of_earlier_operations_are_not_reported():
     with np.errstate(all="ignore"):
         np.log(np.zeros(1)), np.exp(np.full(1, 1e4)), np.exp(np.full(1, -1e4)), np.sqrt(np.full(1, -1.0))
         with np.errstate(all="raise"):
-            assert only("matmul")(ONE, ONE) == 1
+            assert fast_path("matmul")(ONE, ONE) == 1
 
 
 def test_a_large_product_lets_other_threads_run():
@@ -311,7 +311,7 @@ def test_a_large_product_lets_other_threads_run():
     try:
         for _ in range(20):
             start = time.perf_counter()
-            assert only("matmul")(A, A) is not FALLBACK
+            assert fast_path("matmul")(A, A) is not FALLBACK
             quarter = (time.perf_counter() - start) / 4
             if any(start + quarter < t < start + 3 * quarter for t in ticks):
                 return
@@ -322,7 +322,7 @@ def test_a_large_product_lets_other_threads_run():
         nnc.set_num_threads(threads)
 
 
-# ---- what people call ------------------------------------------------------------------------------------------------
+# ---- public functions ------------------------------------------------------------------------------------------------
 
 Y = np.array([0, 2, 1, 0])
 
@@ -338,19 +338,19 @@ def test_gradients_through_a_layer_and_each_loss():
 
 @DTYPES
 @pytest.mark.parametrize("r", [4, _engine.MANY // 2])
-def test_what_a_loss_saves_for_backward_is_its_own(dtype, r):
-    """The probabilities, as long as they are few; nobody can write into them by way of a gradient."""
+def test_what_a_loss_saves_for_backward_cannot_be_changed(dtype, r):
+    """Few probabilities are saved; writing into a gradient does not change them."""
     Z, y = nnc.Node(np.arange(3 * r, dtype=dtype).reshape(3, r) % 5), np.arange(r) % 3
     L = nnc.softmax_cross_entropy(Z, y)
     assert_same(L.value, nnc.softmax_cross_entropy(Z.value, y))
-    wanted = nnc.softmax_cross_entropy_backward(0.25, nnc.softmax(Z.value), y)
+    expected = nnc.softmax_cross_entropy_backward(0.25, nnc.softmax(Z.value), y)
     for _ in range(2):
         L.backward(0.25)
-        np.testing.assert_allclose(Z.grad, wanted, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
+        np.testing.assert_allclose(Z.grad, expected, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
         Z.grad[...] = np.nan
     if r == 4:
-        several = nnc.jacobian(L, Z)  # whose gradients have an axis more
-        np.testing.assert_allclose(several.sum(axis=0), 4 * wanted, rtol=4 * np.finfo(dtype).eps)
+        several = nnc.jacobian(L, Z)  # its gradients have one more axis
+        np.testing.assert_allclose(several.sum(axis=0), 4 * expected, rtol=4 * np.finfo(dtype).eps)
 
 
 def test_a_warning_names_the_loss():
@@ -359,13 +359,13 @@ def test_a_warning_names_the_loss():
         assert np.isnan(nnc.softmax_cross_entropy(Z, np.array([0])).value).all()
 
 
-def test_nodes_of_plain_arrays_go_directly(monkeypatch):
-    """NumPy never hears of them; others reach their row through it."""
+def test_nodes_of_plain_arrays_do_not_go_through_numpy(monkeypatch):
+    """Others reach their row through Node.__array_ufunc__."""
     W, X, b = np.ones((3, 2)), np.ones((2, 4)), np.ones((3, 1))
     through = []
-    ordinary = nnc.Node.__array_ufunc__
+    original = nnc.Node.__array_ufunc__
     monkeypatch.setattr(
-        nnc.Node, "__array_ufunc__", lambda node, *args, **kw: through.append(node) or ordinary(node, *args, **kw)
+        nnc.Node, "__array_ufunc__", lambda node, *args, **kw: through.append(node) or original(node, *args, **kw)
     )
     Z = nnc.linear(nnc.Node(W), X, nnc.Node(b))
     nodes = [Z, nnc.matmul(W, nnc.Node(X)), nnc.add_bias(Z, b), nnc.softmax(Z), nnc.log_softmax(Z),

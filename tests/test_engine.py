@@ -1,4 +1,4 @@
-"""nnc._engine, below the functions that people call: dtypes, out=, overlap, references, the machine."""
+"""nnc._engine, below the public functions: dtypes, out=, overlap, reference counts, threads and processors."""
 
 import gc
 import itertools
@@ -29,18 +29,18 @@ def operands(letters, dtype=np.float64, n=4, seed=0):
 
 
 def results(ufunc, *inputs, **keywords):
-    """All of what it returns, be it one array or a tuple of them."""
+    """The results as a tuple, also if there is only one."""
     result = ufunc(*inputs, **keywords)
     return result if ufunc.nout > 1 else (result,)
 
 
 def run(code, **environment):
-    """The output of a Python program, in a process of its own."""
+    """Run a Python program in another process."""
     env = os.environ | environment
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
 
 
-def test_every_ufunc_is_here():
+def test_the_tables_list_every_ufunc():
     ufuncs = {name: ufunc for name, ufunc in vars(engine).items() if isinstance(ufunc, np.ufunc)}
     assert {name: ufunc.nin for name, ufunc in ufuncs.items()} == ELEMENTWISE | {n: len(s) for n, s in OPERANDS.items()}
     assert all(ufunc.__name__ == name and f"{name}(" in ufunc.__doc__ for name, ufunc in ufuncs.items())
@@ -83,16 +83,16 @@ def test_a_python_number_never_widens(number):
     assert engine.relu(number).dtype == engine.relu_backward(number, number).dtype == F8
 
 
-@pytest.mark.parametrize("setting", [0.25, 1, np.float64(0.25), np.float16(0.25), np.array(0.25), np.int64(1), True])
-def test_a_setting_never_widens(setting):
+@pytest.mark.parametrize("scalar", [0.25, 1, np.float64(0.25), np.float16(0.25), np.array(0.25), np.int64(1), True])
+def test_a_scalar_operand_never_widens(scalar):
     Z, y = np.ones((3, 2), "f4"), np.zeros(2, int)
-    assert engine.leaky_relu(Z, setting).dtype == engine.leaky_relu_backward(Z, Z, setting).dtype == F4
-    assert engine.sgd(Z, Z, setting).dtype == F4
-    assert engine.softmax_cross_entropy_recompute_backward(np.full(2, setting), Z, y).dtype == F4
-    assert engine.leaky_relu(Z.astype("f8"), setting).dtype == F8
+    assert engine.leaky_relu(Z, scalar).dtype == engine.leaky_relu_backward(Z, Z, scalar).dtype == F4
+    assert engine.sgd(Z, Z, scalar).dtype == F4
+    assert engine.softmax_cross_entropy_recompute_backward(np.full(2, scalar), Z, y).dtype == F4
+    assert engine.leaky_relu(Z.astype("f8"), scalar).dtype == F8
 
 
-def test_a_setting_for_each_element():
+def test_a_scalar_operand_may_be_an_array():
     slope = np.array([0.5, 0.5, 2.0, -0.0, 0.0, 0.25])
     for dtype in "f4", "f8":
         Z = -np.ones(6, dtype)
@@ -142,7 +142,7 @@ def test_dtype_and_signature_choose_the_loop(name):
     wide, narrow = [np.ones((2, 2))] * ufunc.nin, [np.ones((2, 2), "f4")] * ufunc.nin
     assert ufunc(*wide, dtype="f4").dtype == ufunc(*wide, signature=(*[None] * ufunc.nin, "f4")).dtype == F4
     assert ufunc(*narrow, dtype="f8").dtype == ufunc(*narrow, signature="d" * ufunc.nin + "->d").dtype == F8
-    assert ufunc(*wide).dtype == F8 and ufunc(*narrow).dtype == F4  # what is remembered of the above does no harm
+    assert ufunc(*wide).dtype == F8 and ufunc(*narrow).dtype == F4  # also after the calls above
     for dtype in "f2", "i8", "c16", "O":
         with pytest.raises(TypeError, match=name):
             ufunc(*wide, dtype=dtype)
@@ -167,11 +167,11 @@ def test_out_of_another_dtype():
     assert not frozen.any()
 
 
-# ---- memory ----------------------------------------------------------------------------------------------------------
+# ---- memory layout ---------------------------------------------------------------------------------------------------
 
 
 def unusual(a):
-    """The same numbers, as NumPy may hand them over."""
+    """The same numbers in other memory layouts."""
     yield a[::-1].copy()[::-1]
     yield np.asfortranarray(a)
     yield np.repeat(a, 3, axis=-1)[..., ::3]
@@ -213,7 +213,7 @@ def test_out_may_overlap_the_inputs(name):
     for position, letter in enumerate(letters):
         if letter == "y" or operands(letter)[0].shape != expected.shape:
             continue
-        # whole, transposed, reversed; then one that overlaps in part, in a larger buffer
+        # the same memory, transposed, reversed; then a part of it, in a larger buffer
         for view in (lambda a: a, lambda a: a.T, lambda a: a[::-1], lambda a: a[..., ::-1]):
             inputs = operands(letters)
             out = view(inputs[position])
@@ -228,7 +228,7 @@ def test_out_may_overlap_the_inputs(name):
             check(inputs, out, f"shift {shift}")
 
 
-def test_batches_broadcast():
+def test_batch_axes_broadcast():
     rng = np.random.default_rng(0)
     A, B = rng.standard_normal((3, 1, 4, 5)), rng.standard_normal((2, 5, 6))
     np.testing.assert_allclose(engine.matmul(A, B), A @ B, rtol=1e-13)
@@ -266,7 +266,7 @@ def test_shapes_that_do_not_fit_name_the_operation():
         engine.add_bias(W, np.ones(3))
 
 
-def test_where_leaves_the_rest():
+def test_where_leaves_the_other_elements_of_out():
     Z, out = np.array([-1.0, 2.0, -3.0, 4.0]), np.full(4, 7.0)
     engine.relu(Z, out=out, where=np.array([True, True, False, False]))
     np.testing.assert_array_equal(out, [0, 2, 7, 7])
@@ -284,7 +284,7 @@ def test_reduce_and_accumulate_go_element_by_element(name):
     np.testing.assert_allclose(ufunc.outer(a, a), ufunc(a[:, None], a[None, :]), rtol=1e-14)
 
 
-def test_a_bad_label_spoils_its_own_example_only():
+def test_a_bad_label_makes_only_its_example_nan():
     Z = np.random.default_rng(0).standard_normal((3, 6))
     good = np.array([0, 1, 2, 0, 1, 2])
     for bad in (-1, 3, 2**62, -(2**63)):
@@ -325,7 +325,7 @@ def test_ordinary_numbers_raise_no_warning(n, dtype):
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer needs memory itself")
 def test_no_memory_is_a_memory_error():
-    """An output whose rows and columns both have gaps is put together elsewhere, in 32 MB that are not to be had."""
+    """An output with gaps in rows and columns is computed in a temporary of 32 MB, which cannot be allocated."""
     program = """
 import resource
 import numpy as np
@@ -342,7 +342,7 @@ except MemoryError as error:
     assert result.stdout.startswith("matmul: ") and result.stdout.endswith("True\n"), result
 
 
-# ---- the machine, the module -----------------------------------------------------------------------------------------
+# ---- threads, imports, leaks -----------------------------------------------------------------------------------------
 
 
 def test_threads():
@@ -362,7 +362,7 @@ def test_threads():
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "2 ", "99999999999999999999x"])
-def test_impossible_number_of_threads_fails_at_import(value):
+def test_an_impossible_number_of_threads_is_an_import_error(value):
     result = run("import nnc._engine", NNC_NUM_THREADS=value)
     assert result.returncode == 1 and "ImportError: NNC_NUM_THREADS is" in result.stderr
 
@@ -443,7 +443,7 @@ FAILING = {
 
 @pytest.mark.parametrize("name", FAILING)
 def test_failing_calls_leak_nothing(name):
-    """6,000 failures for each of 17 kinds: 10^5 in all."""
+    """6,000 failures of each kind: more than 10^5 in all."""
 
     def fail(times):
         for _ in range(times):
@@ -460,6 +460,6 @@ def test_failing_calls_leak_nothing(name):
     fail(6000)
     gc.collect()
     after = [sys.getrefcount(w) for w in watched]
-    # a leak of one a call would be 6,000; what the interpreter itself keeps is a few
+    # a leak of one for each call would be 6,000; the interpreter itself keeps a few
     assert all(b - a < 100 for a, b in zip(before, after, strict=True)), (before, after)
     assert sys.getallocatedblocks() - blocks < 100

@@ -1,5 +1,5 @@
-"""What nnc._engine is given that it must not take: one argument wrong at a time; and training by two processes, each a
-thread here, whose sums of gradients are made in Python."""
+"""nnc._engine with one wrong argument at a time; and data-parallel training by two threads instead of two processes,
+which add up their gradients in Python."""
 
 import itertools
 import os
@@ -53,7 +53,7 @@ BAD_FIT = [
 
 
 @pytest.mark.parametrize("changes", BAD_FIT, ids=lambda changes: "-".join(changes))
-def test_fit_refuses(changes):
+def test_wrong_arguments_of_fit_are_errors(changes):
     weights = network()["weights"]
     before = [W.copy() for W in weights]
     with pytest.raises(ValueError, match="Fit: "):
@@ -61,7 +61,7 @@ def test_fit_refuses(changes):
     assert all(map(np.array_equal, weights, before))
 
 
-def test_epochs_refuse():
+def test_wrong_arguments_of_epochs_are_errors():
     training = fit(lr=0.0)
     for order in (list(range(8)), np.arange(8.0), np.arange(7), np.arange(8)[:, None], np.arange(16)[::2],
                   np.arange(8) - 1, np.arange(8) + 1):  # fmt: skip
@@ -76,18 +76,18 @@ def test_epochs_refuse():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_an_order_is_that_of_the_examples(dtype):
+def test_an_order_permutes_the_examples(dtype):
     order = np.random.default_rng(3).permutation(8)
     given = network(dtype)
-    there = [W.copy() for W in given["weights"]]
+    permuted = [W.copy() for W in given["weights"]]
     fit(dtype, weights=given["weights"]).epochs(1, 0.2, order)
-    fit(dtype, weights=there, X=np.ascontiguousarray(given["X"][:, order]), y=order % 3, lr=0.2).epochs(1)
-    assert all(map(np.array_equal, given["weights"], there))
+    fit(dtype, weights=permuted, X=np.ascontiguousarray(given["X"][:, order]), y=order % 3, lr=0.2).epochs(1)
+    assert all(map(np.array_equal, given["weights"], permuted))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("sizes", [(4, 5, 3), (4, 9, 70, 3)])
-def test_the_penalty_is_half_the_decay_times_the_squares(sizes, threads):
+def test_the_penalty_is_half_the_weight_decay_times_the_sum_of_squares(sizes, threads):
     before = nnc.get_num_threads()
     nnc.set_num_threads(threads)
     try:
@@ -107,7 +107,7 @@ def test_the_penalty_is_half_the_decay_times_the_squares(sizes, threads):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("changes", [{}, {"momentum": 0.5}, ADAM, {"shuffle": True}], ids="-".join)
-def test_two_shares_train_as_one(dtype, changes):
+def test_two_processes_train_as_one(dtype, changes):
     """The first has 5 examples and the second 3: unshuffled, a batch of 4 holds none of the latter's."""
     whole = network(dtype)
     y = np.arange(8) % 3
@@ -118,7 +118,7 @@ def test_two_shares_train_as_one(dtype, changes):
     nets = [network(dtype), network(dtype)]
     errors = []
 
-    def share(rank):
+    def train(rank):
         def reduce():
             barrier.wait()
             if rank == 0:
@@ -135,7 +135,7 @@ def test_two_shares_train_as_one(dtype, changes):
             errors.append(error)
             barrier.abort()
 
-    ranks = [threading.Thread(target=share, args=(rank,)) for rank in range(2)]
+    ranks = [threading.Thread(target=train, args=(rank,)) for rank in range(2)]
     for rank in ranks:
         rank.start()
     for rank in ranks:
@@ -146,7 +146,7 @@ def test_two_shares_train_as_one(dtype, changes):
             np.testing.assert_allclose(mine, right, rtol=0, atol=400 * np.finfo(dtype).eps)
 
 
-def test_another_process_may_stop_all():
+def test_another_process_can_stop_training():
     total = np.zeros(PARAMETERS + 1, "f4")
     weights = network()["weights"]
     before = [W.copy() for W in weights]
@@ -158,7 +158,7 @@ def test_another_process_may_stop_all():
     assert all(map(np.array_equal, weights, before))
 
 
-def test_what_fails_in_the_sum_is_raised():
+def test_an_error_in_reduce_is_raised():
     with pytest.raises(ZeroDivisionError):
         fit(reduce=lambda: 1 / 0, sum=np.zeros(PARAMETERS + 1, "f4"), first=0, total=8).epochs(1)
 
@@ -186,7 +186,7 @@ def step_rows(**changes):
         ("grad", np.ones((2, 3))), ("squares", np.zeros(1, "f4")), ("squares", np.zeros(0)),
     ],
 )  # fmt: skip
-def test_step_rows_refuses(name, value):
+def test_wrong_arguments_of_step_rows_are_errors(name, value):
     before = ROWS["param"].copy()
     with pytest.raises(ValueError, match="step_rows"):
         step_rows(**{name: value})
@@ -194,15 +194,15 @@ def test_step_rows_refuses(name, value):
 
 
 @pytest.mark.parametrize("which", [[0, 3], [-1, 0], [1, 1], [2, 0]])
-def test_step_rows_takes_rising_rows_only(which):
+def test_rows_must_be_in_increasing_order_and_in_range(which):
     with pytest.raises(ValueError):
         step_rows(which=np.array(which), param=np.ones((3, 2)))
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam"])
-def test_rows_of_all_optimizers(name, dtype):
-    """A row with a gradient takes the step of a whole matrix, and the squares are those before it."""
+def test_step_rows_is_the_step_of_the_whole_matrix(name, dtype):
+    """For every optimizer; squares is the sum of squares before the step."""
     param = np.arange(6, dtype=dtype).reshape(3, 2)
     other = param.copy()
     states = [np.zeros((3, 2), dtype) for _ in range(4)]
@@ -216,7 +216,7 @@ def test_rows_of_all_optimizers(name, dtype):
 
 w = nnc.Node(np.ones((2, 3)), name="w")
 TANH = RULES["tanh"]
-REFUSED = {
+ERRORS = {
     "labels: count": (TypeError, lambda: engine.labels("op", np.zeros(6, int), 3)),
     "labels: name": (TypeError, lambda: engine.labels(1, np.zeros(6, int), 3, 6)),
     "labels: n": (TypeError, lambda: engine.labels("op", np.zeros(6, int), "3", 6)),
@@ -224,19 +224,19 @@ REFUSED = {
     "labels: r": (TypeError, lambda: engine.labels("op", np.zeros(6, int), 3, "6")),
     "labels: y": (ValueError, lambda: engine.labels("op", [[0], [0, 1]], 3, 2)),
     "labels: a column": (ValueError, lambda: engine.labels("op", np.zeros((2, 3), int), 3, 6)),
-    "bad_targets: no array": (TypeError, lambda: engine.bad_targets([[1.0]], 1e-6)),
+    "bad_targets: not an array": (TypeError, lambda: engine.bad_targets([[1.0]], 1e-6)),
     "bad_targets: 1-D": (ValueError, lambda: engine.bad_targets(np.ones(3), 1e-6)),
-    "bad_targets: words": ((TypeError, ValueError), lambda: engine.bad_targets(np.array([["a"]], object), 1e-6)),
+    "bad_targets: strings": ((TypeError, ValueError), lambda: engine.bad_targets(np.array([["a"]], object), 1e-6)),
     "ancestors": (TypeError, lambda: engine.ancestors(1)),
     "backward: arguments": (TypeError, lambda: engine.backward(1)),
-    "backward: no Node": (TypeError, lambda: engine.backward((1,), 1, (), None, None, True)),
+    "backward: not a Node": (TypeError, lambda: engine.backward((1,), 1, (), None, None, True)),
     "apply: count": (TypeError, lambda: engine.apply(TANH)),
-    "apply: many": (TypeError, lambda: engine.apply(TANH, (w,), {}, 1)),
+    "apply: too many": (TypeError, lambda: engine.apply(TANH, (w,), {}, 1)),
     "apply: params": (TypeError, lambda: engine.apply(TANH, (w,), 1)),
     "apply: rule": (TypeError, lambda: engine.apply("tanh", (w,))),
     "apply: operands": (TypeError, lambda: engine.apply(TANH, 1)),
     "apply: no operands": (Exception, lambda: engine.apply(TANH, ())),
-    "apply: no Node": (TypeError, lambda: engine.apply(TANH, (np.ones(3),))),
+    "apply: not a Node": (TypeError, lambda: engine.apply(TANH, (np.ones(3),))),
     "predict_plain: count": (TypeError, lambda: engine.predict_plain(1, 2)),
     "predict_plain: slope": (
         TypeError,
@@ -245,18 +245,18 @@ REFUSED = {
     ),
     "core to core": (TypeError, lambda: engine.set_core_to_core("near")),
     "threads": (TypeError, lambda: engine.set_num_threads("many")),
-    "none": (ValueError, lambda: engine.set_num_threads(-(10**30))),
+    "threads: negative": (ValueError, lambda: engine.set_num_threads(-(10**30))),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_functions_refuse(name):
-    error, call = REFUSED[name]
+@pytest.mark.parametrize("name", ERRORS)
+def test_wrong_arguments_of_functions_are_errors(name):
+    error, call = ERRORS[name]
     with pytest.raises(error):
         call()
 
 
-def test_a_call_that_is_not_plain_is_left_to_others():
+def test_predict_plain_and_argmax_return_none_for_other_operands():
     net = network()
     ends = "cross_entropy", (4, 5, 3), np.dtype("f4")
     assert engine.predict_plain(*net.values(), *ends).shape == (3, 8)

@@ -1,4 +1,4 @@
-"""nnc._engine.Fit and predict, below nnc.MLP: what they take, keep, refuse, and how an epoch is stopped."""
+"""nnc._engine.Fit and predict, below nnc.MLP: their arguments, references and errors, and how an epoch is stopped."""
 
 import gc
 import signal
@@ -14,7 +14,7 @@ from nnc import _engine as engine
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_fit_writes_into_the_given_arrays(dtype):
+def test_fit_changes_the_given_arrays(dtype):
     net = network(dtype, r=64)
     before = [W.copy() for W in net["weights"]]
     y = np.arange(64) % 3
@@ -31,7 +31,7 @@ def test_fit_writes_into_the_given_arrays(dtype):
     np.testing.assert_allclose(P.sum(0), 1, rtol=8 * np.finfo(dtype).eps)
 
 
-def test_fit_takes_examples_as_they_lie():
+def test_predict_takes_x_in_any_layout():
     base = network("f4", r=30)
     images = np.random.default_rng(1).integers(0, 256, (30, 4), dtype="u1")
     wide = np.zeros((30, 9), "u1")
@@ -83,21 +83,21 @@ BAD_FIT = [
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), BAD_FIT)
-def test_fit_refuses(changes, error, message):
+def test_wrong_arguments_of_fit_are_errors(changes, error, message):
     with pytest.raises(error, match=message):
         fit(**changes)
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), [bad for bad in BAD_FIT if bad[0].keys() <= network().keys()])
-def test_predict_refuses(changes, error, message):
-    if message == "writeable":  # it only reads them
+def test_wrong_arguments_of_predict_are_errors(changes, error, message):
+    if message == "writeable":  # predict only reads them
         engine.predict(**network() | changes)
     else:
         with pytest.raises(error, match=message):
             engine.predict(**network() | changes)
 
 
-def test_epochs_of_one_call_are_those_of_many():
+def test_many_epochs_in_one_call_are_the_same_as_one_by_one():
     together, apart = network(r=64), network(r=64)
     one_call, many_calls = (fit(r=64, shuffle=True, **net) for net in (together, apart))
     epochs = one_call.epochs(1000)
@@ -111,12 +111,12 @@ def test_epochs_of_one_call_are_those_of_many():
             one_call.epochs(count)
 
 
-def test_no_epoch_follows_one_that_lost_its_numbers():
+def test_training_stops_after_an_epoch_whose_loss_is_not_finite():
     losses = [loss for loss, _ in fit(r=64, lr=1e20).epochs(64)]
     assert len(losses) < 64 and np.isfinite(losses[:-1]).all() and not np.isfinite(losses[-1])
 
 
-def test_fit_keeps_what_it_uses_and_lets_go_of_it():
+def test_fit_keeps_its_arrays_alive_and_frees_them():
     class Array(np.ndarray):
         pass
 
@@ -130,13 +130,13 @@ def test_fit_keeps_what_it_uses_and_lets_go_of_it():
     gc.collect()
     assert all(a() is not None for a in alive)
     assert np.isfinite(running.epochs(1)).all()
-    alive[2]().myself = running  # a cycle: the array, its __dict__, the fit
+    alive[2]().fit = running  # a cycle: the array, its __dict__, the fit
     del running
     gc.collect()
     assert all(a() is None for a in alive)
 
 
-def test_fit_cannot_be_made_empty():
+def test_fit_cannot_be_created_empty():
     for make in (lambda: engine.Fit(), lambda: engine.Fit.__new__(engine.Fit), lambda: object.__new__(engine.Fit)):
         with pytest.raises(TypeError):
             make()
@@ -145,7 +145,7 @@ def test_fit_cannot_be_made_empty():
 
 
 def slow_fit():
-    """One whose epoch takes a second or more, and how many of them to ask for."""
+    """A fit with epochs of a second or more, and the number of epochs for one call."""
     r = 40_000
     X = np.random.default_rng(0).integers(0, 256, (784, 256), dtype="u1")
     X = np.repeat(X, 1 + r // 256, axis=1)[:, :r]
@@ -153,7 +153,7 @@ def slow_fit():
 
 
 def many_fast_epochs():
-    """Each takes less than the time after which a signal is looked for, and all of them a good deal more."""
+    """An epoch takes less than the time between two checks for signals, all of them much more."""
     r = 300_000
     return fit(sizes=(2, 16, 2), r=r, X=np.zeros((2, r), "f4"), batch_size=32), 64
 
@@ -169,9 +169,9 @@ def test_a_fit_runs_once_at_a_time_and_without_the_gil():
 
     thread = threading.Thread(target=epoch)
     thread.start()
-    refused = turns = 0
+    refused = attempts = 0
     while thread.is_alive():
-        turns += 1
+        attempts += 1
         try:
             running.epochs(1)
         except RuntimeError as error:
@@ -179,7 +179,7 @@ def test_a_fit_runs_once_at_a_time_and_without_the_gil():
             refused += 1
         time.sleep(0.001)
     thread.join()
-    assert refused > 10, (refused, turns, seconds)
+    assert refused > 10, (refused, attempts, seconds)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
@@ -208,7 +208,7 @@ def test_ctrl_c_stops_an_epoch(running):
     signal.signal(signal.SIGALRM, lambda *_: None)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
-        # it goes on afterwards, and a signal that raises nothing stops nothing
+        # training continues afterwards, and a signal handler that does not raise does not stop it
         assert np.isfinite(running.epochs(count)).all()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

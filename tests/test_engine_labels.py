@@ -1,4 +1,4 @@
-"""nnc._engine.labels and bad_targets: what the engine takes, or the first label or column of targets that is wrong."""
+"""nnc._engine.labels and bad_targets: labels as the engine takes them, the first bad label or column of targets."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from test_strides import laid_out
 from nnc import _engine as engine
 
 
-def test_labels_pass_through_without_a_copy():
+def test_labels_of_the_right_dtype_are_not_copied():
     y = np.array([0, 2, 1])
     assert engine.labels("op", y, 3, 3) is y
     assert engine.labels("op", np.zeros(0, int), 3, 0).shape == (0,)
@@ -35,20 +35,20 @@ def test_labels_of_any_real_dtype(y, dtype):
         (1, r"op: y has shape \(\)"),
     ],
 )
-def test_bad_labels_name_the_first(y, message):
+def test_bad_labels_are_an_error_that_names_the_first(y, message):
     with pytest.raises(ValueError, match=message):
         engine.labels("op", y, 3, 3)
 
 
 @pytest.mark.parametrize("y", [["a", "b", "c"], [0j, 1, 2], [None, 1, 2]])
-def test_labels_that_are_no_numbers(y):
+def test_labels_that_are_not_numbers_are_a_type_error(y):
     with pytest.raises(TypeError, match="op: y has dtype"):
         engine.labels("op", y, 3, 3)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", "f2", "u1", "?"])
 @pytest.mark.parametrize("n, r", [(3, 1), (2, 257), (4, 600)])
-def test_the_first_column_that_does_not_sum_to_one(dtype, n, r):
+def test_bad_targets_finds_the_first_column_that_does_not_sum_to_one(dtype, n, r):
     Y = np.zeros((n, r), dtype)
     Y[np.arange(r) % n, np.arange(r)] = 1
     layouts = (Y, np.asfortranarray(Y), np.repeat(Y, 2, 1)[:, ::2], Y[::-1, ::-1], laid_out(Y, "misaligned"))
@@ -65,7 +65,7 @@ def test_the_first_column_that_does_not_sum_to_one(dtype, n, r):
             Y[0, i] = 1
 
 
-def test_targets_without_a_class_or_an_example():
+def test_targets_without_classes_or_examples():
     assert engine.bad_targets(np.zeros((0, 2)), 1e-6) == 0
     assert engine.bad_targets(np.zeros((2, 0)), 1e-6) == -1
     with pytest.raises(ValueError, match="2-D"):

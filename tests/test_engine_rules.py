@@ -1,4 +1,4 @@
-"""Rows of the table of operations that are wrong, and what goes wrong within them: an error each time, and no crash."""
+"""Wrong rows in the table of operations, and errors raised within them: always an exception, never a crash."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def failing(*arguments, **keywords):
 
 
 class Failing:
-    """Whatever it is compared with."""
+    """Its comparisons raise."""
 
     __hash__ = None
 
@@ -39,7 +39,7 @@ class Refusing(type(ROW)):
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_without_one_of_its_attributes():
+def test_a_row_without_an_attribute():
     class Bare(engine.Rule):
         pass
 
@@ -72,33 +72,33 @@ def test_a_row_without_one_of_its_attributes():
         ({"params": (Failing(), "axis")}, RuntimeError, "on purpose"),
     ],
 )  # fmt: skip
-def test_a_row_that_is_wrong(changes, error, message):
+def test_a_wrong_row_is_an_error(changes, error, message):
     with pytest.raises(error, match=message):
         engine.call(row(**changes), (w,), {"axis": 0})
 
 
-def test_a_row_that_is_none():
+def test_something_else_than_a_row_is_an_error():
     with pytest.raises(TypeError, match="must be a Rule"):
         engine.call(3, (w,), {})
     with pytest.raises(TypeError, match="call"):
         engine.call(ROW, [w], {})
 
 
-def test_what_a_row_refuses_with():
+def test_errors_for_refused_parameters():
     refusing = Refusing(**{field: getattr(ROW, field) for field in ROW.__dataclass_fields__})
     with pytest.raises(RuntimeError, match="on purpose"):
         engine.call(refusing, (w,), {"other": 1})
-    with pytest.raises(Exception):  # noqa: B017 - which one, the row has not said
+    with pytest.raises(Exception):  # noqa: B017 - any error, as the row gave none
         engine.call(refusing, (w,), {"nothing": 1})
     assert engine.call(ROW, (w,), {"axis": 1, "other": None} if "-" in ROW.params else {"axis": 1}).shape == (2, 1, 3)
 
 
 @pytest.mark.parametrize("constants", [(5,), (-1,), (1,)])
-def test_constants_that_are_no_nodes(constants):
+def test_constants_may_be_out_of_range(constants):
     assert engine.apply(row(constants=constants), (w,), {"axis": 0}).shape == (1, 2, 3)
 
 
-def test_a_result_may_be_one_number():
+def test_a_result_may_be_a_numpy_scalar():
     for dtype in (np.float32, np.float64):
         y = engine.apply(row(forward=lambda x, axis, dtype=dtype: dtype(x.sum())), (w,), {"axis": 0})
         assert type(y.value) in (dtype, np.ndarray) and y.value == A.sum()
@@ -113,29 +113,29 @@ def test_a_result_may_be_the_operand_itself():
 # ---- NumPy's protocol ------------------------------------------------------------------------------------------------
 
 
-class Other(nnc.Node):
+class BrokenUfuncs(nnc.Node):
     _ufuncs = property(failing)
 
 
-class NoTable(nnc.Node):
+class NoUfuncs(nnc.Node):
     _ufuncs = ()
 
     def _array_ufunc(self, *arguments, **keywords):
         return arguments
 
 
-class Lost(NoTable):
+class BrokenFallback(NoUfuncs):
     _array_ufunc = property(failing)
 
 
-def test_a_universal_function_of_other_nodes():
+def test_ufuncs_of_broken_subclasses_of_node():
     with pytest.raises(RuntimeError, match="on purpose"):
-        np.exp(Other(A))
-    assert NoTable(A).__array_ufunc__(np.exp, "__call__", w) == (np.exp, "__call__", w)
-    assert NoTable(A).__array_ufunc__(np.exp) == (np.exp,)
-    assert NoTable(A).__array_ufunc__(np.exp, 3, w) == (np.exp, 3, w)
+        np.exp(BrokenUfuncs(A))
+    assert NoUfuncs(A).__array_ufunc__(np.exp, "__call__", w) == (np.exp, "__call__", w)
+    assert NoUfuncs(A).__array_ufunc__(np.exp) == (np.exp,)
+    assert NoUfuncs(A).__array_ufunc__(np.exp, 3, w) == (np.exp, 3, w)
     with pytest.raises(RuntimeError, match="on purpose"):
-        np.exp(Lost(A))
+        np.exp(BrokenFallback(A))
     with pytest.raises(TypeError, match="unhashable"):
         w.__array_ufunc__([], "__call__", w)
 
@@ -151,7 +151,7 @@ def add(a, b, a_is_own, b_is_own):
     return a + b
 
 
-def test_what_fails_in_backward():
+def test_errors_in_backward_are_raised():
     y, seed = w * w, np.ones_like(A)
     order = engine.ancestors(y)
     after = y * 1.0
@@ -180,7 +180,7 @@ def test_a_backward_within_a_vjp():
 
 
 @pytest.mark.parametrize("seed", [np.ones((3, 2)).T, np.ones((2, 3), ">f8"), np.ones((400, 400))])
-def test_the_gradient_of_a_leaf_is_its_own(seed):
+def test_the_gradient_of_a_leaf_is_a_copy_of_the_seed(seed):
     leaf = nnc.Node(np.zeros(seed.shape))
     seed = seed[:] if seed.base is not None else seed.view()
     gradient = engine.backward((leaf,), seed, (), unbroadcast, add, False)[leaf]
@@ -190,14 +190,14 @@ def test_the_gradient_of_a_leaf_is_its_own(seed):
 # ---- direct calls ----------------------------------------------------------------------------------------------------
 
 
-def test_direct_functions_compare_as_the_universal_ones():
+def test_direct_functions_compare_as_ufuncs():
     assert nnc.relu == nnc.relu and nnc.relu == engine.relu and nnc.relu != nnc.tanh and nnc.relu != 3
     assert not nnc.relu == nnc.tanh and not nnc.relu != engine.relu
     with pytest.raises(TypeError):
         nnc.relu < nnc.tanh  # noqa: B015
 
 
-def test_direct_functions_refuse():
+def test_wrong_arguments_of_direct_are_errors():
     with pytest.raises(TypeError, match="come by position"):
         engine.direct(engine.relu, rules={})
     with pytest.raises(TypeError, match="direct"):
@@ -208,7 +208,7 @@ def test_direct_functions_refuse():
         bare([[object()]])
 
 
-def test_an_explanation_that_fails(monkeypatch):
+def test_an_explanation_that_fails_leaves_numpys_error(monkeypatch):
     for unary in (failing, lambda *arguments: 3):
         monkeypatch.setattr("nnc._explain.unary", unary)
         with pytest.raises(TypeError, match="relu"):
@@ -222,7 +222,7 @@ class NoShape(np.ndarray):
     shape = property(failing)
 
 
-def test_labels_refuse():
+def test_wrong_arguments_of_labels_are_errors():
     y = np.array([0, 1, 2])
     with pytest.raises(TypeError, match="str"):
         engine.labels("loss", y, "3", 3)
@@ -240,7 +240,7 @@ def test_labels_refuse():
         engine.labels("loss", y.view(NoShape), 3, 4)
 
 
-def test_settings_refuse():
+def test_wrong_settings_are_errors():
     with pytest.raises(TypeError):
         engine.set_core_to_core("near")
     with pytest.raises(TypeError):

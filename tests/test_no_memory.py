@@ -1,7 +1,7 @@
-"""Every allocation that Python makes for the glue refused once, one by one: a MemoryError, and the next call right.
+"""Each of Python's allocations in a call of the engine fails once: a MemoryError, and the next call is right.
 
-Universal functions and reductions are left out: without memory NumPy crashes in the arguments of its own
-(`np.vecdot(A, B, axis=0)`), or returns without an exception.
+Ufuncs and reductions are left out: without memory NumPy crashes while it parses arguments (`np.vecdot(A, B, axis=0)`),
+or returns without an exception.
 """
 
 import gc
@@ -17,7 +17,7 @@ from nnc.autodiff.operations import RULES
 
 memory = pytest.importorskip("_testcapi")
 if not hasattr(memory, "set_nomemory"):
-    pytest.skip("this Python cannot refuse memory", allow_module_level=True)
+    pytest.skip("this Python has no set_nomemory", allow_module_level=True)
 
 rng = np.random.default_rng(0)
 W, X = rng.standard_normal((3, 4)), rng.standard_normal((4, 6))
@@ -45,8 +45,8 @@ CALLS = {
     "graph": lambda: nnc.relu(w @ x).value,
     "graph, saved": lambda: nnc.sigmoid(w).value,
     "softmax of a Node": lambda: nnc.softmax(w).value,
-    "a list beside a Node": lambda: (w + W.tolist()).value,
-    "ten arrays": lambda: gradient_of(TEN, w),
+    "a list and a Node": lambda: (w + W.tolist()).value,
+    "ten arrays joined": lambda: gradient_of(TEN, w),
     "a function for direct calls": lambda: engine.direct(engine.relu, {})(W),
     "loss of a Node": lambda: nnc.softmax_cross_entropy(w @ x, y).value,
     "NumPy's function": lambda: np.transpose(np.tanh(w)).value,
@@ -62,23 +62,23 @@ CALLS = {
     "step of rows": lambda: engine.step_rows("sgd", W.copy(), None, None, *SPARSE, SETTINGS) is None,
     "machine": lambda: len(engine.cpu_info()),
 }
-if sys.version_info >= (3, 12):  # which crashes in np.expand_dims itself
+if sys.version_info >= (3, 12):  # np.expand_dims crashes there
     del CALLS["keywords"]
 MANY = 200  # allocations: more than any of these calls makes
 
 
 @pytest.fixture(scope="module", autouse=True)
-def little_to_collect():
-    """All objects there are stay out of the collections, which then take no time."""
+def frozen_objects():
+    """Existing objects are left out of garbage collections, which then take no time."""
     gc.freeze()
     yield
     gc.unfreeze()
 
 
-def refuse_each(call):
-    """Call it with the first allocation refused, then with the second ...: (which, result or None, error or None).
+def fail_each(call):
+    """Call it with the first allocation failing, then the second ...: (which, result or None, error or None).
 
-    Small tuples, lists and floats come from lists of free ones, which a collection empties.
+    The garbage collection empties the free lists, from which small tuples, lists and floats would come.
     """
     for n in range(MANY):
         done = error = None
@@ -93,18 +93,18 @@ def refuse_each(call):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_each_allocation_refused(name):
+def test_a_failing_allocation_is_a_memory_error(name):
     call = CALLS[name]
     right = np.copy(call())
-    refused = []
-    for n, done, error in refuse_each(call):
+    failed = []
+    for n, done, error in fail_each(call):
         if error is None:
             np.testing.assert_array_equal(done, right, err_msg=f"allocation {n}")
         else:
             assert isinstance(error, MemoryError), (n, error)
-            refused.append(n)
+            failed.append(n)
         np.testing.assert_array_equal(call(), right, err_msg=f"after allocation {n}")
-    assert max(refused, default=0) < MANY - 20 and (refused or name == "targets")
+    assert max(failed, default=0) < MANY - 20 and (failed or name == "targets")
 
 
 def test_gradients_are_set_all_or_none():
@@ -121,12 +121,12 @@ def test_gradients_are_set_all_or_none():
         assert len({node.grad is None for node in nodes}) == 1, f"allocation {n}"
 
 
-def test_no_array_is_left_behind():
-    """References from a call that failed to what it was given, or blocks of memory, would grow with every round."""
+def test_failing_calls_leak_no_memory():
+    """Leaked references or blocks of memory would grow with every round."""
 
     def blocks():
         for call in CALLS.values():
-            for _ in refuse_each(call):
+            for _ in fail_each(call):
                 pass
         gc.collect()
         return sys.getallocatedblocks()

@@ -1,7 +1,7 @@
-"""The engine's import with each allocation refused once: an error, and no crash of the engine's own.
+"""The import of the engine with each allocation failing once: an error, and no crash in the engine.
 
-NumPy crashes where a loop of a universal function gets no memory (PyArrayMethod_FromSpec), four times for each. More
-crashes are the engine's own; what comes after the last of these is the engine's types and names.
+NumPy crashes if the allocation for a ufunc's loop fails (PyArrayMethod_FromSpec), four times for each ufunc. More
+crashes would be the engine's; after the last crash come the engine's types and names.
 """
 
 import os
@@ -12,12 +12,12 @@ import pytest
 
 memory = pytest.importorskip("_testcapi")
 if not hasattr(memory, "set_nomemory") or sys.platform == "win32":
-    pytest.skip("this Python cannot refuse memory, or not fork", allow_module_level=True)
+    pytest.skip("this Python has no set_nomemory or no fork", allow_module_level=True)
 if os.environ.get("LD_PRELOAD"):
     pytest.skip("a sanitizer needs memory itself", allow_module_level=True)
 
-# A child for each allocation, as an import that failed halfway cannot be taken back. Most allocations are those of a
-# universal function, which all come in the same way: of these every 31st is refused, and all of the rest.
+# A child process for each allocation, as a failed import cannot be undone. Most allocations are those of ufuncs, which
+# all make the same ones: of these every 31st fails, and each of the others.
 PROGRAM = """
 import gc, importlib.machinery, importlib.util, os, sys
 import _testcapi
@@ -26,7 +26,7 @@ import numpy as np
 loader = importlib.machinery.ExtensionFileLoader("nnc._engine", sys.argv[1])
 spec = importlib.util.spec_from_file_location("nnc._engine", sys.argv[1], loader=loader)
 
-def refused(n):
+def import_without(n):
     module = importlib.util.module_from_spec(spec)
     gc.collect()
     error = None
@@ -45,14 +45,14 @@ def refused(n):
 def result(n):
     pid = os.fork()
     if pid == 0:
-        sys.exit(refused(n))
+        sys.exit(import_without(n))
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 gc.freeze()
 count = 1 << 15
 while count > 1 and result(count // 2) == 0:
     count //= 2
-low, high = count // 2, count  # some allocation behind `low` is refused, none behind `high`
+low, high = count // 2, count  # some allocation after `low` fails, none after `high`
 while high - low > 16:
     middle = (low + high) // 2
     low, high = (low, middle) if result(middle) == 0 else (middle, high)
@@ -65,11 +65,11 @@ print(crashes, len(codes), codes.count(1), *sorted(set(codes)))
 """
 
 
-def test_each_allocation_of_the_import_refused():
+def test_a_failing_allocation_in_the_import_is_an_error():
     from nnc import _engine
 
     run = subprocess.run([sys.executable, "-c", PROGRAM, _engine.__file__], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-    crashes, count, refused, *codes = map(int, run.stdout.split())
+    crashes, count, errors, *codes = map(int, run.stdout.split())
     assert crashes <= 12, f"{crashes} crashes: more than NumPy's four for each universal function"
-    assert count >= 60 and refused >= 40 and set(codes) <= {0, 1}, run.stdout
+    assert count >= 60 and errors >= 40 and set(codes) <= {0, 1}, run.stdout
