@@ -1,5 +1,5 @@
-# ruff: noqa: UP031 - "%f" % node is what is tested
-"""No number leaves the graph silently: each way by which Python or NumPy takes a value out of an object is an error."""
+# ruff: noqa: UP031 - "%f" % node is tested
+"""Conversions of Nodes to numbers and arrays, which would lose the gradient silently, are errors."""
 
 import array
 import cmath
@@ -37,14 +37,14 @@ def objects(x):
     return a
 
 
-NUMBERS = {  # functions of one number, which are TypeErrors that name the way
+NUMBERS = {  # functions of a number: a TypeError that suggests what to use instead
     "float": float, "complex": complex, "int": int, "operator.index": operator.index, "round": round,
     "round to digits": lambda x: round(x, 2), "math.trunc": math.trunc, "math.floor": math.floor,
     "math.ceil": math.ceil, "math.exp": math.exp, "math.isnan": math.isnan,
     "math.isclose": lambda x: math.isclose(x, 2), "math.pow": lambda x: math.pow(x, 2),
     "math.hypot": lambda x: math.hypot(x, x), "math.fsum": lambda x: math.fsum([x]),
     "math.dist": lambda x: math.dist([x], [1.0]), "cmath.exp": cmath.exp, "%f": lambda x: "%f" % x, "range": range,
-    "slice": lambda x: [1, 2, 3][:x], "place": lambda x: [1, 2, 3][x], "bin": bin, "chr": chr,
+    "slice": lambda x: [1, 2, 3][:x], "index": lambda x: [1, 2, 3][x], "bin": bin, "chr": chr,
     "array.array": lambda x: array.array("d", [x]), "ctypes": ctypes.c_double, "np.float64": np.float64,
     "np.float32": np.float32, "np.int64": np.int64, "np.bool_": np.bool_, "np.complex128": np.complex128,
     "np.longdouble": np.longdouble, "np.matrix": np.matrix, "np.ma": np.ma.array,
@@ -73,7 +73,7 @@ NUMBERS = {  # functions of one number, which are TypeErrors that name the way
     "np.asarray_chkfinite": np.asarray_chkfinite, "np.format_float_positional": np.format_float_positional,
     "Node": Node, "Node([])": lambda x: Node([x, x]),
 }  # fmt: skip
-OTHERS = {  # refused by whoever is asked, in their words
+OTHERS = {  # errors that Python or NumPy raise themselves
     "%d": lambda x: "%d" % x, "%x": lambda x: "%x" % x, "%c": lambda x: "%c" % x, "memoryview": memoryview,
     "bytes": bytes, "bytearray": bytearray, "struct": lambda x: struct.pack("d", x), "Decimal": decimal.Decimal,
     "Fraction": fractions.Fraction, "a.flat": lambda x: operator.setitem(np.ones(3).flat, 0, x),
@@ -91,28 +91,28 @@ OTHERS = {  # refused by whoever is asked, in their words
     "a.sum(where)": lambda x: np.ones(3).sum(where=x),
     "frompyfunc, closed over": lambda x: np.frompyfunc(lambda a: a * x, 1, 1)(np.ones(2)).astype(float),
 }  # fmt: skip
-WAYS = "np.exp|np.stack|item|value"
+SUGGESTIONS = "np.exp|np.stack|item|value"
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass")
 
 
-@pytest.mark.parametrize("way", NUMBERS)
-def test_a_number_is_a_type_error_that_names_the_ways(way):
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_conversion_is_a_type_error_with_suggestions(name):
     for x in (Node(2.0), Node([1.0, 2.0, 3.0]), np.exp(Node(1.0)), Node(np.float32(2))):
-        if x.ndim and way in ("np.arange(dtype)",):
-            continue  # of an array, NumPy's own error
-        with pytest.raises(TypeError, match=WAYS) as error:
-            NUMBERS[way](x)
+        if x.ndim and name == "np.arange(dtype)":
+            continue  # for an array NumPy raises its own error
+        with pytest.raises(TypeError, match=SUGGESTIONS) as error:
+            NUMBERS[name](x)
         assert "node.value" in str(error.value)
 
 
-@pytest.mark.parametrize("way", OTHERS)
-def test_refused_in_other_words(way):
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_conversions_are_errors(name):
     for x in (Node(2.0), Node([1.0, 2.0, 3.0])):
         with pytest.raises((TypeError, ValueError, AttributeError, struct.error, RuntimeError)):
-            OTHERS[way](x)
+            OTHERS[name](x)
 
 
-INSIDE = {  # what stays in the graph, or gives no number that depends on x
+SUPPORTED = {  # these stay in the graph, or give a number that does not depend on x
     "math.prod": lambda x: math.prod([x, x]), "sum": lambda x: sum([x, x * x]), "max": lambda x: max([x, x * x, 1.0]),
     "sorted": lambda x: sorted([x, x * x])[0], "objects": lambda x: (objects(x) * objects(x * x)).sum(),
     "np.fromfunction": lambda x: np.sum(np.fromfunction(lambda i: i * x, (3,))),
@@ -130,9 +130,9 @@ INSIDE = {  # what stays in the graph, or gives no number that depends on x
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", INSIDE)
-def test_what_stays_inside_has_the_right_gradient(way):
-    f = INSIDE[way]
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_supported_functions_have_the_right_gradient(name):
+    f = SUPPORTED[name]
     assert grad(f)(2.0) == pytest.approx(central(lambda x: float(f(x)), np.float64(2.0)), rel=1e-8)
 
 
@@ -140,12 +140,12 @@ def test_item_and_formatting_show_a_scalar():
     x = Node(np.float32(2.5))
     assert x.item() == 2.5 and type(x.item()) is float and type(Node([[3.0]]).item()) is float
     assert f"{x:.3f}" == "2.500" and f"{x}" == repr(x) == str(x) and "%s" % x == repr(x)
-    for refused in (lambda: Node([1.0, 2.0]).item(), lambda: f"{Node([1.0, 2.0]):.3f}"):
+    for call in (lambda: Node([1.0, 2.0]).item(), lambda: f"{Node([1.0, 2.0]):.3f}"):
         with pytest.raises(ValueError, match=r"item: the Node is \(2,\), and only a scalar is one number"):
-            refused()
+            call()
 
 
-def test_the_kinds_of_arrays_that_multiply_otherwise(tmp_path):
+def test_memmaps_are_operands_and_masked_arrays_an_error(tmp_path):
     file = np.memmap(tmp_path / "numbers", float, "w+", shape=(2,))
     file[:] = 3.0
     x = Node([1.0, 2.0])
@@ -159,7 +159,7 @@ def test_the_kinds_of_arrays_that_multiply_otherwise(tmp_path):
 # ---- functions of functions ------------------------------------------------------------------------------------------
 
 
-def test_an_argument_that_is_not_used_and_a_plain_number():
+def test_the_gradient_of_an_unused_argument_is_0():
     assert grad(lambda x, y: (x * x).sum(), 1)(np.ones(2), 3.0) == 0
     np.testing.assert_array_equal(grad(lambda x: 3.0)(np.ones((2, 3))), np.zeros((2, 3)))
     value, (dx, dy) = value_and_grad(lambda x, y: np.float64(5), (0, 1))(np.ones(2), np.float32(1))
@@ -168,7 +168,7 @@ def test_an_argument_that_is_not_used_and_a_plain_number():
 
 
 def test_an_argument_cannot_be_copied_or_set():
-    """A copy would be another leaf, and the gradient 0; after a new value it would be another function's."""
+    """A copy would be another leaf, with gradient 0; after a new value the gradient would be of another function."""
 
     def sets(x):
         x.value = 2 * x.value
@@ -187,13 +187,13 @@ def test_an_argument_cannot_be_copied_or_set():
             grad(f)(np.float64(3.0))
 
 
-# ---- expressions, and ways out of them -------------------------------------------------------------------------------
+# ---- random expressions with conversions -----------------------------------------------------------------------------
 
 X = np.array([0.7, 1.3])
 UNARY = [np.tanh, np.exp, nnc.sigmoid, np.sqrt, np.negative, lambda a: a * a, lambda a: a / 3, lambda a: a[::-1], abs]
 BINARY = [np.add, np.multiply, operator.sub, operator.mul, np.maximum, lambda a, b: a / (2 + b * b)]
 SCALAR = [np.sum, np.mean, np.max, lambda a: a @ a, lambda a: np.linalg.norm(a), lambda a: a[0]]
-OUT = [  # functions of a scalar, which are right for a plain number
+CONVERSIONS = [  # functions of a scalar that work for a number
     float, math.exp, math.sin, lambda s: np.float64(s) ** 2, lambda s: set_in(float)(s)[0],
     lambda s: np.full(2, s)[1], lambda s: float("%.15e" % s), lambda s: np.array([s, 1.0])[0],
     lambda s: np.ones(2).dot([s, 2 * s]), lambda s: np.fromiter([s], float)[0], lambda s: objects(s).astype(float)[0],
@@ -207,19 +207,19 @@ OUT = [  # functions of a scalar, which are right for a plain number
 
 @st.composite
 def programs(draw):
-    """f(x), a scalar: expressions of x, some numbers taken out on the way."""
+    """f(x), a scalar: expressions of x, with conversions of scalars between."""
     steps = draw(st.lists(st.tuples(st.sampled_from(UNARY), st.sampled_from(BINARY), st.sampled_from(SCALAR),
-                                    st.sampled_from([None, *OUT])), min_size=1, max_size=4))  # fmt: skip
+                                    st.sampled_from([None, *CONVERSIONS])), min_size=1, max_size=4))  # fmt: skip
     last = draw(st.sampled_from(SCALAR))
 
     def f(x):
         a = x
-        for unary, binary, scalar, out in steps:
+        for unary, binary, scalar, convert in steps:
             b = unary(a)
             b_value = getattr(b, "value", b)
             assume(np.isfinite(b_value).all() and (unary is not np.sqrt or b_value.all()))  # else 0 times NaN
             s = scalar(b)
-            s = s if out is None else out(s)
+            s = s if convert is None else convert(s)
             a = binary(a, s)
         return last(a)
 
@@ -228,7 +228,7 @@ def programs(draw):
 
 @settings(max_examples=300, deadline=None)
 @given(programs(), st.lists(st.floats(0.1, 2.0), min_size=3, max_size=3, unique=True))
-def test_no_gradient_is_wrong_without_an_error(f, x):
+def test_a_gradient_is_right_or_an_error(f, x):
     x = np.array(x)
     with np.errstate(all="ignore"):
         try:

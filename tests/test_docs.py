@@ -1,4 +1,4 @@
-"""The documentation is true: its sessions give what they show, its pages are reachable, every public name is in it."""
+"""The documentation: its sessions give the results they show, its links work, every public name is in it."""
 
 import doctest
 import importlib
@@ -27,13 +27,13 @@ def test_sessions(page):
     if "import onnxruntime" in "".join(sessions):
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")
-    assert all(">>> " in block for block in sessions), "a block that nobody can check"
+    assert all(">>> " in block for block in sessions), "a block without a session"
     _, report = run_session("\n".join(sessions))
     assert not report, report
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith("https://") or (page.parent / target).exists(), target
@@ -44,7 +44,7 @@ def test_every_public_name_is_in_the_interface():
     assert {name for name in nnc.__all__ if not name.startswith("_")} <= named
 
 
-# nnc.sklearn's are in test_sklearn.py, where scikit-learn is.
+# test_sklearn.py runs those of nnc.sklearn, which need scikit-learn.
 PATHS = [path for path in sorted((ROOT / "nnc").rglob("[!_]*.py")) if ">>> " in path.read_text(encoding="utf-8")]
 MODULES = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in PATHS if "sklearn" not in p.parts]
 

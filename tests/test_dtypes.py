@@ -1,4 +1,4 @@
-"""One dtype out: every primitive, for every pair of dtypes of its operands, whatever their width and byte order."""
+"""The dtype of results: every primitive, for every pair of dtypes of its operands, of any width and byte order."""
 
 from itertools import product
 
@@ -13,7 +13,7 @@ WHOLE = ["?", "i1", "u1", "i2", ">i2", "i4", "u4", "i8", ">i8", "u8"]
 DTYPES = REAL + WHOLE
 
 
-def counts_as(*dtypes):
+def result_dtype(*dtypes):
     """The rule: float16 and float32 together are float32, everything else is float64."""
     return np.dtype("f4") if {np.dtype(d).newbyteorder("=").char for d in dtypes} <= {"f", "e"} else np.dtype("f8")
 
@@ -25,7 +25,7 @@ def ones(*shape):
 Y = np.eye(3)[:, [0, 1, 2, 0]]
 LABELS, TARGETS = (lambda dtype: np.array([0, 1, 0, 1], dtype)), (lambda dtype: Y.astype(dtype))
 A34, A45, P = ones(3, 4), ones(4, 5), ones(3, 4)
-# name: (the call, its operands, the places of those that decide)
+# name: (the call, its operands, the positions of those that decide the dtype)
 PRIMITIVES = {
     "matmul": (nnc.matmul, (A34, A45), (0, 1)), "matmul, a row": (nnc.matmul, (ones(4), A45), (0, 1)),
     "matmul, stacks": (nnc.matmul, (ones(2, 3, 4), A45), (0, 1)),
@@ -56,26 +56,26 @@ PRIMITIVES = {
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
-def test_one_dtype_out(name):
-    call, operands, decide = PRIMITIVES[name]
+def test_all_results_have_one_dtype(name):
+    call, operands, deciding = PRIMITIVES[name]
     for first, second in product(DTYPES, DTYPES):
         dtypes = [first, *[second] * (len(operands) - 1)]
         arrays = [make(dtype) for make, dtype in zip(operands, dtypes, strict=True)]
-        wanted = counts_as(*(dtypes[i] for i in decide))
+        expected = result_dtype(*(dtypes[i] for i in deciding))
         results = call(*arrays)
         exact = call(*(np.asarray(a, "f8") for a in arrays))
         for result, right in zip(*((x if isinstance(x, tuple) else (x,)) for x in (results, exact)), strict=True):
-            assert result.dtype == wanted and result.dtype.isnative, (first, second, result.dtype)
-            np.testing.assert_allclose(result, right, rtol=4 * np.finfo(wanted).eps)
+            assert result.dtype == expected and result.dtype.isnative, (first, second, result.dtype)
+            np.testing.assert_allclose(result, right, rtol=4 * np.finfo(expected).eps)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, operands, _) in PRIMITIVES.items() if len(operands) == 3])
-def test_one_dtype_out_of_three(name):
-    call, operands, decide = PRIMITIVES[name]
+def test_all_results_of_three_operands_have_one_dtype(name):
+    call, operands, deciding = PRIMITIVES[name]
     for dtypes in product(["f4", "f8", "f2", ">f4", "i1"], repeat=3):
         results = call(*(make(dtype) for make, dtype in zip(operands, dtypes, strict=True)))
         for result in results if isinstance(results, tuple) else (results,):
-            assert result.dtype == counts_as(*(dtypes[i] for i in decide)) and result.dtype.isnative, dtypes
+            assert result.dtype == result_dtype(*(dtypes[i] for i in deciding)) and result.dtype.isnative, dtypes
 
 
 def test_python_numbers_and_targets_of_nodes_do_not_widen():
@@ -89,14 +89,14 @@ def test_python_numbers_and_targets_of_nodes_do_not_widen():
             assert Z.grad.dtype == np.float32
 
 
-def test_what_needs_no_conversion_is_not_copied():
+def test_an_array_that_needs_no_conversion_is_not_copied():
     for dtype in (np.float32, np.float64):
         dZ = np.ones((3, 4), dtype)
         assert nnc.add_bias_backward(dZ)[0] is dZ
 
 
 @pytest.mark.parametrize("bad", [np.complex64, object, np.longdouble, "U1", "M8[s]"])
-def test_what_is_no_real_number_is_refused_before_anything_is_converted(bad):
+def test_an_array_that_is_not_real_is_a_type_error(bad):
     x = np.ones((2, 2)).astype(bad) if bad not in ("U1", "M8[s]") else np.zeros((2, 2), bad)
     real = np.ones((2, 2), np.float32)
     for name, call in (
@@ -113,7 +113,7 @@ def test_what_is_no_real_number_is_refused_before_anything_is_converted(bad):
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("name", PRIMITIVES)
-def test_tables_are_taken_as_arrays(name, library):
+def test_tables_are_converted_to_arrays(name, library):
     tables = pytest.importorskip(library)
 
     def table(x):
@@ -123,15 +123,15 @@ def test_tables_are_taken_as_arrays(name, library):
 
     call, operands, _ = PRIMITIVES[name]
     arrays = [make(np.float64) for make in operands]
-    wanted = call(*arrays)
-    for places in product([False, True], repeat=len(arrays)):
-        got = call(*(table(x) if is_table else x for x, is_table in zip(arrays, places, strict=True)))
-        for mine, right in zip(*((x if isinstance(x, tuple) else (x,)) for x in (got, wanted)), strict=True):
+    expected = call(*arrays)
+    for which in product([False, True], repeat=len(arrays)):
+        got = call(*(table(x) if is_table else x for x, is_table in zip(arrays, which, strict=True)))
+        for mine, right in zip(*((x if isinstance(x, tuple) else (x,)) for x in (got, expected)), strict=True):
             assert type(mine) is type(right)
             np.testing.assert_array_equal(mine, right)
 
 
-def test_the_rest_takes_tables_too():
+def test_other_functions_take_tables_too():
     pandas = pytest.importorskip("pandas")
     frame, labels = pandas.DataFrame([[0.1, 0.7], [0.9, 0.3]]), pandas.Series([1, 1], index=[7, 3])
     assert nnc.predict(frame).tolist() == [1, 0] and nnc.accuracy(frame, labels) == 0.5
@@ -148,7 +148,7 @@ def test_the_rest_takes_tables_too():
 
 
 class Table:
-    """What the tables of every library have in common."""
+    """The methods that tables of all libraries have."""
 
     def __init__(self, rows):
         self.rows = rows

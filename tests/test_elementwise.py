@@ -7,7 +7,7 @@ from engine_rows import KINDS
 import nnc
 from nnc import _engine, reference
 
-# Steps that the reference does not name.
+# Functions that nnc.reference does not have.
 TWINS = {"exp": np.exp, "log": np.log, "scale": lambda x, s: s * x, "multiply": np.multiply, "add": np.add,
          "maximum_backward": lambda dC, A, B: np.where(A > B, dC, np.where(A == B, dC / 2, 0)),
          "sgd": lambda param, grad, lr: param - lr * grad}  # fmt: skip
@@ -18,7 +18,7 @@ def twin(name):
 
 
 def operands(name, ufunc, count, dtype):
-    """Arrays, and the number last: positive where the function asks for it."""
+    """Arrays in the function's domain, and last the number if it takes one."""
     rng = np.random.default_rng(0)
     arrays = [rng.uniform(0.1, 0.9, count) if name == "log" else rng.uniform(-3, 3, count) for _ in range(ufunc.nin)]
     if name == "maximum_backward":
@@ -40,9 +40,9 @@ def test_row(name, dtype):
     for count in (0, 1, 5, 1000):
         inputs = operands(name, ufunc, count, dtype)
         got, expected = ufunc(*inputs), twin(name)(*[np.float64(x) for x in inputs])
-        # two units in the last place, of the largest number that takes part
+        # two units in the last place of the largest number in the computation
         scale = np.maximum(np.abs(expected), np.max([np.abs(x) for x in inputs if np.ndim(x)], axis=0))
-        if name == "poisson_terms":  # y ln y and y z take part
+        if name == "poisson_terms":  # which includes y ln y and y z
             Z, Y = map(np.float64, inputs)
             scale = np.abs(expected) + Y * (1 + np.log(np.maximum(Y, 1)) + np.abs(Z))
         assert got.dtype == dtype and (np.abs(got - expected) <= 2 * np.finfo(dtype).eps * scale).all()
@@ -52,7 +52,7 @@ def test_row(name, dtype):
 @pytest.mark.parametrize(
     ("a", "b"), [((), (3, 4)), ((3, 4), ()), ((2, 3, 4), (3, 4)), ((2, 3, 4), (1, 3, 4)), ((), ())]
 )
-def test_a_number_or_a_matrix_stands_for_a_stack_of_it(op, a, b):
+def test_backward_broadcasts_a_number_or_a_matrix_to_a_stack(op, a, b):
     rng = np.random.default_rng(1)
     dA, A = rng.normal(size=a), rng.uniform(-1, 1, b)
     for wrap in (np.asarray, nnc.Node):

@@ -1,4 +1,4 @@
-"""MLP.fit: the arithmetic of the notes' loop, whatever X and y look like, and the order of the examples."""
+"""MLP.fit: the same numbers as the training loop of the notes for X and y of every form, and the order of examples."""
 
 import copy
 import platform
@@ -13,21 +13,21 @@ from nets import M, N, arrays, assert_equal, differ, examples, train
 import nnc
 from nnc import reference as ref
 
-# In units of the smallest normal number; only on x86 do smaller results cost anything, and are taken as 0.
+# In units of the smallest normal number; on x86, where subnormal results are slow, they become 0.
 FLUSHED_BELOW = int(platform.machine().lower() in ("x86_64", "amd64"))
 
 
-def assert_trained_as_the_notes_say(net, X, y, epochs=2, batch_size=16, lr=0.1, momentum=0.0, given=None):
+def assert_trained_as_in_the_notes(net, X, y, epochs=2, batch_size=16, lr=0.1, momentum=0.0, given=None):
     """Train `net` on `given` (by default X) and the reference in float64 on X, and compare."""
     W, b = nets.parameters(net)
     options = dict(epochs=epochs, batch_size=batch_size, lr=lr, momentum=momentum)
     history = train(net, X if given is None else given, y, **options)
     right = nets.fit(W, b, net.activations, X, y, epochs, batch_size, lr, momentum)
-    # Each step rounds a handful of sums of at most m + r products, and passes on what the steps before it rounded.
+    # Each step rounds a few sums of at most m + r products; the rounding errors of all steps add up.
     steps = epochs * -(-X.shape[1] // batch_size)
     tolerance = 4 * steps * (max(net.sizes) + batch_size) * np.finfo(net.dtype).eps
-    for mine, its in zip(arrays(net), [*W, *b], strict=True):
-        assert np.abs(mine - its).max() <= tolerance * max(1, np.abs(its).max())
+    for mine, reference in zip(arrays(net), [*W, *b], strict=True):
+        assert np.abs(mine - reference).max() <= tolerance * max(1, np.abs(reference).max())
     assert np.allclose(history.loss, right, rtol=tolerance, atol=0)
     assert len(history.loss) == epochs
 
@@ -38,22 +38,22 @@ def assert_trained_as_the_notes_say(net, X, y, epochs=2, batch_size=16, lr=0.1, 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("r, batch_size", [(50, 1), (50, 7), (50, 25), (50, 49), (50, 50), (50, 1000), (2100, 1000)])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_batches(dtype, r, batch_size, momentum):
+def test_batch_sizes(dtype, r, batch_size, momentum):
     X, y = examples(r)
     net = nnc.MLP([M, 9, N], dtype=dtype, seed=1)
-    assert_trained_as_the_notes_say(net, X.astype(dtype).astype(float), y, 2, batch_size, 0.05, momentum)
+    assert_trained_as_in_the_notes(net, X.astype(dtype).astype(float), y, 2, batch_size, 0.05, momentum)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("few", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_few_examples_and_a_few_inputs(dtype, few, momentum):
-    """Less than a register holds, whichever side it is on."""
+    """Fewer than a vector register holds, in either dimension."""
     for m, batch_size in ((37, few), (few, 21), (few, few)):
         net = nnc.MLP([m, 19, 3], dtype=dtype, seed=few)
         net.biases[0][:, 0] = np.linspace(-1, 1, 19)
         X, y = examples(42, m, 3)
-        assert_trained_as_the_notes_say(net, X.astype(dtype).astype(float), y, 2, batch_size, 0.05, momentum)
+        assert_trained_as_in_the_notes(net, X.astype(dtype).astype(float), y, 2, batch_size, 0.05, momentum)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -62,7 +62,7 @@ def test_a_few_examples_and_a_few_inputs(dtype, few, momentum):
 def test_activations_and_depths(dtype, activation, hidden):
     X, y = examples(40)
     net = nnc.MLP([M, *hidden, N], activation, init="xavier", dtype=dtype, seed=2)
-    assert_trained_as_the_notes_say(net, X.astype(dtype).astype(float), y, momentum=0.5)
+    assert_trained_as_in_the_notes(net, X.astype(dtype).astype(float), y, momentum=0.5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -75,7 +75,7 @@ def test_targets(dtype, kind):
     if kind == "soft, transposed":
         Y = np.ascontiguousarray(Y.T).T
     net = nnc.MLP([M, 9, N], "tanh", dtype=dtype, seed=2)
-    assert_trained_as_the_notes_say(net, X.astype(dtype).astype(float), Y)
+    assert_trained_as_in_the_notes(net, X.astype(dtype).astype(float), Y)
 
 
 @pytest.mark.parametrize("sizes", [[784, 200, 10], [1, 1], [1, 1, 1], [3, 130, 2], [100, 3, 40]], ids=str)
@@ -83,7 +83,7 @@ def test_targets(dtype, kind):
 def test_shapes(dtype, sizes):
     X, y = examples(130, sizes[0], sizes[-1])
     net = nnc.MLP(sizes, "tanh", dtype=dtype, seed=2)
-    assert_trained_as_the_notes_say(net, X.astype(dtype).astype(float), y, batch_size=64, epochs=1)
+    assert_trained_as_in_the_notes(net, X.astype(dtype).astype(float), y, batch_size=64, epochs=1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -100,7 +100,7 @@ def test_every_dtype_of_x(dtype, kind, scale):
     }[scale]
     net = nnc.MLP([M, 9, N], "tanh", dtype=dtype, seed=2, mean=mean, std=std)
     right = (X.astype(float) - net.mean.astype(float)) / net.std.astype(float)
-    assert_trained_as_the_notes_say(net, right, y, given=X)
+    assert_trained_as_in_the_notes(net, right, y, given=X)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -108,8 +108,8 @@ def test_every_dtype_of_x(dtype, kind, scale):
 @pytest.mark.parametrize("per_input", [False, True])
 @pytest.mark.parametrize("spread", [1, 122])
 def test_x_is_normalised_to_the_last_bit(dtype, kind, per_input, spread):
-    """With W = 0, two classes and lr 2, one step on one example x makes W = (x, -x): P - Y is a half, and no sum and
-    no product rounds. So W shows what became of x, which is to be what IEEE division makes of it."""
+    """With W = 0, two classes and lr 2, one step on one example x makes W = (x, -x): P - Y is 1/2, and no sum and no
+    product is rounded. So W is the normalised x, which must be correctly rounded."""
     rng, m = np.random.default_rng(6), 4000
     X = (rng.integers(0, 256, (m, 1)) if kind == "u1" else rng.standard_normal((m, 1)) * 100).astype(kind)
     size = (m, 1) if per_input else ()
@@ -130,9 +130,9 @@ def keeps_subnormals():
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("examples", [8, 100_000])  # so many that there are polls in the middle
+@pytest.mark.parametrize("examples", [8, 100_000])  # with so many, signals are polled during the epoch
 def test_subnormals_become_zero_within_an_epoch_and_nowhere_else(dtype, threads, examples):
-    """X are the smallest normal numbers, and dW half of it at most."""
+    """X is the smallest normal number, so that dW is subnormal."""
     tiny, kept = np.finfo(dtype).tiny, []
     net = nnc.MLP([64, 400], dtype=dtype)
     for parameter in (*net.weights, *net.biases):
@@ -149,13 +149,13 @@ def test_subnormals_become_zero_within_an_epoch_and_nowhere_else(dtype, threads,
     assert np.all(net.weights[0] == 0) if FLUSHED_BELOW else np.all(net.weights[0] != 0)
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer here")
-def test_a_signal_in_an_epoch_finds_subnormals_as_they_always_are():
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+def test_a_signal_handler_during_an_epoch_computes_with_subnormals():
     kept = []
     before = signal.signal(signal.SIGALRM, lambda *_: kept.append(keeps_subnormals()))
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
-        X, y = np.zeros((784, 20_000), np.uint8), np.zeros(20_000, int)  # an epoch is longer than it takes to poll
+        X, y = np.zeros((784, 20_000), np.uint8), np.zeros(20_000, int)  # an epoch is longer than a poll's interval
         nnc.MLP([784, 200, 10]).fit(X, y, epochs=100, progress=False, callback=lambda *_: len(kept) > 9)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -206,14 +206,14 @@ def test_every_layout_of_x(dtype, kind, layout):
     given = LAYOUTS[layout](X)
     before = np.array(given)
     net = nnc.MLP([M, 9, N], "tanh", dtype=dtype, seed=2, std=100.0)
-    assert_trained_as_the_notes_say(net, X.astype(float) / net.std.astype(float), y, given=given)
+    assert_trained_as_in_the_notes(net, X.astype(float) / net.std.astype(float), y, given=given)
     assert np.array_equal(before, given)
 
 
-def test_the_same_example_over_and_over():
+def test_examples_with_stride_0():
     x = np.random.default_rng(0).standard_normal((M, 1))
-    X = np.broadcast_to(x, (M, 40))  # stride 0
-    assert_trained_as_the_notes_say(nnc.MLP([M, 9, N], dtype=np.float64, seed=1), X.copy(), np.full(40, 1), given=X)
+    X = np.broadcast_to(x, (M, 40))
+    assert_trained_as_in_the_notes(nnc.MLP([M, 9, N], dtype=np.float64, seed=1), X.copy(), np.full(40, 1), given=X)
 
 
 @pytest.mark.parametrize("y", [[0, 1, 2] * 10, np.array([0, 1, 2] * 10, "u1"), np.array([0.0, 1, 2] * 10)], ids=type)
@@ -226,7 +226,7 @@ def test_every_dtype_of_labels(y):
 
 
 def test_labels_are_copied():
-    """The engine indexes with them, so a label that becomes wrong while it trains must not reach it."""
+    """The engine indexes with them, so a label changed during training must not reach it."""
     X, y = examples(30)
     y = y.astype(np.intp)
     a, b = nnc.MLP([M, N], seed=0), nnc.MLP([M, N], seed=0)
@@ -236,7 +236,7 @@ def test_labels_are_copied():
 
 
 @pytest.mark.parametrize("given", ["rows", "columns far apart"])
-def test_large_x_is_not_copied_unless_it_must_be(given):
+def test_large_x_is_copied_only_if_necessary(given):
     import tracemalloc
 
     X = np.zeros((4000, 784), np.uint8).T if given == "rows" else np.zeros((784, 4000), np.uint8)
@@ -288,7 +288,7 @@ def test_the_order_comes_from_the_seed():
     assert differ(again, trained(seed=3, epochs=2))
 
 
-def test_without_a_seed_the_nets_own_generator_goes_on():
+def test_without_a_seed_the_order_comes_from_the_nets_generator():
     X, y = examples(100)
     a, b = nnc.MLP([M, 9, N], seed=1), nnc.MLP([M, 9, N], seed=1)
     start = copy.deepcopy(a)
@@ -297,22 +297,22 @@ def test_without_a_seed_the_nets_own_generator_goes_on():
     assert_equal(a, b)
     for mine, first in zip(arrays(a), arrays(start), strict=True):
         mine[...] = first
-    train(a, X, y, epochs=1, shuffle=True)  # the same start, the next order
+    train(a, X, y, epochs=1, shuffle=True)  # the same weights, the next order
     assert differ(a, b)
-    train(b, X, y, epochs=1, shuffle=True, seed=9)  # a seed of its own does not move the generator
+    train(b, X, y, epochs=1, shuffle=True, seed=9)  # fit's seed does not advance the net's generator
     for net in (a, b):
         for mine, first in zip(arrays(net), arrays(start), strict=True):
             mine[...] = first
     train(b, X, y, epochs=1, shuffle=True)
     c = copy.deepcopy(start)
-    c._rng.integers(2**64, dtype=np.uint64)
+    train(c, X, y, epochs=1, shuffle=True, lr=0.0)  # advances the generator only
     train(c, X, y, epochs=1, shuffle=True)
     assert_equal(b, c)
 
 
 @pytest.mark.parametrize("r, batch_size", [(50, 8), (50, 50), (1000, 64), (1, 3)])
 def test_every_example_is_seen_once_an_epoch(r, batch_size):
-    """With lr = 0 the mean loss of an epoch is the loss of the net, if no example is left out or taken twice."""
+    """With lr = 0 the mean loss of an epoch is the loss of the net, if no example is left out or used twice."""
     X, y = examples(r)
     net = nnc.MLP([M, 9, N], init="xavier", dtype=np.float64, seed=1)
     history = net.fit(X, y, epochs=4, batch_size=batch_size, lr=0.0, progress=False)

@@ -1,4 +1,4 @@
-"""Functions along an axis: any shape, axis, strides and dtype, beside NumPy's values and differences of them."""
+"""Functions along an axis, of any shape, axis, strides and dtype: NumPy's values, and finite differences of them."""
 
 import warnings
 
@@ -56,37 +56,38 @@ OF_SHAPES = {
 
 
 def numbers(data, shape):
-    """No two of them close, none near a step, in memory in any order."""
+    """Numbers that are not close to each other or to a jump of a function, in any memory layout."""
     size = int(np.prod(shape))
     values = (np.arange(size) - size / 3 + 0.21) * 0.173
     x = np.random.default_rng(data.draw(st.integers(0, 99))).permutation(values).reshape(shape)
-    turned = tuple(data.draw(st.permutations(range(len(shape)))))
-    x = np.ascontiguousarray(x.transpose(np.argsort(turned))).transpose(turned)
-    backwards = tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in shape)
-    return x[backwards]
+    axes = tuple(data.draw(st.permutations(range(len(shape)))))
+    x = np.ascontiguousarray(x.transpose(np.argsort(axes))).transpose(axes)
+    order = tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in shape)
+    return x[order]
 
 
-def hold(f, x):
+def check(f, x):
+    """f of a Node has the value and the errors of NumPy, and the gradient of finite differences, in float32, too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            wanted = f(x)
+            expected = f(x)
         except Exception:
-            with pytest.raises(Exception):  # noqa: B017 - it refuses whatever NumPy refuses
+            with pytest.raises(Exception):  # noqa: B017 - any error, as NumPy raises
                 f(Node(x))
             return
         node = Node(x)
         try:
             y = f(node)
         except (ValueError, IndexError):
-            assert not x.size  # of no numbers NumPy has an answer here and there, and Nodes an error
+            assert not x.size  # of empty arrays some functions have a value in NumPy, and raise an error with Nodes
             return
-        np.testing.assert_allclose(y.value, wanted, rtol=1e-13, atol=1e-14)
-        assert y.shape == np.shape(wanted) and y.dtype == np.float64
+        np.testing.assert_allclose(y.value, expected, rtol=1e-13, atol=1e-14)
+        assert y.shape == np.shape(expected) and y.dtype == np.float64
         seed = 0.5 + np.random.default_rng(0).random(y.shape)
         y.backward(seed)
         assert node.grad.shape == x.shape
-        if x.size and np.isfinite(wanted).all():
+        if x.size and np.isfinite(expected).all():
             direction, h = np.cos(np.arange(x.size)).reshape(x.shape), 1e-6
             difference = np.sum(seed * (f(x + h * direction) - f(x - h * direction))) / (2 * h)
             # h² f''' / 6, and the rounding of sums of a few hundred numbers of order 1, divided by h
@@ -95,7 +96,7 @@ def hold(f, x):
         z = f(single)
         z.backward(seed)
         assert z.dtype == single.grad.dtype == np.float32
-        if np.isfinite(wanted).all():
+        if np.isfinite(expected).all():
             scale = 1e-5 * max(1.0, np.abs(node.grad).max(initial=0))  # sums of few numbers, eps is 6e-8
             np.testing.assert_allclose(single.grad, node.grad, rtol=1e-4, atol=scale)
 
@@ -108,14 +109,14 @@ SHAPES = st.lists(st.integers(0, 4), min_size=1, max_size=3).map(tuple)
 def test_along_an_axis(name, data, shape):
     axis = data.draw(st.sampled_from([None, *range(-len(shape), len(shape))]))
     if name == "average" and 0 in shape:
-        return  # NumPy divides by zero, and says so
-    hold(lambda x: ALONG[name](x, axis=axis), numbers(data, shape))
+        return  # NumPy raises ZeroDivisionError
+    check(lambda x: ALONG[name](x, axis=axis), numbers(data, shape))
 
 
 @pytest.mark.parametrize("name", OF_SHAPES)
 @given(data=st.data(), shape=SHAPES)
 def test_of_any_shape(name, data, shape):
-    hold(OF_SHAPES[name], numbers(data, shape))
+    check(OF_SHAPES[name], numbers(data, shape))
 
 
 MATRICES = {
@@ -135,16 +136,16 @@ MATRICES = {
 
 @pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.parametrize("front", [(), (0,), (2,), (1, 3)])
-@pytest.mark.parametrize("turn", [lambda A: A, lambda A: np.swapaxes(A, -1, -2), lambda A: A[..., ::-1, ::-1]])
+@pytest.mark.parametrize("layout", [lambda A: A, lambda A: np.swapaxes(A, -1, -2), lambda A: A[..., ::-1, ::-1]])
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_stacks_of_matrices(name, front, turn, n):
-    hold(MATRICES[name], turn(regular(*front, n, n) if n else np.zeros((*front, 0, 0))))
+def test_stacks_of_matrices(name, front, layout, n):
+    check(MATRICES[name], layout(regular(*front, n, n) if n else np.zeros((*front, 0, 0))))
 
 
 @pytest.mark.parametrize("f", [np.var, np.std, np.nanvar, np.nanstd])
-def test_fewer_numbers_than_are_taken_off(f):
+def test_variances_with_ddof_too_large_are_not_finite(f):
     for x, ddof in (([1.0, 3.0], 2), ([1.0, 3.0], 3), ([[1.0, 2.0]], 1)):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            wanted, y = f(np.array(x), axis=0, ddof=ddof), f(Node(x), axis=0, ddof=ddof)
-        assert not np.isfinite(wanted).any() and not np.isfinite(y.value).any()
+            expected, y = f(np.array(x), axis=0, ddof=ddof), f(Node(x), axis=0, ddof=ddof)
+        assert not np.isfinite(expected).any() and not np.isfinite(y.value).any()

@@ -1,4 +1,4 @@
-"""The primitives as people call them: docs, dtypes, stacks, out and dtype, operands that define __array_ufunc__."""
+"""The primitives of nnc: docstrings, dtypes, stacks, out and dtype, operands that define __array_ufunc__."""
 
 import copy
 import doctest
@@ -43,8 +43,7 @@ def test_every_primitive_is_documented(name):
         assert part in doc, f"{name}'s docstring lacks {part!r}"
 
 
-def test_public_names():
-    """Exactly the interface, and each name is there."""
+def test_every_public_name_exists():
     assert len(set(nnc.__all__)) == len(nnc.__all__)
     for name in nnc.__all__:
         assert hasattr(nnc, name), name
@@ -61,7 +60,7 @@ def test_public_names():
         *[(name, None) for name in WITH_BACKWARD],
     ],
 )
-def test_real_ufuncs(name, signature):
+def test_the_engine_has_real_ufuncs(name, signature):
     ufunc = getattr(_engine, name)
     assert isinstance(ufunc, np.ufunc)
     assert ufunc.__name__ == name
@@ -69,8 +68,8 @@ def test_real_ufuncs(name, signature):
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_bare_ufuncs(name):
-    """Called directly where that can be, but a ufunc to whoever asks."""
+def test_elementwise_functions_behave_as_ufuncs(name):
+    """They call the engine directly, and otherwise behave as the ufunc."""
     called, ufunc = getattr(nnc, name), getattr(_engine, name)
     assert isinstance(called, np.ufunc) and repr(called) == repr(ufunc) == f"<ufunc '{name}'>"
     assert called == ufunc and ufunc == called and called != np.sin and {called: 1}[ufunc] == {ufunc: 1}[called]
@@ -112,7 +111,7 @@ PLAIN = [row for row in ROWS if row.name != "sgd" and not any(loss in row.name f
 
 @pytest.mark.parametrize("row", PLAIN, ids=repr)
 @pytest.mark.parametrize(
-    ("given", "wanted"),
+    ("given", "expected"),
     [
         (["f4"], "f4"),
         (["f8"], "f8"),
@@ -134,25 +133,25 @@ PLAIN = [row for row in ROWS if row.name != "sgd" and not any(loss in row.name f
     ],
     ids=str,
 )
-def test_dtype_of_results(row, given, wanted):
+def test_dtype_of_results(row, given, expected):
     operands, count = of_dtypes(row, given)
     if count < len(given):
-        pytest.skip("one operand only")
+        pytest.skip("has fewer operands")
     if row.name == "add_bias_backward":
-        assert nnc.add_bias_backward(*operands)[1].dtype == wanted
+        assert nnc.add_bias_backward(*operands)[1].dtype == expected
         return
     got = results(row, operands)
     wide = np.result_type(*(x.dtype for x in got))
-    assert wide == wanted if len(given) > 1 and len(got) > 1 else {x.dtype for x in got} == {np.dtype(wanted)}
-    exact = [x.astype(wanted) if isinstance(x, np.ndarray) else x for x in operands]
+    assert wide == expected if len(given) > 1 and len(got) > 1 else {x.dtype for x in got} == {np.dtype(expected)}
+    exact = [x.astype(expected) if isinstance(x, np.ndarray) else x for x in operands]
     for a, b in zip(got, results(row, exact), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5 if "f4" in (wanted, a.dtype.str[1:]) else 1e-12, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-5 if "f4" in (expected, a.dtype.str[1:]) else 1e-12, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.complex128, np.complex64, object, "U3", "M8[s]", np.longdouble])
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name != "sgd"], ids=repr)
-def test_no_other_dtype(row, bad):
-    """Each float operand in turn: a TypeError that names the operation."""
+def test_other_dtypes_are_a_type_error_that_names_the_operation(row, bad):
+    """For each float operand."""
     if bad is np.longdouble and np.finfo(np.longdouble).eps == np.finfo(np.float64).eps:
         pytest.skip("long double is double here")
     operands = row.operands(np.random.default_rng(1), 3, 4, 5)
@@ -214,7 +213,7 @@ def test_matmul_1d_and_stacks(dtype):
 
 
 def test_stacks():
-    """Leading dimensions in front of every generalised ufunc."""
+    """Every generalised ufunc takes batch dimensions."""
     g = np.random.default_rng(3)
     W, X, b = g.standard_normal((2, 3, 4)), g.standard_normal((4, 5)), g.standard_normal((2, 3, 1))
     np.testing.assert_allclose(nnc.linear(W, X, b), W @ X + b, atol=1e-14)
@@ -270,20 +269,20 @@ WITH_OUT = [
 @pytest.mark.parametrize(("name", "operands", "shape"), WITH_OUT)
 def test_out(name, operands, shape):
     function = getattr(nnc, name)
-    wanted = function(*operands)
+    expected = function(*operands)
     out = np.full(shape, np.nan)
     assert function(*operands, out=out) is out
-    np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(out, expected)
     backwards = np.full(shape, np.nan)[::-1]
     function(*operands, out=backwards)
-    np.testing.assert_allclose(backwards, wanted, rtol=1e-14)
+    np.testing.assert_allclose(backwards, expected, rtol=1e-14)
     narrow = np.empty(shape, np.float32)
     function(*operands, out=narrow)
-    np.testing.assert_allclose(narrow, wanted, rtol=1e-6)
+    np.testing.assert_allclose(narrow, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "operands", "shape"), WITH_OUT)
-def test_bad_out(name, operands, shape):
+def test_a_wrong_out_is_an_error_and_not_written(name, operands, shape):
     function = getattr(nnc, name)
     out = np.full((7, *shape[1:]), 5.0)
     with pytest.raises(ValueError) as caught:
@@ -310,21 +309,21 @@ def test_dtype_option(name, operands, shape):
     np.testing.assert_array_equal(got, function(*cast(small, np.float64)))
 
 
-# ---- operands with a mind of their own -------------------------------------------------------------------------------
+# ---- operands with __array_ufunc__ -----------------------------------------------------------------------------------
 
 
 class Recorder:
-    """Stands for nnc.Node: an operand that defines __array_ufunc__ and notes what it is asked."""
+    """Like nnc.Node, an operand that defines __array_ufunc__; it records the calls."""
 
     def __init__(self, value):
-        self.value, self.asked = np.asarray(value), []
+        self.value, self.calls = np.asarray(value), []
         self.shape, self.dtype, self.ndim = self.value.shape, self.value.dtype, self.value.ndim
 
     def __array__(self, *args, **kwargs):
-        raise TypeError("the graph was left")
+        raise TypeError("converted to an array")
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        self.asked.append((ufunc, method, inputs, kwargs))
+        self.calls.append((ufunc, method, inputs, kwargs))
         return getattr(ufunc, method)(*[x.value if isinstance(x, Recorder) else x for x in inputs], **kwargs)
 
 
@@ -343,19 +342,18 @@ class Recorder:
         ("softmax_cross_entropy", (A34, ref.one_hot(Y3, 3)), {}),
     ],
 )
-def test_array_ufunc(name, operands, kwargs):
-    """The operand is asked once, about the ufunc of the primitive."""
+def test_array_ufunc_is_called_once_with_the_ufunc_of_the_primitive(name, operands, kwargs):
     recorder = Recorder(operands[0])
     got = getattr(nnc, name)(recorder, *operands[1:])
     np.testing.assert_array_equal(got, getattr(nnc, name)(*operands))
-    ((ufunc, method, inputs, options),) = recorder.asked
+    ((ufunc, method, inputs, options),) = recorder.calls
     soft = np.ndim(operands[-1]) == 2 and "cross_entropy" in name
     assert isinstance(ufunc, np.ufunc) and ufunc.__name__ == name + "_targets" * soft
     assert (method, options) == ("__call__", kwargs)
     assert inputs[0] is recorder and len(inputs) == len(operands)
 
 
-def test_options_are_no_nodes():
+def test_options_cannot_be_nodes():
     node = Recorder(0.5)
     y = np.array(Y3)
     for call in (

@@ -1,6 +1,6 @@
-"""NumPy's further functions of Nodes: each with its arguments against NumPy's values and against finite differences.
+"""Other NumPy functions of Nodes, each with its arguments: NumPy's values, and gradients against finite differences.
 
-The test is driven by the tables: a function without examples fails.
+The test runs over the tables of functions: one without examples is a failure.
 """
 
 import operator
@@ -21,12 +21,12 @@ from nnc.autodiff.operations import RULES, Rule
 
 
 def each(f, *examples, **params):
-    """Examples of one function with the same further arguments."""
+    """Examples of one function with the same keyword arguments."""
     return [(lambda *xs: f(*xs, **params), *operands) for operands in examples]
 
 
 def node_of(*xs):
-    """What to give to like=."""
+    """A Node for like=."""
     return next((x for x in xs if isinstance(x, Node)), None)
 
 
@@ -55,7 +55,7 @@ def of_axis(f, *operands, axes=(0, -1), **params):
 
 
 CASES = {
-    # ---- number by number
+    # ---- elementwise
     **{f: each(f, *ANY) for f in (np.arcsinh, np.deg2rad, np.radians, np.rad2deg, np.degrees)},
     np.arccosh: each(np.arccosh, (1 + inside(3, 4),)),
     np.arctanh: each(np.arctanh, *ANY),
@@ -99,7 +99,7 @@ CASES = {
     **{f: [*each(f, (A34,)), *each(f, (A34,), axis=0, ddof=1), (lambda x, f=f: f(x + WITH_NAN, axis=1), A34)]
        for f in (np.nanvar, np.nanstd)},
     np.ptp: [*reduced(np.ptp)[:1], *reduced(np.ptp)[2:]],
-    # ---- order
+    # ---- sorting
     np.sort: [*of_axis(np.sort, A34, axes=(0, 1, -1, None)), *each(np.sort, (away(7),), kind="stable")],
     np.partition: [(lambda x: np.partition(x, 2)[..., 2], A34), (lambda x: np.partition(x, (1, 3), None)[3], A34)]
     + [(lambda x: np.partition(x, 1, axis=0)[1], A34)],
@@ -115,7 +115,7 @@ CASES = {
                   "midpoint", "nearest", "median_unbiased", "normal_unbiased", "interpolated_inverted_cdf")
     ],
     np.percentile: [(lambda x: np.percentile(x, 30), A34), (lambda x: np.percentile(x, [20, 75], axis=1), A34)],
-    # ---- joined and taken apart
+    # ---- joining and splitting
     np.array: [
         (lambda x, y: np.array([[x, y], [1.0, x * y]], like=node_of(x, y)), away(), 0.3),
         (lambda x, y: np.array([x, (y, y)], like=node_of(x, y)), away(2), away()),
@@ -182,7 +182,7 @@ CASES = {
     np.extract: [(lambda x: np.extract(MASK, x), A34)],
     np.delete: [(lambda x: np.delete(x, 1, 0), A34), (lambda x: np.delete(x, [2, 3]), A34)]
     + [(lambda x: np.delete(x, slice(1, 3), 1), A34)],
-    # ---- laid out anew
+    # ---- shapes and selections
     np.fliplr: each(np.fliplr, (A34,)),
     np.flipud: each(np.flipud, (A34,)),
     np.rollaxis: [(lambda x, a=a, s=s: np.rollaxis(x, a, s), A234) for a in (0, 1, -1) for s in (0, 1, 2, 3, -1)],
@@ -229,7 +229,7 @@ CASES = {
     np.trace: [(np.trace, A34), (lambda x: x.trace(1), A34), (np.trace, away(3, 3, 2))],
     np.linalg.trace: [(lambda x: np.linalg.trace(x, offset=1), A234)],
     np.linalg.diagonal: [(lambda x: np.linalg.diagonal(x, offset=-1), A234)],
-    # ---- differences, along an axis, between points
+    # ---- differences, integrals, cumulative products, interpolation
     np.diff: [(np.diff, A34), (lambda x: np.diff(x, 2, 0), away(4, 2)), (lambda x: np.diff(x, 0), A34)]
     + [(lambda x, y: np.diff(x, prepend=y, append=1.5), A34, away())]
     + [(lambda x, y: np.diff(x, 2, 0, y), A34, away(2, 4))],
@@ -328,7 +328,7 @@ CASES = {
 
 
 def newer(name, *examples):
-    """Examples of a function that the oldest NumPy does not have."""
+    """Examples of a function that older NumPy versions lack."""
     if hasattr(np, name):
         CASES[getattr(np, name)] = [(eval(call, {"np": np}), *operands) for call, *operands in examples]
 
@@ -342,20 +342,20 @@ newer("cumulative_prod", ("lambda x: np.cumulative_prod(x, axis=0, include_initi
 
 
 @pytest.mark.parametrize("function", CASES, ids=lambda f: f.__name__)
-def test_function(function):
+def test_values_and_gradients(function):
     for call, *operands in CASES[function]:
         assert_gradients(call, *operands)
 
 
 def test_every_function_has_examples():
     composed = {f for f, rule in FUNCTIONS.items() if not isinstance(rule, Rule)}
-    composed = {f for f in composed if not f.__module__.startswith("scipy")}  # these are in test_scipy
+    composed = {f for f in composed if not f.__module__.startswith("scipy")}  # tested in test_scipy.py
     joined = {f for f, rule in FUNCTIONS.items() if isinstance(rule, Rule) and rule.takes}
     assert composed | joined <= {*CASES, *COMPOSED}
 
 
 @pytest.mark.parametrize("function", CASES, ids=lambda f: f.__name__)
-def test_function_twice(function):
+def test_second_derivatives(function):
     for call, *operands in CASES[function]:
         assert_second_derivatives(call, *operands)
 
@@ -378,15 +378,14 @@ def test_function_twice(function):
         (lambda x: np.copysign(x, [1.0, -2.0]), [0.0, 3.0], [0]),
     ],
 )
-def test_a_kink_is_seen(f, x, where):
-    """And no other entry is taken for one."""
+def test_gradcheck_finds_exactly_the_kinks(f, x, where):
     report = nnc.gradcheck(lambda x: np.sum(f(x) * (1.0 + np.arange(np.size(f(x))).reshape(np.shape(f(x))))), x)
     assert [index[0] for _, index, _ in report.kinks] == where
     assert report.ok or len(where) == len(x)
 
 
 def test_the_page_of_all_functions():
-    """`python -m nnc.autodiff`: a line for each row, whole formulas, every function somewhere."""
+    """`python -m nnc.autodiff`: a line for each row, complete formulas, and every function."""
     run = [sys.executable, "-m", "nnc.autodiff"]
     text = subprocess.run(run, capture_output=True, text=True, check=True, encoding="utf-8").stdout
     lines = [line for line in text[: text.index("## Functions that")].splitlines() if line.startswith("| ")]
@@ -398,7 +397,7 @@ def test_the_page_of_all_functions():
     assert {f.__name__ for f in (*CASES, *REFUSED)} <= {name.split(".")[-1] for name in named}
 
 
-def test_methods_are_those_of_arrays():
+def test_methods_do_what_those_of_arrays_do():
     a = away(3, 4)
     calls = [
         lambda x: x.round(1), lambda x: x.flatten(), lambda x: x.copy(), lambda x: x.conj(),
@@ -410,7 +409,7 @@ def test_methods_are_those_of_arrays():
     for call in calls:
         y = call(Node(a))
         assert isinstance(y, Node)
-        np.testing.assert_allclose(y.value, call(a), rtol=4e-16)  # std is computed another way
+        np.testing.assert_allclose(y.value, call(a), rtol=4e-16)  # std is computed in another order
         assert y.dtype == call(a).dtype
     np.testing.assert_array_equal(Node(a).ptp(1).value, np.ptp(a, 1))
     plain = [
@@ -424,8 +423,8 @@ def test_methods_are_those_of_arrays():
     assert not np.shares_memory(copied.value, a)
 
 
-def test_pad_as_numpy():
-    """Every mode with random widths, several times as long as the array, too."""
+def test_pad_has_the_values_of_numpy():
+    """Every mode with random widths, also several times as long as the array."""
     generator = np.random.default_rng(0)
     modes = "edge reflect symmetric wrap maximum minimum mean median linear_ramp constant".split()
     options = {"reflect": "reflect_type", "symmetric": "reflect_type", "linear_ramp": "end_values",

@@ -1,4 +1,4 @@
-"""The further functions of Nodes beside JAX and autograd: the same calls, with their NumPy instead of NumPy."""
+"""Other NumPy functions of Nodes compared with JAX and autograd: the same calls with their NumPy."""
 
 from types import FunctionType
 
@@ -11,14 +11,14 @@ from nnc import Node
 from nnc.autodiff.node import pullback
 
 RTOL, ATOL = 1e-9, 1e-10  # factorisations of small, well-conditioned matrices, twice differentiated
-MISSING = (AttributeError, TypeError, NotImplementedError, ValueError)  # not everything that NumPy has
+MISSING = (AttributeError, TypeError, NotImplementedError, ValueError)  # what they raise where they lack something
 MANY = 3  # examples of each function
-OF_A_TRIANGLE = {"cholesky", "eigh", "eigvalsh"}  # NumPy's read one, JAX's both: here they get symmetric matrices
-THEIR_FAULTS = {
+ONE_TRIANGLE = {"cholesky", "eigh", "eigvalsh"}  # NumPy reads one triangle, JAX both: they get symmetric matrices
+KNOWN_ERRORS = {
     "autograd.numpy": {
-        "full_like", "array_split", "diag", "cross", "solve",  # another shape than that of the argument
-        "norm",  # another shape, with one axis kept
-        "det",  # loses the digits of a matrix that is nearly singular
+        "full_like", "array_split", "diag", "cross", "solve",  # the gradient does not have the shape of the argument
+        "norm",  # nor here, with keepdims
+        "det",  # inaccurate for a matrix that is nearly singular
     },
     "jax.numpy": {"vander"},  # 0 ** 0 gives NaN
 }  # fmt: skip
@@ -27,12 +27,12 @@ THEIR_FAULTS = {
 def jax():
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)  # to optimize takes longer than to run
+    jax.config.update("jax_disable_most_optimizations", True)  # optimizing takes longer than running
     return jax.numpy, jax.grad, compiled
 
 
 def compiled(f):
-    """To compile the whole takes a third of the time of each operation alone, which is left where that cannot be."""
+    """Compiled where possible, which takes a third of the time of running each operation by itself."""
     import jax
 
     def call(*operands):
@@ -52,7 +52,7 @@ def autograd():
 
 
 def translated(x, library):
-    """A call with the library's functions instead of NumPy's, also of those that it has closed over."""
+    """The function x with the library's functions instead of NumPy's, in its closure, too."""
     if isinstance(x, FunctionType) and x.__module__ in ("test_functions", "test_function_shapes", __name__):
         cells = tuple(type(cell)(translated(cell.cell_contents, library)) for cell in x.__closure__ or ())
         return FunctionType(x.__code__, {**x.__globals__, "np": library}, x.__name__, x.__defaults__, cells)
@@ -63,18 +63,18 @@ def translated(x, library):
     return x
 
 
-def theirs(f, grad, compiled, operands, seed, weights):
-    """Their gradients, and those of the weighted sum of these, where they have them."""
-    places = tuple(range(len(operands)))
+def peer_gradients(f, grad, compiled, operands, seed, weights):
+    """The peer's gradients, and the gradients of their weighted sum, or None if it lacks them."""
+    argnums = tuple(range(len(operands)))
 
     def first(*xs):
-        return [grad(lambda *xs: (seed * f(*xs)).sum(), i)(*xs) for i in places]
+        return [grad(lambda *xs: (seed * f(*xs)).sum(), i)(*xs) for i in argnums]
 
     def total(*xs):
         return sum((w * g).sum() for w, g in zip(weights, first(*xs), strict=True))
 
     def both(*xs):
-        return first(*xs), [grad(total, i)(*xs) for i in places]
+        return first(*xs), [grad(total, i)(*xs) for i in argnums]
 
     try:
         return compiled(both)(*operands)
@@ -83,7 +83,7 @@ def theirs(f, grad, compiled, operands, seed, weights):
 
 
 def symmetric(call):
-    """The call of the matrix that has A's lower triangle on both sides."""
+    """The call with the symmetric matrix that has A's lower triangle."""
     return lambda A: call(np.tril(A) + np.swapaxes(np.tril(A, -1), -1, -2))
 
 
@@ -95,13 +95,13 @@ def close(mine, right):
 @pytest.mark.slow
 @pytest.mark.parametrize("peer", [jax, autograd])
 @pytest.mark.parametrize("function", CASES, ids=lambda f: f.__name__)
-def test_as_theirs(peer, function):
+def test_gradients_agree_with_the_peers(peer, function):
     library, grad, compiled = peer()
-    if function.__name__ in THEIR_FAULTS[library.__name__]:
+    if function.__name__ in KNOWN_ERRORS[library.__name__]:
         pytest.skip(f"{library.__name__} has another gradient")
     compared = 0
     for call, *operands in CASES[function][:MANY]:
-        call = symmetric(call) if function.__name__ in OF_A_TRIANGLE else call
+        call = symmetric(call) if function.__name__ in ONE_TRIANGLE else call
         operands = [np.asarray(x, float) for x in operands]
         nodes = [Node(x) for x in operands]
         y = call(*nodes)
@@ -110,14 +110,14 @@ def test_as_theirs(peer, function):
         found = pullback(y, Node(seed), create_graph=True)
         mine = [found.get(x, np.zeros(x.shape)) for x in nodes]
         try:
-            right, again = theirs(translated(call, library), grad, compiled, operands, seed, weights)
+            right, second = peer_gradients(translated(call, library), grad, compiled, operands, seed, weights)
         except MISSING:
             continue
         close(mine, right)
         compared += 1
-        if again is not None:
+        if second is not None:
             total = sum((np.sum(g * w) for g, w in zip(mine, weights, strict=True)), Node(0.0))
             total.backward()
-            close([np.zeros(x.shape) if x.grad is None else x.grad for x in nodes], again)
+            close([np.zeros(x.shape) if x.grad is None else x.grad for x in nodes], second)
     if not compared:
         pytest.skip(f"{library.__name__} has none of these")

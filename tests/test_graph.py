@@ -1,4 +1,4 @@
-"""The graph: what a Node must do, and what it must not do silently. The operations are tested in test_rules.py."""
+"""The graph: expressions of Nodes, gradients, errors. The operations are tested in test_rules.py."""
 
 import doctest
 import importlib
@@ -13,7 +13,7 @@ import nnc
 from nnc import Node, grad, value_and_grad
 from nnc.autodiff.node import ancestors
 
-# ---- powers, ties, special values -----------------------------------------------------------------------------------
+# ---- powers, ties, special values ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [3, 2, 1, 0, -1, 2.0, np.array([0.0, 1.0, 2.0, 3.0])])
@@ -47,7 +47,7 @@ def test_ties_of_max_and_min_are_split_evenly(f):
     np.testing.assert_array_equal(x.grad, [[2, 2, 0, 2], 4 * [0]] if f is np.max else [[0, 0, 1.2, 0], 4 * [1.2]])
 
 
-def test_no_product_of_the_others_is_lost_where_the_whole_is_out_of_range():
+def test_the_gradient_of_prod_is_right_where_the_product_is_out_of_range():
     x = Node([1e-200, 1e-200, 3.0])
     np.prod(x).backward()
     np.testing.assert_allclose(x.grad, [3e-200, 3e-200, 0], rtol=1e-15)
@@ -57,27 +57,27 @@ def test_no_product_of_the_others_is_lost_where_the_whole_is_out_of_range():
     np.testing.assert_allclose(x.grad, [3e200, 3e200, np.inf], rtol=1e-15)
 
 
-def test_an_einsum_of_what_are_no_matrices():
+def test_einsum_with_the_wrong_number_of_axes_is_an_error():
     for x, y in ((away(3, 3, 3), away(3, 3)), (away(3, 3), away(3))):
         with pytest.raises(ValueError, match="einsum"):
             np.einsum("ij,jk->ik", Node(x), y)
 
 
-def test_sizes_that_differ_under_a_letter():
+def test_einsum_with_different_sizes_for_a_letter_is_an_error():
     with pytest.raises(ValueError, match=r"^einsum: .*remapped shapes.* \(X is \(3, 4\), operand 2 is \(5, 2\)\)$"):
         np.einsum("ij,jk->ik", Node(away(3, 4), name="X"), away(5, 2))
 
 
-def test_no_tile_at_all():
+def test_tile_with_zero_repetitions():
     x = Node(away(2, 3))
     np.tile(x, (0, 2)).backward(np.ones((0, 6)))
     np.testing.assert_array_equal(x.grad, np.zeros((2, 3)))
 
 
-def test_an_axis_of_none_is_what_it_is_in_numpy():
-    x, places = Node(away(2, 3)), np.array([5, 0])
-    picked = np.take_along_axis(x, places, axis=None)
-    np.testing.assert_array_equal(picked.value, np.take_along_axis(x.value, places, axis=None))
+def test_axis_none_is_as_in_numpy():
+    x, indices = Node(away(2, 3)), np.array([5, 0])
+    picked = np.take_along_axis(x, indices, axis=None)
+    np.testing.assert_array_equal(picked.value, np.take_along_axis(x.value, indices, axis=None))
     assert np.sum(x, axis=None, dtype=None, out=None).value == np.sum(x.value)
     assert np.max(x, None, None).value == np.max(x.value)
 
@@ -90,7 +90,7 @@ def test_relu_and_abs_at_zero():
     np.testing.assert_array_equal(x.grad, [-1, 0, 1])
 
 
-# ---- ordinary expressions -------------------------------------------------------------------------------------------
+# ---- ordinary expressions --------------------------------------------------------------------------------------------
 
 
 BINARY = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
@@ -114,7 +114,7 @@ BINARY = [operator.add, operator.sub, operator.mul, operator.truediv, operator.p
     ],
     ids=repr,
 )
-def test_operators_with_what_is_no_node(op, other):
+def test_operators_with_numbers_and_arrays(op, other):
     x = inside(2, 3)
     for left, right, expected in ((Node(x), other, op(x, other)), (other, Node(x), op(other, x))):
         y = op(left, right)
@@ -134,7 +134,7 @@ def test_matrix_product_with_an_array(f):
     assert f(a, Node(away(3, 4))).op == "matmul"
 
 
-def test_fan_out_is_added():
+def test_gradients_over_several_paths_are_added():
     x, y = Node(3.0), Node(2.0)
     a = x * y
     z = a * a + a * x + x
@@ -143,8 +143,8 @@ def test_fan_out_is_added():
     assert float(a.grad) == 2 * 6 + 3
 
 
-def test_ways_of_different_length():
-    """y is reached at once and by a detour, and must wait for the detour before it passes its gradient on."""
+def test_paths_of_different_length():
+    """y needs the gradients from both paths before it passes its own on."""
     x = Node(0.5)
     y = x * 2
     z = y + np.exp(np.tanh(np.sin(y))) * 3
@@ -172,10 +172,10 @@ def test_gradients_are_set_afresh():
         np.testing.assert_array_equal(node.grad, g)
     (x * 2).sum().backward()
     np.testing.assert_array_equal(x.grad, 2)
-    assert set(first) == {x, Z, *J.inputs, J}  # the nodes between have theirs, too
+    assert set(first) == {x, Z, *J.inputs, J}  # intermediate nodes have gradients, too
 
 
-def test_gradients_of_leaves_are_the_callers_own():
+def test_gradients_of_leaves_share_no_memory():
     x, y = Node(away(3, 4)), Node(away(3, 4))
     cases = [
         x + y,
@@ -189,7 +189,7 @@ def test_gradients_of_leaves_are_the_callers_own():
         seed = np.ones(z.shape)
         z.backward(seed)
         before = np.copy(y.grad)
-        x.grad *= 5  # writable, and nobody else's
+        x.grad *= 5  # writable and not shared
         assert (seed == 1).all()
         np.testing.assert_array_equal(y.grad, before)
     (np.broadcast_to(x.sum(), (100, 100)).mean() + Node(np.zeros((100, 100))).sum()).backward()
@@ -255,7 +255,7 @@ def test_an_array_is_not_copied():
 @pytest.mark.parametrize(
     "value", [1j, "a", None, np.longdouble(1), np.array([1j]), np.array([None]), np.datetime64("2020")]
 )
-def test_what_is_no_real_number(value):
+def test_values_that_are_not_real_are_a_type_error(value):
     with pytest.raises(TypeError, match="real numbers|invalid"):
         Node(value)
 
@@ -266,7 +266,7 @@ def test_empty_arrays():
     assert x.grad.shape == (0, 3)
 
 
-# ---- what does not leave the graph unseen ---------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------------
 
 
 def _iadd(a, x):
@@ -281,7 +281,7 @@ def _assign(a, x):
     a[...] = x
 
 
-REFUSED = {
+ERRORS = {
     "asarray": lambda a, x: np.asarray(x),
     "array": lambda a, x: np.array([x, x]),
     "float64": lambda a, x: np.asarray(x, float),
@@ -327,16 +327,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
-def test_refused_with_a_type_error(refused):
+@pytest.mark.parametrize("call", ERRORS.values(), ids=ERRORS)
+def test_unsupported_calls_are_a_type_error(call):
     a = np.ones((3, 3))
     with pytest.raises(TypeError) as error:
-        refused(a, Node(away(3, 3)))
+        call(a, Node(away(3, 3)))
     assert (a == 1).all()
     assert len(str(error.value)) > 15
 
 
-def test_an_unsupported_function_is_named_with_its_neighbours():
+def test_an_unsupported_function_is_an_error_that_names_similar_ones():
     with pytest.raises(TypeError, match=r"np\.nanmedian .*nearest.*\bmedian\b"):
         np.nanmedian(Node(np.eye(2)))
     with pytest.raises(TypeError, match=r"np\.i0 .*no row"):
@@ -347,7 +347,7 @@ def test_an_unsupported_function_is_named_with_its_neighbours():
         np.unique(Node(np.eye(2)))
     with pytest.raises(TypeError, match=r"np\.stack"):
         np.array([Node(1.0), Node(2.0)])
-    for call, said in (
+    for call, message in (
         (lambda x: np.i0(x), r"np\.i0 does not work on Nodes: it has no row"),
         (lambda x: np.fft.rfft(x), r"np\.fft\.rfft does not work on Nodes: its results are complex numbers"),
         (lambda x: operator.setitem(x, 0, 1.0), r"^Node: an item cannot be set or deleted, .* np\.where"),
@@ -357,31 +357,31 @@ def test_an_unsupported_function_is_named_with_its_neighbours():
         (lambda x: np.logspace(0, x), r"np\.logspace .*: the nearest that do are linspace\."),
         (np.frompyfunc(abs, 1, 1), r"abs \(vectorized\) does not work on Nodes: it has no row"),
     ):
-        with pytest.raises(TypeError, match=f"^{said}"):
+        with pytest.raises(TypeError, match=f"^{message}"):
             call(Node(1.0))
 
 
-def test_a_ufunc_of_another_library_has_its_own_name():
+def test_an_unsupported_ufunc_of_another_library_is_named_with_its_module():
     special = pytest.importorskip("scipy.special")
     with pytest.raises(TypeError, match=r"^scipy\.special\.ellipk does not work on Nodes"):
         special.ellipk(Node(1.0))
 
 
-@pytest.mark.filterwarnings("ignore")  # of functions that take a Node for what it is not
-def test_what_is_suggested_is_there():
+@pytest.mark.filterwarnings("ignore")  # of functions that do not expect a Node
+def test_suggested_functions_exist():
     suggested = {}
     for function in filter(callable, list(vars(np).values())):
-        for count in range(1, 4 if hasattr(function, "_implementation") else 0):  # those that NumPy hands to Nodes
+        for count in range(1, 4 if hasattr(function, "_implementation") else 0):  # those that use __array_function__
             try:
                 function(*[Node(np.ones(3))] * count)
             except Exception as error:
-                if said := re.search(r"the nearest that do are (.+?)\. For", str(error)):
-                    suggested[function.__name__] = said[1].split(", ")
+                if found := re.search(r"the nearest that do are (.+?)\. For", str(error)):
+                    suggested[function.__name__] = found[1].split(", ")
     assert suggested["cov"] == ["mean", "matmul"] and len(suggested) > 9
     assert all(hasattr(np, name) or hasattr(np.linalg, name) for names in suggested.values() for name in names)
 
 
-def test_in_place_on_a_node_is_a_new_node():
+def test_in_place_operators_make_a_new_node():
     x = y = Node(2.0)
     x += 3
     x *= y
@@ -389,7 +389,7 @@ def test_in_place_on_a_node_is_a_new_node():
     assert y.value == 2 and float(y.grad) == 2 + 3 + 2
 
 
-def test_plain_answers():
+def test_comparisons_and_shapes_are_plain_values():
     x, a = Node(away(2, 3)), away(2, 3)
     for plain in (
         x > 0,
@@ -428,7 +428,7 @@ def test_attributes():
     assert Z.name == "Z"
 
 
-# ---- functions of functions -----------------------------------------------------------------------------------------
+# ---- functions of functions ------------------------------------------------------------------------------------------
 
 
 def test_grad_of_arguments():
@@ -448,16 +448,16 @@ def test_grad_of_lists_and_dicts():
     assert float(g["b"]) == 4 and g["unused"].tolist() == [0, 0] and isinstance(g["W"], list)
 
 
-def test_grad_of_a_constant_and_of_no_scalar():
+def test_grad_of_a_constant_is_0_and_of_an_array_an_error():
     assert grad(lambda x: 3.0)(2.0) == 0
     with pytest.raises(ValueError, match=r"J\.mean\(\)"):
         grad(lambda x: x * 2)(np.ones(3))
 
 
-# ---- the notes, pages 6 to 9 ----------------------------------------------------------------------------------------
+# ---- the notes, pages 6 to 9 -----------------------------------------------------------------------------------------
 
 
-def test_section_5():
+def test_the_example_of_section_5():
     w, x, b = Node(-2.0, name="w"), Node(5.0, name="x"), Node(3.0, name="b")
     t = w * x
     z = t + b
@@ -472,7 +472,7 @@ def test_section_5():
         assert z.item() + h * float(node.grad) == pytest.approx(moved_z, abs=1e-14)
 
 
-def test_section_6():
+def test_the_example_of_section_6():
     """Two perceptrons in a chain, with an activation between."""
     w1, b1, w2, b2 = [Node(v, name=n) for v, n in ((0.7, "w1"), (0.1, "b1"), (-1.3, "w2"), (0.4, "b2"))]
     x = 1.5
@@ -487,7 +487,7 @@ def test_section_6():
         np.testing.assert_allclose(node.grad, g, rtol=1e-14)
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
+# ---- documentation and messages --------------------------------------------------------------------------------------
 
 
 MODULES = ["autodiff", "autodiff.node", "autodiff.operations", "autodiff.transforms",

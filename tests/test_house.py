@@ -1,4 +1,4 @@
-"""What a reader of the sources relies on: layers, margins, one version, and no word but about the project."""
+"""The sources: layers of includes and imports, length of lines, one version, no paths of a developer's machine."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import nnc
 
 ROOT = Path(__file__).parent.parent
 
-# A folder may include files of its own and of these; nnc.h and the .inc files it consists of are known to all.
+# A folder may include its own files and those of these folders; all may include nnc.h and its .inc files.
 BELOW = {
     "python": {"ops"},
     "ops": {"runtime", "isa", "kernels", "simd"},
@@ -25,13 +25,13 @@ PUBLIC = {"nnc.h", "nnc_typed.inc", "each_dtype.inc", "elementwise.inc", "activa
 # A template is included by each_dtype.inc.
 INCLUDE = r'^\s*#\s*(?:include|define NNC_TEMPLATE)\s+(?:"([^"]+)"|<([^>]+)>)'
 
-# Put together here, so that this file does not contain them itself.
-OPEN_ENDS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
-ELSEWHERE = re.compile(r"/wo" r"rk/|/tm" r"p/w|/ro" r"ot/|\bpy" r"env/versions/\d|\.li" r"brary\b")
+# Written in pieces, so that this file does not contain them.
+UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
+LOCAL_PATHS = re.compile(r"/wo" r"rk/|/tm" r"p/w|/ro" r"ot/|\bpy" r"env/versions/\d|\.li" r"brary\b")
 
 
 def files(*folders, suffixes):
-    """The project's own files of these kinds: nothing that was built, nothing hidden."""
+    """The project's files with these suffixes, without built and hidden files."""
     found = []
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*")) if (ROOT / folder).is_dir() else [ROOT / folder]:
@@ -44,7 +44,7 @@ def files(*folders, suffixes):
 
 
 def wrong_includes(folder, name, text):
-    """What the file csrc/<folder>/<name> includes although it must not, as sentences."""
+    """The forbidden includes of the file csrc/<folder>/<name>, as sentences."""
     found = []
     for quoted, bracketed in re.findall(INCLUDE, text, flags=re.M):
         if bracketed:
@@ -67,7 +67,7 @@ def test_includes_point_downwards():
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_public_header_stands_alone():
+def test_the_public_header_includes_nothing_of_python_or_the_engine():
     for name in PUBLIC:
         included = re.findall(r'#\s*include\s+["<]([^">]+)', (ROOT / "csrc" / name).read_text())
         assert set(included) <= {"stddef.h", "stdint.h"} | PUBLIC, name
@@ -87,7 +87,7 @@ def test_the_public_header_stands_alone():
         ("python", '#include "../kernels/table.h"'),
     ],
 )
-def test_a_wrong_include_is_seen(folder, line):
+def test_a_wrong_include_is_found(folder, line):
     assert wrong_includes(folder, "planted.c", f"/* a comment */\n{line}\n#include <stddef.h>\n")
 
 
@@ -103,14 +103,14 @@ def test_a_wrong_include_is_seen(folder, line):
         ("kernels", '#include "../nnc.h"'),
     ],
 )
-def test_a_right_include_is_no_fault(folder, line):
+def test_a_right_include_is_allowed(folder, line):
     assert not wrong_includes(folder, "planted.c", line)
 
 
 def imports(sources):
-    """What each module imports of the others, in functions and under TYPE_CHECKING, too: {module: {module, ...}}.
+    """The modules that each module imports, also in functions and under TYPE_CHECKING: {module: {module, ...}}.
 
-    A folder's __init__ is counted as no module of its own where something in the folder is meant.
+    An import of a folder's module does not count as an import of its __init__.
     """
     found = {}
     for name, text in sources.items():
@@ -126,8 +126,8 @@ def imports(sources):
     return found
 
 
-def circle(graph):
-    """Modules that import each other in a circle, the first that is found; none: []."""
+def cycle(graph):
+    """The first cycle of imports found, or []."""
     done, path = set(), []
 
     def visit(name):
@@ -149,8 +149,8 @@ def modules_of_nnc():
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in paths}
 
 
-# Imported by methods that show something, when they are called; nnc/README.md says so.
-PICTURES = {
+# Imported by methods when they are called, as nnc/README.md says.
+LAZY = {
     ("nnc.autodiff.node", "nnc.display.drawing"),
     ("nnc.autodiff.node", "nnc.display.steps"),
     ("nnc.plot", "nnc.display.live"),
@@ -161,8 +161,8 @@ def without(graph, edges):
     return {name: {other for other in graph[name] if (name, other) not in edges} for name in graph}
 
 
-def test_no_modules_import_each_other_in_a_circle():
-    assert not circle(without(imports(modules_of_nnc()), PICTURES))
+def test_there_is_no_cycle_of_imports():
+    assert not cycle(without(imports(modules_of_nnc()), LAZY))
 
 
 def order_of_the_map():
@@ -172,7 +172,7 @@ def order_of_the_map():
 
 
 def upwards(graph, order):
-    """What imports something that stands below it in the map, as pairs; the internal modules stand above all."""
+    """Imports of a module from a lower row of the map, as pairs; the internal modules are above all rows."""
 
     def row(module):
         name = module.split(".")[1]
@@ -183,16 +183,16 @@ def upwards(graph, order):
 
 def test_imports_follow_the_map():
     graph, order = imports(modules_of_nnc()), order_of_the_map()
-    assert upwards(graph, order) == PICTURES
+    assert upwards(graph, order) == LAZY
     planted = ("nnc.functional", "nnc.mlp.model")
-    assert upwards(graph | {planted[0]: {planted[1]}}, order) == PICTURES | {planted}
+    assert upwards(graph | {planted[0]: {planted[1]}}, order) == LAZY | {planted}
 
 
-def test_a_circle_is_seen():
+def test_a_cycle_is_found():
     in_function = "def f():\n    from ..sub.c import x"
     lazy = {"nnc.a": "from .sub import b", "nnc.sub.b": in_function, "nnc.sub.c": "import nnc.a"}
-    assert set(circle(imports(lazy))) == set(lazy)
-    assert not circle(imports(lazy | {"nnc.sub.c": "from .. import _engine"}))
+    assert set(cycle(imports(lazy))) == set(lazy)
+    assert not cycle(imports(lazy | {"nnc.sub.c": "from .. import _engine"}))
 
 
 CODE = {".c", ".h", ".inc", ".py", ".pyi"}
@@ -200,32 +200,32 @@ SOURCES = files("csrc", "nnc", "tests", "bench", suffixes=CODE)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_can_be_read(path):
+def test_lines_are_at_most_120_columns_and_nothing_is_unfinished(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     long = [i for i, line in enumerate(lines, 1) if len(line) > 120]
     assert not long, f"over 120 columns in lines {long}"
-    open_ends = [line for line in lines if OPEN_ENDS.search(line)]
-    assert not open_ends
+    unfinished = [line for line in lines if UNFINISHED.search(line)]
+    assert not unfinished
 
 
-def test_no_word_about_the_machine_it_was_made_on():
+def test_there_are_no_paths_of_a_developers_machine():
     text = CODE | {".md", ".toml", ".ipynb", ".yml", ".in", ".txt", ""}
     folders = ("csrc", "nnc", "tests", "bench", "notebooks", ".ci", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
              "Makefile", "pyproject.toml", "setup.py", "MANIFEST.in")
-    there = [folder for folder in folders if (ROOT / folder).exists()]
-    wrong = [f"{path.relative_to(ROOT)}: {line.strip()[:100]}" for path in files(*there, suffixes=text)
-             for line in path.read_text(encoding="utf-8").splitlines() if ELSEWHERE.search(line)]
+    existing = [folder for folder in folders if (ROOT / folder).exists()]
+    wrong = [f"{path.relative_to(ROOT)}: {line.strip()[:100]}" for path in files(*existing, suffixes=text)
+             for line in path.read_text(encoding="utf-8").splitlines() if LOCAL_PATHS.search(line)]
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_open_ends_and_places_are_recognised():
-    assert OPEN_ENDS.search("/* TO" "DO: later */")
-    assert ELSEWHERE.search("see /wo" "rk/shared")
-    assert not ELSEWHERE.search("the work/step of a network, /usr/share/datasets")
+def test_unfinished_lines_and_local_paths_are_found():
+    assert UNFINISHED.search("/* TO" "DO: later */")
+    assert LOCAL_PATHS.search("see /wo" "rk/shared")
+    assert not LOCAL_PATHS.search("the work/step of a network, /usr/share/datasets")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
-def test_workflows_run_what_there_is(path):
+def test_workflows_run_existing_targets_and_files(path):
     yaml = pytest.importorskip("yaml")
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["name"] and workflow[True] and workflow["permissions"]  # "on" is True in YAML 1.1
@@ -251,12 +251,12 @@ def exists(what):
     return (ROOT / what).exists()
 
 
-def test_what_a_workflow_runs_in_vain_is_seen():
+def test_a_missing_target_or_file_of_a_workflow_is_found():
     assert [what for what in runs("make docs\nmake nothing\npytest tests/test_house.py tests/no.py\n.ci/run")
             if not exists(what)] == ["make nothing", "tests/no.py"]  # fmt: skip
 
 
-def test_the_citation():
+def test_the_citation_file_is_valid():
     yaml = pytest.importorskip("yaml")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation.keys() >= {"cff-version", "message", "title", "authors", "version", "license"}

@@ -1,4 +1,4 @@
-"""`import nnc` is light, and every name of the interface is there all the same."""
+"""`import nnc` imports little, and every public name is available nevertheless."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ def run(program):
     return done.stdout.split()
 
 
-def test_what_is_imported():
-    """NumPy, the engine and the primitives; what is behind the other names, and all it imports, only when asked."""
+def test_import_loads_only_numpy_the_engine_and_the_primitives():
+    """The modules of the other names are imported at their first use."""
     new = run("import numpy, sys; old = set(sys.modules); import nnc; print(*(set(sys.modules) - old))")
     later = {"autodiff", "checking", "display", "mlp", "sklearn", "data", "optim", "plot"}
     assert "nnc.functional" in new and later.isdisjoint(name.split(".")[1] for name in new if "nnc." in name)
@@ -23,13 +23,13 @@ def test_what_is_imported():
 
 
 @pytest.mark.parametrize("name", nnc.__all__)
-def test_each_name_alone(name):
-    """Asked for first thing, as `from nnc import name`; and it stays what it is, whatever is imported later."""
+def test_each_name_can_be_imported_first(name):
+    """And is the same object afterwards."""
     program = f"from nnc import {name}; import nnc; print(type({name}).__name__, nnc.{name} is {name})"
     assert run(program) == [type(getattr(nnc, name)).__name__, "True"]
 
 
-def test_derive_stays_a_function():
+def test_functions_are_not_replaced_by_modules_of_the_same_name():
     modules = "nnc.display.derive, nnc.checking.gradcheck, nnc.checking.check_gradient, nnc"
     program = f"import {modules}; print(callable(nnc.derive), callable(nnc.grad))"
     assert run(program) == ["True", "True"]

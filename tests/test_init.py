@@ -1,4 +1,4 @@
-"""Initialisation and normalisation: the shapes, the widths the equations ask for, the same seed the same numbers."""
+"""Initialisation and normalisation: shapes, the standard deviations of the equations, reproducible numbers."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ N, M = 300, 200
         (lambda **o: nnc.init.kaiming(N, M, **o), 1 / np.sqrt(M / 2), 17.6),
     ],
 )
-def test_normal_ones(make, std, equation):
+def test_normal_xavier_kaiming(make, std, equation):
     W = make(rng=0)
     assert W.shape == (N, M) and W.dtype == np.float64
     # Standard errors of the mean and of the std of NM normal numbers; five of them are one in a million.
     assert abs(W.mean()) < 5 * std / np.sqrt(N * M)
     assert abs(W.std() - std) < 5 * std / np.sqrt(2 * N * M)
-    assert abs((W**4).mean() / std**4 - 3) < 5 * np.sqrt(96 / (N * M))  # normal, not merely of that width
+    assert abs((W**4).mean() / std**4 - 3) < 5 * np.sqrt(96 / (N * M))  # the fourth moment of a normal distribution
 
 
 def test_exactly_the_equations():
@@ -47,30 +47,30 @@ def test_zeros():
 
 
 @pytest.mark.parametrize("name", ["normal", "uniform", "xavier", "kaiming"])
-def test_generators(name):
+def test_the_same_seed_gives_the_same_numbers(name):
     make = getattr(nnc.init, name)
     np.testing.assert_array_equal(make(3, 4, rng=np.random.default_rng(5)), make(3, 4, rng=5))
     rng = np.random.default_rng(5)
-    assert not np.array_equal(make(3, 4, rng=rng), make(3, 4, rng=rng))  # it goes on
-    assert not np.array_equal(make(3, 4), make(3, 4))  # a fresh one each time
+    assert not np.array_equal(make(3, 4, rng=rng), make(3, 4, rng=rng))  # the generator advances
+    assert not np.array_equal(make(3, 4), make(3, 4))  # a new generator each time
     assert make(0, 4).shape == (0, 4) and make(4, 0).shape == (4, 0)
 
 
-def test_width_through_nine_layers():
-    """Page 17: with normal the scores vanish; Xavier with tanh and Kaiming with ReLU keep them alive."""
+def test_scores_through_nine_layers():
+    """Page 17: with normal the scores vanish, with Xavier and tanh or Kaiming and ReLU they do not."""
     X = np.random.default_rng(0).standard_normal((500, 100))
 
-    def widths(init, f):
-        rng, A, widths = np.random.default_rng(1), X, []
+    def stds(init, f):
+        rng, A, stds = np.random.default_rng(1), X, []
         for _ in range(9):
             Z = init(500, 500, rng=rng) @ A
             A = f(Z)
-            widths.append(Z.std())
-        return widths
+            stds.append(Z.std())
+        return stds
 
-    assert widths(nnc.init.normal, np.tanh)[-1] < 1e-4
-    assert widths(nnc.init.xavier, np.tanh)[-1] > 0.2
-    assert 0.5 < widths(nnc.init.kaiming, nnc.reference.relu)[-1] < 2.5
+    assert stds(nnc.init.normal, np.tanh)[-1] < 1e-4
+    assert stds(nnc.init.xavier, np.tanh)[-1] > 0.2
+    assert 0.5 < stds(nnc.init.kaiming, nnc.reference.relu)[-1] < 2.5
 
 
 # ---- normalize, eqs. 17.3 and 17.4 -----------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_normalize_per_pixel():
     assert mean[2] == 0 and std[2] == 1 and not norm[:, 2].any()
     np.testing.assert_allclose(norm.mean(0), 0, atol=1e-15)
     np.testing.assert_allclose(np.delete(norm.std(0), 2), 1)
-    columns, mean1, std1 = nnc.normalize(data.T, axis=1)  # examples are columns: one pair a row
+    columns, mean1, std1 = nnc.normalize(data.T, axis=1)  # examples are columns: mean and std for each row
     assert mean1.shape == std1.shape == (6, 1)
     np.testing.assert_array_equal(columns, norm.T)
     np.testing.assert_array_equal(columns, (data.T - mean1) / std1)
@@ -107,15 +107,15 @@ def test_normalize_per_pixel():
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 0, 1e-30])
-def test_normalize_what_does_not_change(value):
-    """The std of equal numbers may come out as a rounding error; dividing by it would make noise of nothing."""
+def test_normalize_of_constant_data(value):
+    """The computed std of equal numbers may be a rounding error, by which nothing must be divided."""
     for axis in (None, 0):
         norm, mean, std = nnc.normalize(np.full((1000, 3), value), axis)
         assert np.all(np.asarray(std) == 1)
         assert not norm.any() and np.all(np.asarray(mean) == value)
 
 
-def test_normalize_refuses():
+def test_wrong_data_are_an_error():
     for bad in (np.zeros((0, 3)), []):
         with pytest.raises(ValueError, match="normalize: data is"):
             nnc.normalize(bad)

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of an epoch: soon, and never in the middle of a step."""
+"""Ctrl-C during an epoch stops training soon, and never in the middle of a step."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ import pytest
 
 import nnc
 
-EXAMPLES = 3_000_000  # an epoch of many seconds
+EXAMPLES = 3_000_000  # an epoch takes many seconds
 
 
-def job(batch_size):
-    """The net of the notes and a big X out of little memory: example i starts at byte i of one buffer.
+def problem(batch_size):
+    """The net of the notes and a large X in little memory: example i starts at byte i of one buffer.
 
     The labels are the same in each batch, so that the test below can take the steps one by one within one fit.
     """
@@ -28,14 +28,14 @@ def job(batch_size):
 
 
 def keywords(momentum):
-    """Of fit; a momentum of 2, which none is, stands for Adam."""
+    """Arguments of fit; a momentum of 2 means Adam."""
     optimizer = nnc.optim.Adam(0.001) if momentum == 2 else nnc.optim.SGD(0.01, momentum)
     return {"shuffle": False, "progress": False, "optimizer": optimizer}
 
 
 def child(path, wait, batch_size, momentum):
-    """Train, be interrupted `wait` seconds after the first step, leave the weights in `path`, print the latency."""
-    net, X, y = job(int(batch_size))
+    """Train, get a signal `wait` seconds after the first step, save the weights in `path`, print the latency."""
+    net, X, y = problem(int(batch_size))
     start, sent, options = net.weights[1].copy(), [], keywords(float(momentum))
 
     def interrupt():
@@ -55,31 +55,31 @@ def child(path, wait, batch_size, momentum):
         np.savez(f"{path}.state.npz", *sum(optimizer.state.values(), []), steps=optimizer.steps)
 
 
-def interrupted(path, wait, batch_size=64, momentum=0.0, threads=1):
+def latency_of_interrupt(path, wait, batch_size=64, momentum=0.0, threads=1):
     arguments = [str(path), str(wait), str(batch_size), str(momentum)]
     run = subprocess.run(
         [sys.executable, __file__, *arguments],
         capture_output=True, text=True, timeout=60, env=os.environ | {"NNC_NUM_THREADS": str(threads)},
     )  # fmt: skip
-    assert run.returncode == 0 and run.stdout, run.stderr or "it ended before the signal came"
+    assert run.returncode == 0 and run.stdout, run.stderr or "training ended before the signal"
     return float(run.stdout)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_it_comes_within_a_tenth_of_a_second(tmp_path, threads):
-    # The best of three: a machine that is busy with something else keeps any process waiting.
-    times = [interrupted(tmp_path / "m", 0.2 + 0.013 * i, threads=threads) for i in range(3)]
+def test_ctrl_c_stops_training_within_a_tenth_of_a_second(tmp_path, threads):
+    # The best of three, as other processes may keep this one waiting.
+    times = [latency_of_interrupt(tmp_path / "m", 0.2 + 0.013 * i, threads=threads) for i in range(3)]
     assert min(times) < 0.1
 
 
 @pytest.mark.parametrize("batch_size, momentum", [(64, 0.0), (64, 0.9), (1000, 0.0), (64, 2.0)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_it_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, momentum):
-    interrupted(tmp_path / "m", 0.1, batch_size, momentum, threads)
+def test_ctrl_c_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, momentum):
+    latency_of_interrupt(tmp_path / "m", 0.1, batch_size, momentum, threads)
     left = nnc.MLP.load(tmp_path / "m")
-    # The same again without the signal, an epoch for each step: X is the step's batch, which the callback changes in
-    # place. It ends where the weights are those that were left, bit for bit.
-    net, X, y = job(batch_size)
+    # The same training without the signal, one epoch for each step: X is the step's batch, which the callback replaces.
+    # It ends where the weights are equal, bit for bit.
+    net, X, y = problem(batch_size)
     batch = X[:, :batch_size].copy(order="F")
     options, found = keywords(momentum), []
 
@@ -92,15 +92,15 @@ def test_it_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size, mo
             return True
 
     net.fit(batch, y[:batch_size], 20_000, batch_size, callback=callback, **options)
-    assert found, "no whole step leaves these weights"
+    assert found, "these are not the weights after any step"
     with np.load(tmp_path / "m.state.npz") as state:  # and the optimizer's state is of the same step
         assert state["steps"] == options["optimizer"].steps
         for i, array in enumerate(sum(options["optimizer"].state.values(), [])):
             assert np.array_equal(state[f"arr_{i}"], array)
 
 
-def test_it_may_come_between_two_epochs(tmp_path):
-    """Many short epochs: the signal falls into any part of the loop, and the net stays usable."""
+def test_ctrl_c_may_come_at_any_point_of_the_loop(tmp_path):
+    """With many short epochs; the net can be trained afterwards."""
     code = """
 import os, signal, threading, numpy as np, nnc
 net = nnc.MLP([2, 4, 2], seed=0)

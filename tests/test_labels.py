@@ -19,7 +19,8 @@ LOSSES = [
     lambda P, y: nnc.accuracy(P, y),
 ]
 TAKE_LABELS = pytest.mark.parametrize(
-    "op", LOSSES, ids=["ce", "sce", "ce_backward", "sce_backward", "accuracy"]
+    "op", LOSSES, ids=["cross_entropy", "softmax_cross_entropy", "cross_entropy_backward",
+                       "softmax_cross_entropy_backward", "accuracy"]
 )  # fmt: skip
 P34 = ref.softmax(A34)
 
@@ -45,7 +46,7 @@ def test_one_hot_labels(op, dtype):
 
 @TAKE_LABELS
 @pytest.mark.parametrize(
-    ("y", "says"),
+    ("y", "message"),
     [
         ([0, 1, 3, 5], r"y\[2\].*3.*0\.\.2"),
         ([0, -1, -3, 1], r"y\[1\].*-1"),
@@ -67,21 +68,20 @@ def test_one_hot_labels(op, dtype):
     ],
     ids=str,
 )
-def test_bad_labels(op, y, says):
-    with pytest.raises(ValueError, match=says) as caught:
+def test_labels_out_of_range_or_of_the_wrong_shape_are_an_error_with_their_index(op, y, message):
+    with pytest.raises(ValueError, match=message) as caught:
         op(P34, y)
     assert re.match(r"(softmax_)?(cross_entropy)(_backward)?: |accuracy: ", str(caught.value))
 
 
 @TAKE_LABELS
 @pytest.mark.parametrize("y", [np.zeros(4, complex), np.array(["0"] * 4), np.zeros(4, object), 1j * np.eye(3, 4)])
-def test_labels_of_bad_dtype(op, y):
+def test_labels_that_are_not_real_are_an_error(op, y):
     with pytest.raises((TypeError, ValueError), match="cross_entropy|accuracy"):
         op(P34, y)
 
 
-def test_one_class():
-    """n = 1: the one row of (1, r) may be targets, which are all 1."""
+def test_targets_of_one_class_are_all_1():
     Z = np.array([[3.0, -2.0]])
     np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, [0, 0]), [0, 0])
     np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, [[1, 1]]), [0, 0])
@@ -89,14 +89,14 @@ def test_one_class():
         nnc.softmax_cross_entropy(Z, [[0, 0]])
 
 
-def test_float32_soft_targets_sum_to_one():
-    """A softmax computed in float32 is good enough as targets, also of 1000 classes."""
+def test_a_float32_softmax_may_be_the_targets():
+    """Its columns sum to 1 but for rounding, also with 1000 classes."""
     Z = 5 * np.random.default_rng(5).standard_normal((1000, 200)).astype(np.float32)
     for y in (nnc.softmax(Z), nnc.softmax(Z).astype(np.float64), nnc.softmax(Z[:10]).astype(np.float16)):
         assert np.isfinite(nnc.softmax_cross_entropy(Z[: len(y)], y)).all()
 
 
-def test_zero_probability():
+def test_a_probability_of_0_counts_only_at_the_label():
     P = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, np.nan], [0.0, 0.0, 1.0]])
     with np.errstate(divide="ignore"):
         np.testing.assert_array_equal(nnc.cross_entropy(P, [0, 0, 2]), [np.inf, 0, 0])
@@ -111,7 +111,7 @@ def test_zero_probability():
         np.testing.assert_array_equal(nnc.cross_entropy(P, nnc.one_hot([1, 0, 2], 3)), [0, 0, 0])
 
 
-def test_loss_where_the_probability_underflows():
+def test_the_loss_is_exact_where_the_probability_underflows():
     for dtype in (np.float32, np.float64):
         Z = np.array([[0, 1e4, -3e4], [2e4, 0, 3e4]], dtype)
         np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, [0, 1, 0]), np.array([2e4, 1e4, 6e4], dtype))
@@ -119,8 +119,7 @@ def test_loss_where_the_probability_underflows():
         np.testing.assert_array_equal(nnc.softmax_cross_entropy(Z, Y), np.array([2e4, 1e4, 6e4], dtype))
 
 
-def test_mean_in_one_place():
-    """dL = 1/r, as a number or as (r,)."""
+def test_dl_may_be_a_number_or_one_for_each_example():
     y = np.array([0, 2, 1, 0])
     for op in (nnc.softmax_cross_entropy_backward, nnc.cross_entropy_backward):
         one = op(0.25, P34, y)
@@ -166,7 +165,7 @@ def test_predict():
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("r", [0, 1, 255, 256, 257, 1000])
 def test_predict_in_every_layout(dtype, r):
-    """Few values, so that there are ties; as NumPy's argmax, which reads the columns one by one."""
+    """With ties, as there are few values; compared with NumPy's argmax."""
     P = np.random.default_rng(r).integers(0, 4, (7, r)).astype(dtype)
     P[:, r // 2 :][P[:, r // 2 :] == 3] = np.inf
     wide = np.zeros((14, 2 * r + 1), dtype)
@@ -178,7 +177,7 @@ def test_predict_in_every_layout(dtype, r):
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8"])
 @pytest.mark.parametrize("row", [0, 1, 2])
 def test_a_column_with_a_nan_predicts_nothing(dtype, row):
-    """Its argmax would be the row of the NaN, and of a net of NaNs class 0."""
+    """np.argmax would return the row of the NaN."""
     P = np.array([[0.2, 0.5, 0.1], [0.5, 0.3, 0.1], [0.3, 0.2, 0.8]], dtype)
     P[row, 1:] = np.nan
     for module in (nnc, nnc.reference):
@@ -188,7 +187,7 @@ def test_a_column_with_a_nan_predicts_nothing(dtype, row):
         assert module.accuracy(P, np.eye(3)[:, [1, row, row]]) == 1 / 3
     with pytest.raises(ValueError, match=r"predict: P\[:, 1\]"):
         nnc.predict(nnc.Node(P))
-    P[row, 1:] = np.inf  # which is the largest
+    P[row, 1:] = np.inf  # the largest
     assert nnc.accuracy(P, [1, row, row]) == 1
 
 
@@ -212,9 +211,9 @@ def test_accuracy():
 
 @pytest.mark.parametrize("loss", [nnc.cross_entropy, nnc.softmax_cross_entropy])
 @pytest.mark.parametrize(
-    ("y", "says"), [([0, 3, 1, 1], r"y\[1\] is 3"), ([0, 1, 1], r"\(3,\)"), ([[0, 1, 1, 0]], r"\(1, 4\)")]
+    ("y", "message"), [([0, 3, 1, 1], r"y\[1\] is 3"), ([0, 1, 1], r"\(3,\)"), ([[0, 1, 1, 0]], r"\(1, 4\)")]
 )
-def test_bad_labels_of_a_node(loss, y, says):
-    """Labels of NumPy's index type take a way of their own there."""
-    with pytest.raises(ValueError, match=says):
+def test_bad_labels_of_a_node_are_an_error(loss, y, message):
+    """Labels of dtype np.intp take the direct path."""
+    with pytest.raises(ValueError, match=message):
         loss(nnc.Node(P34), np.array(y, np.intp))

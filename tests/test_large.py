@@ -1,4 +1,4 @@
-"""The graph on large arrays: the engine's kernels instead of NumPy's, and no memory that is not needed."""
+"""The graph on large arrays: the engine's kernels instead of NumPy's, and no unnecessary memory."""
 
 import weakref
 from dataclasses import replace
@@ -9,12 +9,12 @@ import pytest
 from nnc import Node
 from nnc.autodiff.vjps import MANY
 
-BIG = MANY + 3
+LARGE = MANY + 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("f", "gradients"),  # when each sum's own gradient is g
+    ("f", "gradients"),  # g is the gradient of the sum
     [
         (lambda x, y: (x * y).sum() * 0.5, lambda x, y, g: (g * y, g * x)),
         (lambda x, y: (x + y).sum() * 0.5, lambda x, y, g: (g + 0 * x, g + 0 * y)),
@@ -29,9 +29,9 @@ BIG = MANY + 3
          lambda x, y, g: (np.where(x > 2, g, g * y), np.where(x > 2, 0, g * x))),
     ],
 )  # fmt: skip
-def test_many_numbers_have_the_gradients_of_few(f, gradients, dtype):
+def test_large_arrays_have_the_right_gradients(f, gradients, dtype):
     rng = np.random.default_rng(0)
-    x, y = (Node(rng.uniform(1, 3, BIG).astype(dtype)) for _ in range(2))
+    x, y = (Node(rng.uniform(1, 3, LARGE).astype(dtype)) for _ in range(2))
     values = x.value.copy(), y.value.copy()
     f(x, y).backward()
     expected = gradients(*(v.astype(np.float64) for v in values), 0.5)
@@ -45,18 +45,18 @@ def test_many_numbers_have_the_gradients_of_few(f, gradients, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_many_numbers_have_the_values_of_few(dtype):
-    a, b = np.random.default_rng(1).standard_normal((2, BIG)).astype(dtype)
+def test_large_arrays_have_numpys_values(dtype):
+    a, b = np.random.default_rng(1).standard_normal((2, LARGE)).astype(dtype)
     x, y = Node(a), Node(b)
     for got, right in [(x + y, a + b), (x * y, a * b), (x**2, a * a), (x + b, a + b), (x * 3, a * 3), (x**3, a**3)]:
         np.testing.assert_array_equal(got.value, right)
         assert got.dtype == dtype
-    column = Node(np.ones((BIG, 2), dtype))
+    column = Node(np.ones((LARGE, 2), dtype))
     np.testing.assert_array_equal((column * a[:, None] + x[:, None]).value, np.stack([a + a, a + a], 1))
 
 
-def test_many_numbers_in_any_layout_and_dtype():
-    a, b = np.linspace(1, 2, 2 * BIG).reshape(2, BIG), np.linspace(2, 3, 2 * BIG).reshape(BIG, 2).T
+def test_large_arrays_in_any_layout_and_dtype():
+    a, b = np.linspace(1, 2, 2 * LARGE).reshape(2, LARGE), np.linspace(2, 3, 2 * LARGE).reshape(LARGE, 2).T
     x, y = Node(a), Node(b.astype(np.float32).T[::-1].T)
     ((x * y).sum() * 0.3).backward()
     np.testing.assert_array_equal(x.grad, 0.3 * y.value.astype(np.float64))
@@ -68,9 +68,9 @@ def test_many_numbers_in_any_layout_and_dtype():
     np.testing.assert_allclose(row.grad, a.sum(0))
 
 
-def test_no_gradient_goes_where_it_was_not_chosen():
-    """Not even infinity times 0."""
-    for n in (3, BIG):
+def test_an_element_that_was_not_chosen_has_gradient_0():
+    """Also if the gradient is infinite."""
+    for n in (3, LARGE):
         x = Node(np.arange(n) + 0.0)
         np.maximum(x, 1.5).backward(np.full(n, np.inf))
         np.testing.assert_array_equal(x.grad[:3], [0, 0, np.inf])
@@ -78,7 +78,7 @@ def test_no_gradient_goes_where_it_was_not_chosen():
         np.testing.assert_array_equal(x.grad[:3], [0, 0, np.inf])
 
 
-def test_old_gradients_make_room_for_new_ones():
+def test_old_gradients_are_freed_before_backward_computes_new_ones():
     x = Node(np.ones(3))
     x.sum().backward()
     old = weakref.ref(x.grad)

@@ -1,7 +1,7 @@
-"""Every loss and its gradient against mpmath, from the scores, far into the tails.
+"""Every loss and its gradient as functions of the scores, against mpmath, far into the tails.
 
-An error is counted in units in the last place of the result, or of the largest term of a sum in which terms cancel: a
-probability next to its target, a mean next to its count. Each instruction set is held to the same numbers elsewhere.
+Errors are in units in the last place of the result, or of the largest term where terms of a sum cancel: a probability
+near its target, a mean near its count. Other tests compare the instruction sets with each other.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def exactly(x):
 
 
 def ulps(found, exact, scale, dtype):
-    """How far off, in units in the last place of the scale; an overflow must be one, a subnormal be near."""
+    """The error in units in the last place of the scale; 0 if both overflow, infinite if only one does."""
     f = np.finfo(dtype)
     if abs(exact) > exactly(f.max):
         return 0 if np.isinf(found) and (found > 0) == (exact > 0) else np.inf
@@ -59,7 +59,7 @@ LOSSES = {
     "binary_cross_entropy": (
         SHARES,
         lambda z, y: -xlogy(y, sigmoid(z)) - xlogy(1 - y, sigmoid(-z)),
-        lambda z, y: mp.mpf(0),  # no terms cancel: every digit counts
+        lambda z, y: mp.mpf(0),  # no terms cancel
         sigmoid,
     ),
     "squared_error": (
@@ -86,7 +86,7 @@ def points_of(name, dtype):
 
 @DTYPES
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_of_one_output(name, dtype):
+def test_elementwise_losses(name, dtype):
     _, loss, terms, _ = LOSSES[name]
     Z, Y = points_of(name, dtype)
     with np.errstate(over="ignore", under="ignore"):
@@ -100,8 +100,8 @@ def test_a_loss_of_one_output(name, dtype):
 
 @DTYPES
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_of_one_output(name, dtype):
-    """From the graph, the same as the function of the output; y = 0 leaves A itself, of which every digit counts."""
+def test_gradients_of_elementwise_losses(name, dtype):
+    """By the graph, and by the backward function of the output A; for y = 0 the gradient is A dL."""
     _, _, _, output = LOSSES[name]
     Z, Y = points_of(name, dtype)
     dL = dtype(0.375)
@@ -112,7 +112,7 @@ def test_the_gradient_of_one_output(name, dtype):
     assert found.dtype == by_hand.dtype == dtype
     outputs, targets = [output(exactly(z)) for z in Z[0]], [exactly(y) for y in Y[0]]
     exact = [exactly(dL) * (a - y) for a, y in zip(outputs, targets, strict=True)]
-    # A is a number of its own dtype, which overflows before dL makes it smaller
+    # A, which has the dtype of Z, may overflow although dL A would not
     exact = [mp.mpf("inf") if a > exactly(np.finfo(dtype).max) else e for a, e in zip(outputs, exact, strict=True)]
     scale = [exactly(dL) * max(abs(a), abs(y)) for a, y in zip(outputs, targets, strict=True)]
     scale = [exact[k] if mp.isinf(exact[k]) else s for k, s in enumerate(scale)]
@@ -123,7 +123,7 @@ def test_the_gradient_of_one_output(name, dtype):
 
 
 def scores(n, r, dtype, spread):
-    """Z (n, r) of which every difference is a number of the dtype: what is rounded is the loss and nothing before."""
+    """Z (n, r) whose differences are exact in the dtype, so that only the loss is rounded."""
     return (rng.integers(-spread * 64, spread * 64 + 1, (n, r)) / 64).astype(dtype)
 
 
@@ -156,7 +156,7 @@ def test_softmax_cross_entropy(kind, spread, n, dtype):
     for i in range(r):
         P, targets = softmax(Z[:, i]), [exactly(t) for t in Y[:, i]]
         exact = -mp.fsum(xlogy(t, p) for t, p in zip(targets, P, strict=True))
-        # ln of a sum next to 1 is as good as the sum: the loss of a sure and right answer to a unit of 1
+        # where the sum in the logarithm is near 1, the error of the loss is that of the sum
         assert ulps(found[i], exact, mp.mpf(1), dtype) <= LIMIT + n / 2, (Z[:, i], Y[:, i], found[i])
         w = exactly(weight[i])
         for k in range(n):
@@ -168,7 +168,7 @@ def test_softmax_cross_entropy(kind, spread, n, dtype):
 @DTYPES
 @pytest.mark.parametrize("name", ["cross_entropy", *LOSSES])
 def test_a_weighted_mean_of_a_net(name, dtype):
-    """J = Σ w L / Σ w and its gradient, of a net that passes its input on as the scores."""
+    """J = Σ w L / Σ w and its gradient, for a net whose scores are its input."""
     n, r = 3, 30
     Z = scores(n, r, dtype, 5)
     if name == "cross_entropy":
@@ -182,7 +182,7 @@ def test_a_weighted_mean_of_a_net(name, dtype):
         losses = [mp.fsum(loss(*pair) for pair in pairs[i]) for i in range(r)]
         outputs = [[output(z) for z, _ in pairs[i]] for i in range(r)]
     weight = rng.uniform(0, 3, r).astype(dtype)
-    weight[::7] = 0  # these do not count
+    weight[::7] = 0
     net = nnc.MLP([n, n], init=lambda n, m: np.eye(n, m), loss=name, dtype=dtype)
     J, (dW,), (db,) = net.loss_and_gradient(Z, Y, weight)
     w = [exactly(a) for a in weight]
@@ -200,8 +200,7 @@ def test_a_weighted_mean_of_a_net(name, dtype):
             assert abs(exactly(dW[k, m]) - slope) <= (LIMIT + r / 2) * eps * size
 
 
-def test_the_measure_itself():
-    """An error of six units is seen, a digit lost in a tail, and an overflow or a NaN where there is none."""
+def test_ulps_sees_small_errors_lost_tails_and_wrong_overflows():
     third = mp.mpf(1) / 3
     assert ulps(1 / 3, third, 0, np.float64) < 0.51
     assert 5 < ulps(1 / 3 + 6 * np.spacing(1 / 3), third, 0, np.float64) < 7

@@ -1,5 +1,5 @@
-"""Large products of floats, which go through a matrix unit where there is one: as right as floats can be, at the edges
-of their range too, and in a process that has no memory for its tiles without it."""
+"""Large float32 products, which use the processor's matrix unit if it has one: float32 accuracy, also at the edges of
+the range. A process whose signal stack is too small for the tiles does not use the unit."""
 
 import json
 import os
@@ -30,10 +30,10 @@ def operands(n, k, p):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("turned", ["", "A", "B", "AB"])
-def test_a_sum_of_k_products_has_at_most_k_roundings(shape, turned):
+@pytest.mark.parametrize("transposed", ["", "A", "B", "AB"])
+def test_a_sum_of_k_products_has_at_most_k_roundings(shape, transposed):
     A, B = operands(*shape)
-    A, B = A.T.copy().T if "A" in turned else A, B.T.copy().T if "B" in turned else B
+    A, B = A.T.copy().T if "A" in transposed else A, B.T.copy().T if "B" in transposed else B
     bound = (shape[1] + 1) * U * (np.abs(A.astype("f8")) @ np.abs(B.astype("f8")))
     assert (np.abs(nnc.matmul(A, B) - A.astype("f8") @ B.astype("f8")) <= bound).all()
 
@@ -45,7 +45,7 @@ def test_products_of_whole_numbers_are_exact():
 
 
 @pytest.mark.parametrize("small", [1e-25, 1e-37, 1e-44])
-def test_the_tiniest_numbers_count(small):
+def test_tiny_numbers_are_not_lost(small):
     A, B = operands(256, 256, 256)
     A[3], B[:, 5], A[7, 7], B[9, 9] = A[3] * small, B[:, 5] * small, small, small
     right, size = A.astype("f8") @ B.astype("f8"), np.abs(A.astype("f8")) @ np.abs(B.astype("f8"))
@@ -55,14 +55,14 @@ def test_the_tiniest_numbers_count(small):
     assert np.any(got[3, 6:] != 0)
 
 
-def test_what_overflows_warns_and_what_is_not_finite_stays_where_it_is():
+def test_an_overflow_warns_and_inf_and_nan_stay_in_their_row():
     A, B = operands(256, 256, 256)
     huge = A.copy()
     huge[100, 17] = 3e38
     with pytest.raises(FloatingPointError, match="overflow"), np.errstate(all="raise"):
         nnc.matmul(huge, np.full_like(B, 7))
     only = np.zeros_like(A)
-    only[:, 0] = np.finfo("f4").max  # which would be infinite, were it rounded to fewer digits
+    only[:, 0] = np.finfo("f4").max  # rounded to fewer digits, it would be infinite
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(nnc.matmul(only, np.eye(256, dtype="f4")), only)
     for odd in np.inf, -np.inf, np.nan:
@@ -75,18 +75,18 @@ def test_what_overflows_warns_and_what_is_not_finite_stays_where_it_is():
 
 ERROR = """
 import json, numpy as np, nnc
-def off(n, k, p):
+def rms_error(n, k, p):
     rng = np.random.default_rng(n)
     A, B = rng.standard_normal((n, k), "f4"), rng.standard_normal((k, p), "f4")
     return float(np.sqrt(np.mean((nnc.matmul(A, B) - A.astype("f8") @ B.astype("f8"))**2)))
-print(json.dumps([off(*shape) for shape in %s]))
+print(json.dumps([rms_error(*shape) for shape in %s]))
 """
 
 
 @needs_a_unit
-def test_sums_are_closer_than_those_of_multiply_adds():
-    unit, chain = (run(ERROR % SHAPES, NNC_ISA=isa) for isa in ("amx", "avx512"))
-    assert all(2 * a < b for a, b in zip(unit, chain, strict=True)), (unit, chain)
+def test_sums_are_more_accurate_than_those_of_fused_multiply_adds():
+    unit, fma = (run(ERROR % SHAPES, NNC_ISA=isa) for isa in ("amx", "avx512"))
+    assert all(2 * a < b for a, b in zip(unit, fma, strict=True)), (unit, fma)
 
 
 TRAINING = """
@@ -105,10 +105,10 @@ print(json.dumps([float(np.abs(a - b).max()) for a, b in zip(*arrays)]))
 
 @needs_a_unit
 @pytest.mark.parametrize("momentum", [0, 0.9])
-def test_training_stays_as_close_to_that_in_doubles(momentum):
-    unit, chain = (run(TRAINING % momentum, NNC_ISA=isa) for isa in ("amx", "avx512"))
-    assert unit != chain  # or the products were the same
-    assert all(0 < a < 2 * b for a, b in zip(unit, chain, strict=True)), (unit, chain)
+def test_training_stays_as_close_to_float64_as_without_the_unit(momentum):
+    unit, fma = (run(TRAINING % momentum, NNC_ISA=isa) for isa in ("amx", "avx512"))
+    assert unit != fma  # else the unit was not used
+    assert all(0 < a < 2 * b for a, b in zip(unit, fma, strict=True)), (unit, fma)
 
 
 SIGNALS = """
@@ -123,5 +123,5 @@ print(json.dumps(nnc.cpu_info()))
 
 
 @needs_a_unit
-def test_no_unit_where_a_stack_for_signals_has_no_room_for_tiles():
+def test_the_unit_is_off_if_the_signal_stack_is_too_small_for_the_tiles():
     assert run(SIGNALS, NNC_ISA="avx512")["available"][-1] == "avx512"

@@ -1,4 +1,4 @@
-"""nnc.MLP but for its training: what it refuses, forward and backward as derived, prediction, the table."""
+"""nnc.MLP without its training: errors, forward and backward as derived, prediction, the table of layers."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def examples(m, n, r=R, seed=1):
 
 
 def net_and_examples(sizes, activation, dtype=np.float64):
-    """A net whose scores keep away from 0 on its examples, since differences across the kink of ReLU mean nothing."""
+    """A net whose scores on its examples are not near 0, the kink of ReLU, where differences are wrong."""
     X, y = examples(sizes[0], sizes[-1])
     for seed in itertools.count():
         net = nnc.MLP(sizes, activation, init="xavier", dtype=dtype, seed=seed)
@@ -29,7 +29,7 @@ def net_and_examples(sizes, activation, dtype=np.float64):
 
 
 def close(mine, right, tolerance):
-    """Relative to the largest element: an error that is small beside it and large beside a zero is rounding."""
+    """Compare relative to the largest element, since elements near 0 may be all rounding error."""
     mine, right = np.asarray(mine), np.asarray(right)
     assert mine.shape == right.shape
     assert np.abs(mine - right).max(initial=0) <= tolerance * np.abs(right).max(initial=1e-300)
@@ -84,7 +84,7 @@ def test_gradients_against_finite_differences(sizes, activation, kind):
             close(g.dA[layer], differences(t.A[layer].shape, with_shift(("A", layer))), 1e-7)
 
 
-def test_forward_is_the_reference_line_by_line():
+def test_forward_agrees_with_the_reference_line_by_line():
     net, X, _ = net_and_examples([5, 4, 6, 3], ["tanh", "leaky_relu"])
     t = net.forward(X)
     Z, A = nets.forward(*nets.parameters(net), net.activations, X)
@@ -99,7 +99,7 @@ def test_float32_differs_from_float64_by_rounding():
     for mine, right in zip(small.weights + small.biases, net.weights + net.biases, strict=True):
         mine[...] = right
     t, t64 = small.forward(X), net.forward(X)
-    for target in (y, ref.one_hot(y, 3)):  # a float64 target widens nothing
+    for target in (y, ref.one_hot(y, 3)):  # float64 targets do not widen
         g, g64 = small.backward(t, target), net.backward(t64, target)
         for field in ("dW", "db", "dZ", "dA"):
             for mine, right in zip(getattr(g, field), getattr(g64, field), strict=True):
@@ -108,7 +108,7 @@ def test_float32_differs_from_float64_by_rounding():
     assert {a.dtype for a in (t.X, t.P, *t.Z, *t.A)} == {np.dtype(np.float32)}
 
 
-def test_slope_is_the_one_given():
+def test_slope_is_used_in_forward_and_backward():
     net = nnc.MLP([2, 1, 2], "leaky_relu", slope=0.25, init=lambda n, m: np.ones((n, m)), dtype=np.float64)
     t = net.forward([[-4.0], [0.0]])
     assert t.A[0].item() == -1.0
@@ -133,14 +133,14 @@ def test_every_x_is_normalized(dtype, kind, per_input):
     close(t.X, right, 8 * eps)
     close(t.P, net.predict_proba(X), 100 * eps)
     plain = nnc.MLP([5, 4, 3], dtype=np.float64, seed=0)
-    for mine, its in zip(plain.weights, net.weights, strict=True):
-        mine[...] = its
+    for mine, given in zip(plain.weights, net.weights, strict=True):
+        mine[...] = given
     close(net.predict_proba(X), plain.predict_proba(right), 100 * eps)
     y = rng.integers(0, 3, R)
     close(net.loss(X, y), plain.loss(right, y), 100 * eps)
 
 
-def test_mean_and_std_as_normalize_gives_them():
+def test_mean_and_std_may_be_those_of_normalize():
     X = np.random.default_rng(0).uniform(0, 255, (20, 5))  # rows
     _, mean, std = nnc.normalize(X, axis=0)
     net = nnc.MLP([5, 3], mean=mean, std=std, dtype=np.float64)
@@ -148,7 +148,7 @@ def test_mean_and_std_as_normalize_gives_them():
     close(net.forward(X.T).X.mean(axis=1) + 1, np.ones(5), 1e-13)
 
 
-def test_forward_copies_nothing_that_it_need_not():
+def test_forward_does_not_copy_x_of_the_right_dtype():
     net = nnc.MLP([5, 3], dtype=np.float64)
     X = np.ones((R, 5)).T
     assert np.shares_memory(net.forward(X).X, X)
@@ -178,7 +178,7 @@ def test_prediction_agrees_with_forward(r, dtype):
 @pytest.mark.parametrize("images", ["u1", "f4", "f8"])
 @pytest.mark.parametrize("scale", ["plain", "one", "each"])
 def test_a_few_examples_in_every_form(dtype, images, scale):
-    """As many as sums along the rows of W are made for, and some more; however they lie, the same bits."""
+    """So few that the products run along the rows of W, and some more; the same bits for every layout of X."""
     rng = np.random.default_rng(0)
     mean, std = {"plain": (0, 1), "one": (100, 50), "each": (rng.uniform(90, 110, 37), rng.uniform(40, 60, 37))}[scale]
     net = nnc.MLP([37, 19, 3], dtype=dtype, seed=1, mean=mean, std=std)
@@ -186,7 +186,7 @@ def test_a_few_examples_in_every_form(dtype, images, scale):
         X = rng.integers(0, 256, (37, r)).astype(images)
         P = net.predict_proba(X)
         t = net.forward(X)
-        # Errors of the scores: their terms times eps, and of the last bits of exp; P changes by at most P times that.
+        # The scores have errors of eps times their terms, exp a few bits; P changes by at most P times their sum.
         size = abs(net.weights[1]) @ (abs(net.weights[0]) @ abs(t.X)) + abs(t.Z[1])
         assert (abs(P - t.P) <= 100 * np.finfo(dtype).eps * (1 + size.max(axis=0))).all(), r
         wide = np.zeros((2 * r, 80), images)
@@ -197,13 +197,13 @@ def test_a_few_examples_in_every_form(dtype, images, scale):
             np.testing.assert_array_equal(net.predict(same), P.argmax(axis=0))
 
 
-def test_loss_over_more_examples_than_one_chunk():
+def test_the_loss_of_more_examples_than_a_chunk():
     net = nnc.MLP([3, 2], dtype=np.float64, seed=0)
     X, y = examples(3, 2, 10_001)
     close(net.loss(X, y), nets.cost(*nets.parameters(net), (), X, y), 1e-13)
 
 
-def test_loss_is_exact_where_the_probability_is_no_number():
+def test_the_loss_is_exact_where_the_probability_underflows():
     net = nnc.MLP([1, 2], init=lambda n, m: [[0.0], [1000.0]])
     assert net.predict_proba([[1.0]])[0, 0] == 0
     assert net.loss([[1.0]], [0]) == 1000.0
@@ -243,12 +243,12 @@ def test_same_seed_same_weights():
 )
 def test_init_has_the_scale_of_its_equation(init, std, mean):
     W = nnc.MLP([400, 500, 2], init=init, dtype=np.float64, seed=0).weights[0]
-    # 200,000 draws: the mean is off by std/447, the std by std/632; five times that happens never.
+    # 200,000 draws: the mean is off by std/447, the std by std/632; five times that has a chance of one in a million.
     assert abs(W.mean() - mean) < 5 * std / 447
     assert abs(W.std() - std) < 5 * std / 632
 
 
-def test_parameters_are_live_and_of_the_nets_own():
+def test_parameters_are_live_and_copied_from_init():
     given = np.ones((3, 5))
     net = nnc.MLP([5, 3], init=lambda n, m: given)
     assert [W.shape for W in net.weights] == [(3, 5)] and [b.shape for b in net.biases] == [(3, 1)]
@@ -262,8 +262,8 @@ def test_parameters_are_live_and_of_the_nets_own():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("init", ["kaiming", lambda n, m: np.ones((n, m))], ids=["kaiming", "a function"])
-def test_weights_begin_where_a_line_of_the_cache_does(init, dtype):
-    net = nnc.MLP([784, 200, 30, 10], init=init, dtype=dtype, seed=0)  # NumPy's own begin 16 or 32 bytes behind
+def test_weights_are_aligned_to_cache_lines(init, dtype):
+    net = nnc.MLP([784, 200, 30, 10], init=init, dtype=dtype, seed=0)  # NumPy's arrays are aligned to 16 bytes
     assert [W.ctypes.data % 64 for W in net.weights] == [0, 0, 0]
     assert all(W.flags.c_contiguous and W.flags.writeable and W.dtype == dtype for W in net.weights)
 
@@ -308,7 +308,7 @@ def test_the_constructor_says_what_is_wrong(error, match, arguments):
         nnc.MLP(**{"sizes": [5, 4, 3]} | arguments)
 
 
-# ---- what the calls refuse -------------------------------------------------------------------------------------------
+# ---- wrong arguments -------------------------------------------------------------------------------------------------
 
 CALLS = {
     "forward": lambda net, X: net.forward(X),
@@ -333,7 +333,7 @@ CALLS = {
         (TypeError, "X has dtype <U1", np.full((5, 6), "a")),
     ],
 )
-def test_wrong_x(op, error, match, X):
+def test_a_wrong_x_is_an_error_that_names_the_method(op, error, match, X):
     with pytest.raises(error, match=f"{op}: {match}"):
         CALLS[op](nnc.MLP([5, 4, 3]), X)
 
@@ -351,7 +351,7 @@ def test_wrong_x(op, error, match, X):
         (r"y\[:, 5\] sums to 2", np.eye(3)[:, [0, 1, 2, 0, 1, 2]] * [1, 1, 1, 1, 1, 2]),
     ],
 )
-def test_wrong_y(op, match, y):
+def test_wrong_labels_are_an_error_with_their_index(op, match, y):
     net = nnc.MLP([5, 4, 3])
     X = np.ones((5, 6))
     with pytest.raises(ValueError, match=f"{op}.*{match}"):
@@ -359,14 +359,14 @@ def test_wrong_y(op, match, y):
 
 
 @pytest.mark.parametrize("op", ["backward", "accuracy", "loss", "fit"])
-def test_no_examples_have_no_mean(op):
+def test_no_examples_are_an_error(op):
     net = nnc.MLP([5, 3])
     X = np.ones((5, 0))
     with pytest.raises(ValueError, match=f"{op}: .*no example"):
         net.backward(net.forward(X), []) if op == "backward" else getattr(net, op)(X, [])
 
 
-def test_backward_of_another_nets_forward():
+def test_backward_with_the_forward_pass_of_another_net_is_an_error():
     t = nnc.MLP([5, 4, 3]).forward(np.ones((5, 2)))
     with pytest.raises(ValueError, match="backward: t is of another net"):
         nnc.MLP([5, 6, 3]).backward(t, [0, 1])
@@ -377,7 +377,7 @@ put = list.__setitem__
 
 @pytest.mark.parametrize("op", [*CALLS, "backward", "save"])
 @pytest.mark.parametrize(
-    "spoil, match",
+    "change, match",
     [
         (lambda net: put(net.weights, 1, np.ones((3, 4))), r"net.weights\[1\].*float64.*net.weights\[1\]\[...\] = W"),
         (lambda net: put(net.weights, 0, np.ones((5, 4), "f")), r"net.weights\[0\] must be float32 \(4, 5\)"),
@@ -388,18 +388,18 @@ put = list.__setitem__
         (lambda net: net.weights.pop(), "net.weights holds 1 arrays, but the net has 2 layers"),
     ],
 )
-def test_a_spoilt_list_of_weights(op, spoil, match, tmp_path):
+def test_wrong_arrays_in_weights_and_biases_are_an_error(op, change, match, tmp_path):
     net = nnc.MLP([5, 4, 3])
     X = np.ones((5, 1))
     t = net.forward(X)
-    spoil(net)
+    change(net)
     calls = CALLS | {"backward": lambda net, X: net.backward(t, [0]), "save": lambda net, X: net.save(tmp_path / "m")}
     with pytest.raises(ValueError, match=f"{op}: {match}"):
         calls[op](net, X)
     assert not list(tmp_path.iterdir())
 
 
-# ---- what a person sees ----------------------------------------------------------------------------------------------
+# ---- repr and HTML ---------------------------------------------------------------------------------------------------
 
 
 def test_repr():

@@ -1,6 +1,6 @@
-"""Data-parallel training on the ranks of an MPI communicator, beside the training of one process.
+"""Data-parallel training on the ranks of an MPI communicator, compared with training in one process.
 
-Each program here runs under mpiexec and reports in lines of JSON, one for each rank and case.
+Each program here runs under mpiexec and prints a line of JSON for each rank and case.
 """
 
 import json
@@ -20,13 +20,13 @@ import pytest
 import nnc
 
 pytest.importorskip("mpi4py")
-BESIDE_PYTHON = pathlib.Path(sys.executable).with_name("mpiexec")
-MPIEXEC = str(BESIDE_PYTHON) if BESIDE_PYTHON.exists() else shutil.which("mpiexec")
+NEXT_TO_PYTHON = pathlib.Path(sys.executable).with_name("mpiexec")
+MPIEXEC = str(NEXT_TO_PYTHON) if NEXT_TO_PYTHON.exists() else shutil.which("mpiexec")
 if MPIEXEC is None:
     pytest.skip("needs mpiexec", allow_module_level=True)
 
 ROOT = pathlib.Path(nnc.__file__).parents[1]
-# Open MPI refuses root, and more ranks than cores, unless it is told otherwise.
+# Without these, Open MPI refuses root, and more ranks than cores.
 ALLOWED = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
            "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "OMPI_MCA_rmaps_base_oversubscribe": "1",
            "PYTHONPATH": str(ROOT)}  # fmt: skip
@@ -64,9 +64,9 @@ def reports(tmp_path, n, program, *arguments):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_it_is_the_training_of_one_process(tmp_path):
-    """The same weights and history on all ranks, and those of one process on the joined shares but for rounding: every
-    optimizer and loss, unequal shares, a rank without examples, batches of which a rank has none."""
+def test_the_result_is_that_of_one_process(tmp_path):
+    """All ranks have the same weights and history, equal but for rounding to those of one process with all examples:
+    every optimizer and loss, unequal shares, a rank without examples, batches without examples of some rank."""
     lines = reports(tmp_path, 3, """
         X, labels = examples(101)
         rng = np.random.default_rng(1)
@@ -76,21 +76,21 @@ def test_it_is_the_training_of_one_process(tmp_path):
                    "squared_error": rng.standard_normal((3, 101)), "poisson": rng.poisson(1.0, (3, 101))}
         cases = [
             ("plain", {}), ("momentum", {"momentum": 0.9}), ("batch of one", {"batch_size": 1}),
-            ("one batch", {"batch_size": 101}), ("beyond", {"batch_size": 1000}), ("in order", {"shuffle": False}),
-            ("decay", {"weight_decay": 0.1}), ("weights", {"sample_weight": W}), ("patience", {"patience": 1}),
-            ("keep_best", {"keep_best": True}), ("float32", {"dtype": "f4"}),
+            ("one batch", {"batch_size": 101}), ("more than all", {"batch_size": 1000}),
+            ("in order", {"shuffle": False}), ("decay", {"weight_decay": 0.1}), ("weights", {"sample_weight": W}),
+            ("patience", {"patience": 1}), ("keep_best", {"keep_best": True}), ("float32", {"dtype": "f4"}),
             ("lr of the epoch", {"lr": lambda epoch: 0.1 / (1 + epoch)}),
             ("Adam", {"optimizer": "Adam"}), ("Nesterov", {"optimizer": "Nesterov"}),
             *((loss, {"loss": loss, "lr": 0.01}) for loss in targets),
             *((f"{loss}, Adam", {"loss": loss, "optimizer": "Adam"}) for loss in targets),
-            ("on with Adam", {"optimizer": "Adam", "fits": 2}),
-            ("on with Nesterov", {"optimizer": "Nesterov", "fits": 2}),
-            ("together", {"optimizer": "Adam", "keep_best": True, "patience": 2, "weight_decay": 0.1,
+            ("Adam, two fits", {"optimizer": "Adam", "fits": 2}),
+            ("Nesterov, two fits", {"optimizer": "Nesterov", "fits": 2}),
+            ("all options", {"optimizer": "Adam", "keep_best": True, "patience": 2, "weight_decay": 0.1,
                           "sample_weight": W, "lr of Adam": lambda epoch: 0.01 / (1 + epoch), "dtype": "f4"}),
         ]
         optimizers = {"Adam": nnc.optim.Adam, "Nesterov": lambda lr: nnc.optim.SGD(10 * lr, 0.9, nesterov=True)}
 
-        def train(mine, some, comm, loss="cross_entropy", dtype="f8", sample_weight=None, optimizer=None, fits=1,
+        def train(mine, validating, comm, loss="cross_entropy", dtype="f8", sample_weight=None, optimizer=None, fits=1,
                   **options):
             net = nnc.MLP([6, 150, 3], activation="tanh", seed=0, dtype=dtype, loss=loss)
             options = {"batch_size": 8, "epochs": 4, "seed": 7, "progress": False} | options
@@ -98,19 +98,19 @@ def test_it_is_the_training_of_one_process(tmp_path):
                 options["sample_weight"] = sample_weight[mine]
             if optimizer:
                 options["optimizer"] = optimizers[optimizer](options.pop("lr of Adam", 0.01))
-            validation = X[:, some], targets[loss][..., some]
+            validation = X[:, validating], targets[loss][..., validating]
             for _ in range(fits):
                 history = net.fit(X[:, mine], targets[loss][..., mine], comm=comm, validation=validation, **options)
             return net, history
 
         for number, (name, options) in enumerate(cases):
             cuts = list(shares.values())[number % 3]
-            some = [np.arange(a, b)[::2] for a, b in zip(cuts, cuts[1:])]
-            net, history = train(slice(cuts[rank], cuts[rank + 1]), some[rank], comm, **options)
+            validating = [np.arange(a, b)[::2] for a, b in zip(cuts, cuts[1:])]
+            net, history = train(slice(cuts[rank], cuts[rank + 1]), validating[rank], comm, **options)
             everyone = comm.allgather((net.weights, net.biases, vars(history)))
             same = all(all(map(np.array_equal, w + b, net.weights + net.biases)) and h == vars(history)
                        for w, b, h in everyone)
-            one, alone = train(slice(None), np.concatenate(some), None, **options)
+            one, alone = train(slice(None), np.concatenate(validating), None, **options)
             apart = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in
                         zip(net.weights + net.biases, one.weights + one.biases))
             losses = max(float(np.abs(np.subtract(a, b)).max()) if a else 0.0 for a, b in
@@ -120,15 +120,15 @@ def test_it_is_the_training_of_one_process(tmp_path):
     """)  # fmt: skip
     assert len(lines) == 3 * 25
     for line in lines:
-        eps = 2.0**-23 if line["case"] in ("float32", "together") else 2.0**-52
+        eps = 2.0**-23 if line["case"] in ("float32", "all options") else 2.0**-52
         assert line["same"] and line["accuracy"] and line["lower"], line
         assert line["epochs"][0] == line["epochs"][1], line
         # Sums of 8 or 101 terms in another order, in 4 to 404 steps of which each adds its rounding
         assert line["apart"] <= 2000 * eps and line["losses"] <= 2000 * eps, line
 
 
-def test_what_fails_on_one_rank_is_raised_on_all(tmp_path):
-    """And the ranks are still in step for the next training."""
+def test_an_error_on_one_rank_is_raised_on_all(tmp_path):
+    """And the ranks can train together afterwards."""
     lines = reports(tmp_path, 3, """
         X, y = examples(30)
         mine = slice(10 * rank, 10 * rank + 10)
@@ -192,21 +192,21 @@ def test_what_fails_on_one_rank_is_raised_on_all(tmp_path):
     assert not seen
 
 
-def test_weights_begin_as_those_of_rank_0_and_a_callback_may_stop(tmp_path):
+def test_training_starts_from_the_weights_of_rank_0_and_a_callback_stops_all(tmp_path):
     lines = reports(tmp_path, 2, """
         X, y = examples(40)
         net = nnc.MLP([6, 5, 3], seed=rank)
         before = comm.bcast(net.weights[0])
         net.fit(X[:, rank::2], y[rank::2], epochs=0, comm=comm, progress=False)
-        begun = np.array_equal(net.weights[0], before)
+        same = np.array_equal(net.weights[0], before)
         stop = (lambda epoch, history: epoch == 2) if rank == 1 else None
         history = net.fit(X[:, rank::2], y[rank::2], comm=comm, callback=stop, progress=False)
-        report(begun=begun, epochs=len(history.loss))
+        report(same=same, epochs=len(history.loss))
     """)  # fmt: skip
-    assert [(line["begun"], line["epochs"]) for line in lines] == [(True, 3)] * 2
+    assert [(line["same"], line["epochs"]) for line in lines] == [(True, 3)] * 2
 
 
-def test_shares_may_be_files(tmp_path):
+def test_shares_may_be_memory_mapped(tmp_path):
     X = np.random.default_rng(0).integers(0, 256, (50, 6), dtype=np.uint8)
     np.save(tmp_path / "X.npy", X)
     lines = reports(tmp_path, 2, """
@@ -222,7 +222,7 @@ def test_shares_may_be_files(tmp_path):
     assert all(line["apart"] < 1e-12 and line["mapped"] for line in lines)
 
 
-def test_the_command_line_speaks_once(tmp_path):
+def test_the_command_line_prints_once(tmp_path):
     command = ["-m", "nnc", "train", "--epochs", "1", "--batch-size", "500", "--layers", "784,10"]
     done = mpiexec(2, *command, "--out", tmp_path / "net.npz")
     alone = subprocess.run([sys.executable, *command], env=os.environ | ALLOWED, capture_output=True, text=True)
@@ -234,7 +234,7 @@ def test_the_command_line_speaks_once(tmp_path):
     assert failed.returncode != 0 and failed.stderr.count("--layers starts with 3") == 1
 
 
-def test_the_program_of_the_documentation(tmp_path):
+def test_the_program_in_the_documentation_runs(tmp_path):
     text = (ROOT / "docs" / "tutorials" / "mpi.md").read_text(encoding="utf-8")
     program, *commands = re.findall(r"```(?:{code-block} python|console)\n(.*?)```", text, re.DOTALL)
     (tmp_path / "train.py").write_text(program)
@@ -245,8 +245,8 @@ def test_the_program_of_the_documentation(tmp_path):
     assert nnc.MLP.load(tmp_path / "model.npz").accuracy(X_val.T, y_val) > 0.8
 
 
-def test_what_is_no_communicator():
-    """No mpiexec: a process by itself is a world of one."""
+def test_a_comm_that_is_not_a_communicator_is_an_error():
+    """Without mpiexec, a process is a world of one."""
     X, y = np.ones((2, 3)), [0, 1, 0]
     code = "import nnc; nnc.MLP([2, 2]).fit([[1, 2], [3, 4]], [0, 1], comm={})"
     for comm, error in [("3", "TypeError: fit: comm must be a communicator of mpi4py"),
@@ -262,8 +262,8 @@ KILLS = int(os.environ.get("NNC_MPI_KILLS", 3))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_rank_that_is_killed_ends_all(tmp_path, seed):
-    """At any moment, also in the middle of a sum."""
+def test_killing_a_rank_ends_all(tmp_path, seed):
+    """At any moment, also during a reduction."""
     path = tmp_path / "program.py"
     path.write_text(BEGIN + textwrap.dedent("""
         X, y = examples(3000)

@@ -1,4 +1,4 @@
-"""Mutation tests: a wrong backward must fail the checks, against finite differences and against its twin."""
+"""Mutation tests: a wrong backward must fail the checks against finite differences and against the reference."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ F = {name: getattr(nnc, name) for name in nnc.functional.__all__}
 
 
 def changed(name, change):
-    """The primitive with its result, or the k-th of its results, changed."""
+    """The primitive with its results changed."""
 
     def mutant(*operands, **options):
         return change(F[name](*operands, **options), *operands)
@@ -26,21 +26,21 @@ def kth(k, change):
     return lambda results, *operands: (*results[:k], change(results[k], *operands), *results[k + 1 :])
 
 
-# What is wrong: the primitive that is wrong, and how.
+# description: the primitive, and how its results are changed
 MUTANTS = {
     "dW is transposed": ("linear_backward", kth(0, lambda dW, *_: dW.T)),
-    "dW without the transpose of X": ("linear_backward", kth(0, lambda dW, dZ, W, X: _unless_it_fits(dZ, X, dW))),
+    "dW without the transpose of X": ("linear_backward", kth(0, lambda dW, dZ, W, X: _without_transpose(dZ, X, dW))),
     "dW of the wrong sign": ("linear_backward", kth(0, lambda dW, *_: -dW)),
     "dW divided by r once more": ("linear_backward", kth(0, lambda dW, dZ, W, X: dW / X.shape[1])),
     "dX is transposed": ("linear_backward", kth(1, lambda dX, *_: dX.T)),
-    "dX without the transpose of W": ("linear_backward", kth(1, lambda dX, dZ, W, X: _unless_it_fits(W, dZ, dX))),
+    "dX without the transpose of W": ("linear_backward", kth(1, lambda dX, dZ, W, X: _without_transpose(W, dZ, dX))),
     "dX of the wrong sign": ("linear_backward", kth(1, lambda dX, *_: -dX)),
     "db is a mean": ("linear_backward", kth(2, lambda db, dZ, *_: db / dZ.shape[1])),
     "db not summed over the batch": ("linear_backward", kth(2, lambda db, dZ, *_: dZ)),
     "db summed over the wrong axis": ("linear_backward", kth(2, lambda db, dZ, *_: dZ.sum(axis=0, keepdims=True))),
     "db is 1-D": ("linear_backward", kth(2, lambda db, *_: db.reshape(-1))),
     "db of the first example": ("linear_backward", kth(2, lambda db, dZ, *_: dZ[:, :1])),
-    "dA and dB exchanged": ("matmul_backward", lambda results, *_: results[::-1]),
+    "dA and dB swapped": ("matmul_backward", lambda results, *_: results[::-1]),
     "dA is transposed": ("matmul_backward", kth(0, lambda dA, *_: dA.T)),
     "dB of the wrong sign": ("matmul_backward", kth(1, lambda dB, *_: -dB)),
     "dB off by a millionth": ("matmul_backward", kth(1, lambda dB, *_: dB * (1 + 1e-6))),
@@ -69,7 +69,7 @@ MUTANTS = {
         lambda dZ, dL, P, y: F["softmax_cross_entropy_backward"](np.roll(dL, 1), P, y),
     ),
     "loss: divided by r": ("softmax_cross_entropy_backward", lambda dZ, dL, P, y: dZ / P.shape[1]),
-    "squared error: the ½ differentiated away twice": ("squared_error_backward", lambda dA, *_: dA / 2),
+    "squared error: divided by 2": ("squared_error_backward", lambda dA, *_: dA / 2),
     "squared error: dL forgotten": ("squared_error_backward", lambda dA, dL, A, Y: A - Y),
     "binary: sigmoid's derivative twice": ("binary_cross_entropy_backward", lambda dZ, dL, A, Y: dZ * A * (1 - A)),
     "poisson: Y forgotten": ("poisson_backward", lambda dZ, dL, A, Y: A * dL),
@@ -85,7 +85,7 @@ def negative(results):
     return tuple(-x for x in results) if isinstance(results, tuple) else -results
 
 
-def _unless_it_fits(left, right, correct):
+def _without_transpose(left, right, correct):
     """The product without its transpose where the shapes allow it, as they do when the matrices are square."""
     return left @ right if left.shape[1] == right.shape[0] else correct
 
@@ -96,25 +96,25 @@ def run_differences(name, function):
         check_gradients(pair, functions)
 
 
-def run_twins(name, function):
+def run_reference(name, function):
     for row in ROWS:
         if row.name == name:
             for size in ((4, 4, 4), (3, 5, 6)):
                 check(row, cast(row.operands(np.random.default_rng(0), *size), np.float64), np.float64, function)
 
 
-CHECKS = pytest.mark.parametrize("run", [run_differences, run_twins])
+CHECKS = pytest.mark.parametrize("run", [run_differences, run_reference])
 
 
 @CHECKS
 @pytest.mark.parametrize("name", sorted({name for name, _ in MUTANTS.values()}))
-def test_what_is_right_passes(name, run):
+def test_the_right_primitive_passes(name, run):
     run(name, F[name])
 
 
 @CHECKS
 @pytest.mark.parametrize("what", MUTANTS)
-def test_what_is_wrong_fails(what, run):
+def test_a_mutant_fails(what, run):
     name, change = MUTANTS[what]
     with pytest.raises(AssertionError):
         run(name, changed(name, change))
@@ -139,7 +139,7 @@ def forward(p, X, y):
 
 
 def backward(p, X, y, saved, dL=1 / EXAMPLES, steps=("W3", "W2")):
-    """The gradients as in the notes; the wrong ones give another dL, or go back through other weights."""
+    """The gradients as in the notes; a mutant has another dL, or other weights in `steps`."""
     A1, A2, Z3 = saved
     g = {}
     dZ3 = nnc.softmax_cross_entropy_backward(dL, nnc.softmax(Z3), y)
@@ -169,7 +169,7 @@ def check_network(change=lambda g, p: g, **options):
             assert abs(numeric - gradient[i]) <= 20 * (np.finfo(float).eps * J / h + h * h), (name, i)
 
 
-def test_the_derived_network():
+def test_the_network_as_derived_passes():
     check_network()
 
 
@@ -187,16 +187,16 @@ def test_the_derived_network():
     ],
     ids=["no 1/r", "1/r twice", "sign", "r - 1", "W2 not transposed", "dW2 transposed", "db1 times r", "dW1 is 0"],
 )
-def test_a_wrong_network(wrong):
+def test_a_wrong_network_fails(wrong):
     with pytest.raises(AssertionError):
         check_network(**wrong)
 
 
-def test_a_reference_that_is_wrong_is_noticed(monkeypatch):
-    """The twins are code as well: a mistake in one is seen by the differences and by the comparison."""
+def test_a_mutant_of_the_reference_fails(monkeypatch):
+    """In both checks."""
     monkeypatch.setattr(ref, "tanh_backward", lambda dA, A: dA * (1 - A))
     (pair,) = (pair for pair in PAIRS if pair.name == "tanh")
     with pytest.raises(AssertionError):
         check_gradients(pair, ref)
     with pytest.raises(AssertionError):
-        run_twins("tanh_backward", nnc.tanh_backward)
+        run_reference("tanh_backward", nnc.tanh_backward)
