@@ -12,10 +12,10 @@ count as float64; anything else is a TypeError. Python numbers, `slope`, `dL` an
 and byte order do not matter; inputs are never written; `out` may overlap them. `op_backward` takes the gradient of the
 output, then what the forward saved, and returns new arrays, the gradients in the order of the forward's arguments.
 
-Plain arrays of one dtype, and a plain `out`, go into the engine without NumPy's machinery, which takes longer than a
-small product does (`nnc._direct`). Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc
-as they are, and NumPy dispatches to them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each
-primitive is one node of its graph.
+Plain arrays of one dtype, and a plain `out`, go to the engine without NumPy's dispatch, which takes longer than a small
+product (`nnc._direct`). Operands that define `__array_ufunc__`, such as `nnc.Node`, reach the engine's ufunc as they
+are, and NumPy dispatches to them: a Node sees one call of the ufunc `linear` on (W, X, b), say, and so each primitive
+is one node of its graph.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def matmul(A: Operand, B: Operand, *, out: Out = None, dtype: Dtype = None) -> A
         Further dimensions in front are stacks of matrices and broadcast. k = 0 gives zeros.
     out : ndarray, (n, p), optional
     dtype : float32 or float64, optional
-        In which to compute; the operands' own by default.
+        The dtype to compute in; by default the operands'.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any
     Raises
     ------
     ValueError
-        If an operand has more dimensions, A and B do not fit each other, or dC does not fit them.
+        If an operand has more than two dimensions, A and B do not fit each other, or dC does not fit them.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def matmul_backward(dC: ArrayLike, A: ArrayLike, B: ArrayLike) -> tuple[Any, Any
 
 
 def _matmul_backward_of_vectors(dC, A, B):
-    """The same where A may be a row, B a column, dC a number, and their dtypes differ."""
+    """The same, where A may be a row, B a column and dC a number, and dtypes may differ."""
     if mistake := _explain.bad_matmul_backward(dC, A, B):
         raise mistake
     dC = np.asarray(dC, _operands.real_dtype(A, B) if type(dC) in (int, float) else None)
@@ -137,7 +137,7 @@ def _is_node(*operands):
 
 
 def _matmul_backward_of_nodes(dC, A, B):
-    """The same where one of them is a Node, and so are the gradients made of it."""
+    """The same if one of them is a Node; so are the gradients computed from it."""
     if mistake := _explain.bad_matmul_backward(dC, A, B):
         raise mistake
     row = np.reshape(A, (1, -1)) if np.ndim(A) == 1 else A
@@ -181,7 +181,7 @@ def add_bias(Z: Operand, b: Operand, *, out: Out = None, dtype: Dtype = None) ->
 
 
 def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
-    """(dZ, db): b is seen by every example, so db is the sum of each row of dZ, eq. 11.7.
+    """(dZ, db): every example uses b, so db is the sum of each row of dZ, eq. 11.7.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def add_bias_backward(dZ: ArrayLike) -> tuple[Any, Any]:
     Returns
     -------
     dZ : ndarray, (n, r)
-        The same array, unless it has to become float32 or float64.
+        The same array, unless it must be converted to float32 or float64.
     db : ndarray, (n, 1)
 
     Raises
@@ -239,7 +239,7 @@ def linear(W: Operand, X: Operand, b: Operand, *, out: Out = None, dtype: Dtype 
     Raises
     ------
     ValueError
-        If W's columns are not as many as X's rows, or b is not (n, 1), 1-D in particular.
+        If W's columns are not as many as X's rows, or b is not (n, 1); a 1-D b is refused, too.
 
     Examples
     --------
@@ -286,7 +286,7 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
         if mistake := _explain.bad_linear_backward(dZ, W, X):
             raise mistake from None
         return *_matmul_backward_of_nodes(dZ, W, X), add_bias_backward(dZ)[1]
-    # No one of the three results is computed from all shapes, so they are checked first.
+    # No two of the three products check all shapes, so they are checked first.
     if dZ.ndim != 2 or dZ.shape != W.shape[:1] + X.shape[1:] or W.shape[1:] != X.shape[:1]:
         raise _explain.bad_linear_backward(dZ, W, X)
     if not dZ.dtype is W.dtype is X.dtype in _operands.REAL:
@@ -298,7 +298,7 @@ def linear_backward(dZ: ArrayLike, W: ArrayLike, X: ArrayLike) -> tuple[Any, Any
 
 
 # ---- activations -----------------------------------------------------------------------------------------------------
-# The backwards take the output A of the forward: f' of each of these can be written as a function of it.
+# The backward functions take the output A of the forward: f' of each of these can be written as a function of it.
 
 relu: np.ufunc = _direct.relu
 relu.__doc__ = """relu(Z): max(0, z), eq. 12.3.
@@ -419,17 +419,17 @@ def leaky_relu(Z: Operand, slope: float = 0.01, *, out: Out = None, dtype: Dtype
         raise _explain.elementwise("leaky_relu", error, out, Z=Z) from None
 
 
-def _is_one_shape(a, b):
-    """Whether two shapes are the same, or one is of a number, or both are of stacks of matrices of one shape."""
+def _is_same_shape(a, b):
+    """Whether two shapes are equal, one is a number's, or both are of (stacks of) matrices of one shape."""
     return a == b or not a or not b or min(len(a), len(b)) > 1 and a[-2:] == b[-2:]
 
 
 def _activation_backward(op):
-    """The engine's ufunc, which would broadcast (n, 1) and (r,), for operands of one shape."""
+    """The engine's ufunc for operands of one shape only: it would broadcast (n, 1) and (r,)."""
     ufunc = getattr(_engine, op)
 
     def refuse_or_compute(dA, A, *slope):
-        if getattr(dA, "shape", None) != getattr(A, "shape", ()) and not _is_one_shape(np.shape(dA), np.shape(A)):
+        if getattr(dA, "shape", None) != getattr(A, "shape", ()) and not _is_same_shape(np.shape(dA), np.shape(A)):
             raise _explain.bad_same_shape(op, "dA", dA, "A", A)
         return ufunc(dA, A, *slope)
 
@@ -447,7 +447,7 @@ def relu_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Parameters
     ----------
     dA, A : array_like, of one shape
-        One of them may be a single number, or a matrix where the other is a stack of such.
+        One of them may be a single number, or a matrix if the other is a stack of matrices.
 
     Returns
     -------
@@ -477,7 +477,7 @@ def leaky_relu_backward(dA: ArrayLike, A: ArrayLike, slope: float = 0.01) -> Any
     Parameters
     ----------
     dA, A : array_like, of one shape
-        One of them may be a single number, or a matrix where the other is a stack of such.
+        One of them may be a single number, or a matrix if the other is a stack of matrices.
     slope : float, at least 0
 
     Returns
@@ -510,7 +510,7 @@ def sigmoid_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Parameters
     ----------
     dA, A : array_like, of one shape
-        One of them may be a single number, or a matrix where the other is a stack of such.
+        One of them may be a single number, or a matrix if the other is a stack of matrices.
 
     Returns
     -------
@@ -540,7 +540,7 @@ def tanh_backward(dA: ArrayLike, A: ArrayLike) -> Any:
     Parameters
     ----------
     dA, A : array_like, of one shape
-        One of them may be a single number, or a matrix where the other is a stack of such.
+        One of them may be a single number, or a matrix if the other is a stack of matrices.
 
     Returns
     -------

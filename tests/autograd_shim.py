@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nnc
-from nnc.autodiff.trees import leaves, over
+from nnc.autodiff.trees import leaves, tree_map
 
 HIGHEST = int(os.environ.get("NNC_ORDER", "2"))
 STEP, TOLERANCE = 1e-6, 1e-6
@@ -84,7 +84,7 @@ def jacobian(f, argnum=0):
 
 
 def value(tree):
-    return over(lambda x: np.asarray(x.value if isinstance(x, nnc.Node) else x, float), tree)
+    return tree_map(lambda x: np.asarray(x.value if isinstance(x, nnc.Node) else x, float), tree)
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def seeded():
 
 
 def random_like(tree):
-    return over(lambda x: np.random.standard_normal(np.shape(x)), tree)  # noqa: NPY002
+    return tree_map(lambda x: np.random.standard_normal(np.shape(x)), tree)  # noqa: NPY002
 
 
 def inner(tree, other):
@@ -104,13 +104,13 @@ def inner(tree, other):
 
 def moved(tree, direction, step):
     directions = iter(leaves(direction))
-    return over(lambda x: x + step * next(directions), tree)
+    return tree_map(lambda x: x + step * next(directions), tree)
 
 
 def difference(f, xs, vs, step):
     up, down = (value(f(*moved(xs, vs, h))) for h in (step, -step))
     down = iter(leaves(down))
-    return over(lambda y: y - next(down), up)
+    return tree_map(lambda y: y - next(down), up)
 
 
 def slopes(f, xs, vs):
@@ -120,7 +120,7 @@ def slopes(f, xs, vs):
     """
     short, near, far = (difference(f, xs, vs, step) for step in (STEP / 2, 100 * STEP, 200 * STEP))
     far = iter(leaves(far))
-    return over(lambda y: y / STEP, short), over(lambda y: (8 * y - next(far)) / (1200 * STEP), near)
+    return tree_map(lambda y: y / STEP, short), tree_map(lambda y: (8 * y - next(far)) / (1200 * STEP), near)
 
 
 def close(a, *others):
@@ -132,13 +132,13 @@ def check(f, xs, modes, order):
     u, numeric = random_like(y), slopes(f, xs, vs)
     if "fwd" in modes:
         tangent = nnc.jvp(f, xs, vs)[1]
-        assert over(np.shape, tangent) == over(np.shape, numeric[0])
+        assert tree_map(np.shape, tangent) == tree_map(np.shape, numeric[0])
         close(inner(tangent, u), *[inner(slope, u) for slope in numeric])
         if order > 1:
             check(lambda *xs: nnc.jvp(f, xs[: len(vs)], xs[len(vs) :])[1], (*xs, *vs), modes, order - 1)
     if "rev" in modes:
         gradients = nnc.vjp(f, *xs)[1](u)
-        assert over(np.shape, gradients) == over(np.shape, xs)
+        assert tree_map(np.shape, gradients) == tree_map(np.shape, xs)
         close(inner(gradients, vs), *[inner(slope, u) for slope in numeric])
         if order > 1:
             check(lambda u, *xs: nnc.vjp(f, *xs)[1](u), (u, *xs), modes, order - 1)

@@ -1,4 +1,4 @@
-"""``python -m nnc.autodiff``: all functions that Nodes go through, as a page of Markdown, written from their tables."""
+"""``python -m nnc.autodiff``: all functions that Nodes support, as a page of Markdown generated from their tables."""
 
 import sys
 from collections import defaultdict
@@ -8,35 +8,34 @@ import numpy as np
 import nnc
 
 from .._explain import full_name, instead_of
-from . import arguments, node, softmax_of_scipy  # noqa: F401  (node has the tables filled)
+from . import arguments, node, softmax_of_scipy  # noqa: F401  (importing node fills the tables)
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule, write
 
 try:
     from . import special  # noqa: F401
 
-    softmax_of_scipy.enter()
+    softmax_of_scipy.patch()
 except ImportError:  # without SciPy
     pass
 
-INTRODUCTION = """In the table A, B and C are the operands, Y is the result, g the gradient of Y that arrives.
-What NumPy does of stacks of matrices is done of them here, too. Every operation can be differentiated any number of
-times. Where it has kinks, `nnc.gradcheck` skips the entry and says so."""
+INTRODUCTION = """In the table A, B and C are the operands, Y is the result and g the gradient that arrives, that of Y.
+Functions of matrices take stacks of matrices, as in NumPy. Every operation can be differentiated any number of times.
+At a kink `nnc.gradcheck` skips the entry and says so."""
 
 
 def page():
     """The page.
 
-    >>> print(page()[:24])
-    # What Nodes go through
-    <BLANKLINE>
+    >>> print(page().splitlines()[0])
+    # Functions that Nodes support
     """
-    return "\n\n".join(("# What Nodes go through", INTRODUCTION, operations(), composed(), plain(), refused(),
+    return "\n\n".join(("# Functions that Nodes support", INTRODUCTION, operations(), composed(), plain(), refused(),
                         refused_arguments())) + "\n"  # fmt: skip
 
 
 def operations():
-    """A line for each row."""
+    """A line for each operation."""
     callers = defaultdict(set)
     for function, rule in (*UFUNCS.items(), *FUNCTIONS.items()):
         if isinstance(rule, Rule):
@@ -56,7 +55,7 @@ def is_public(name):
 
 
 def formula(latex, rule):
-    """In dollars; a bar would end the cell."""
+    """The LaTeX between dollars, without bars, which would end the table's cell."""
     operands = dict(zip(map(str, range(1 if rule.takes else len(rule.vjps))), "ABC", strict=False))
     names = operands | {"out": "Y", "g": "g", "r": "r", "ones0": "1", "shape0": "", "shape1": ""}
     text = write(latex, names, names).replace(r"\|", r"\Vert ").replace("|", r"\vert ")
@@ -65,12 +64,13 @@ def formula(latex, rule):
 
 def composed():
     names = sorted({full_name(f) for f, made in FUNCTIONS.items() if not isinstance(made, Rule)})
-    return "## Functions that are made of these\n\nTheir graph shows the steps.\n\n" + listed(names)
+    return "## Functions composed of these\n\nTheir graph shows the operations.\n\n" + listed(names)
 
 
 def plain():
     names = sorted({full_name(f) for f in PLAIN})
-    return "## Functions whose result is plain numbers\n\nComparisons, places, shapes.\n\n" + listed(names)
+    title = "## Functions whose results have no gradient"
+    return f"{title}\n\nComparisons, indices, shapes: plain arrays and numbers.\n\n{listed(names)}"
 
 
 def refused():
@@ -81,28 +81,28 @@ def refused():
     return "## Functions that are refused, and why\n\n" + "\n".join(lines)
 
 
-ARGUMENTS = """To give one as NumPy has it by default, as in `np.sum(x, dtype=None)` and `np.ravel(x, order="C")`,
-changes nothing. Anything else is a TypeError."""
-ELEMENTWISE = "every other universal function, as np.exp and np.add"
+ARGUMENTS = """NumPy's default value is accepted, as in `np.sum(x, dtype=None)` and `np.ravel(x, order="C")`. Any other
+value is a TypeError."""
+ELEMENTWISE = "every other universal function, such as np.exp and np.add"
 
 
 def refused_arguments():
-    """A line for each combination of arguments, which of universal functions but those of matrices is the same."""
+    """A line for each combination of arguments; elementwise universal functions, which share one, are one entry."""
     functions = defaultdict(set)
     for function, target in (*FUNCTIONS.items(), *UFUNCS.items()):
         try:
             names = arguments.refused(function, target)
-        except ValueError:  # a C function has no signature before NumPy 2.4
+        except ValueError:  # C functions have no signature before NumPy 2.4
             continue
         if names and is_public(full_name(function)):
             is_elementwise = isinstance(function, np.ufunc) and function.signature is None
             functions[names].add(ELEMENTWISE if is_elementwise else f"`{full_name(function)}`")
-    lines = ["| arguments | of the functions |", "|---|---|"]
+    lines = ["| arguments | functions |", "|---|---|"]
     for names, callers in sorted(functions.items(), key=lambda pair: (min(pair[1]), pair[0])):
         lines.append(f"| {listed(names)} | {' '.join(sorted(callers))} |")
-    lines += ["", "| argument | what does the same |", "|---|---|"]
+    lines += ["", "| argument | instead |", "|---|---|"]
     lines += [f"| `{name}` | {instead_of(name)} |" for name in sorted(set().union(*functions))]
-    return f"## Arguments that Nodes cannot have\n\n{ARGUMENTS}\n\n" + "\n".join(lines)
+    return f"## Arguments that are not supported\n\n{ARGUMENTS}\n\n" + "\n".join(lines)
 
 
 def listed(names):

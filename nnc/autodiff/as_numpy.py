@@ -1,8 +1,8 @@
 """The operations of the table as NumPy code, for `Derivation.code` and for the right lines of `check_derivation`.
 
-A formula is an expression in x, y and w, the operands in order, and the names of the operation's parameters. It is put
-together as a syntax tree, so that every parenthesis that is needed is there, and no other. What has no formula here is
-a function of NumPy, and is written as a call of it.
+A formula is an expression in x, y and w, the operands in order, and the names of the operation's parameters. It is
+assembled as a syntax tree, which gets exactly the parentheses that it needs. An operation without a formula here is a
+function of NumPy, and is written as a call.
 """
 
 import ast
@@ -16,7 +16,7 @@ from .dispatch import FUNCTIONS
 from .node import Node
 from .operations import UFUNCS
 
-_LIFTED = ("softmax", "log_softmax")  # get a line of their own
+_LIFTED = ("softmax", "log_softmax")  # each gets its own line
 _SHIFTED = "np.exp(x - np.max(x, axis=axis, keepdims=True))"
 _ROW_OF_LABELS = "[y, np.arange(len(y))]"
 FORMULAS = {
@@ -48,7 +48,7 @@ FORMULAS = {
     "squared_error": "np.sum((x - y) ** 2, axis=0) / 2",
     "binary_cross_entropy": "np.sum(np.log(1 + np.exp(x)) - y * x, axis=0)",
 }
-OF_LABELS = {  # the losses of labels (r,), of which targets (n, r) have another
+OF_LABELS = {  # losses: the formula with labels (r,), the formula with targets (n, r)
     "cross_entropy": ("-np.log(x" + _ROW_OF_LABELS + ")", "-np.sum(y * np.log(x), axis=0)"),
     "softmax_cross_entropy": (
         "np.log(np.sum(np.exp(x), axis=0)) - x" + _ROW_OF_LABELS,
@@ -57,7 +57,7 @@ OF_LABELS = {  # the losses of labels (r,), of which targets (n, r) have another
     "cross_entropy_backward": ("-x * np.eye(len(y))[:, w] / y", "-x * w / y"),
     "softmax_cross_entropy_backward": ("(y - np.eye(len(y))[:, w]) * x", "(y - w) * x"),
 }
-DERIVATIVES = {  # of an activation a = f(z): [(what the formula takes, the formula)], the one to be preferred first
+DERIVATIVES = {  # of an activation a = f(z): [(the variables of the formula, the formula)], the preferred one first
     "sigmoid": [("a", "a * (1 - a)"), ("z", "np.exp(-z) / (1 + np.exp(-z)) ** 2")],
     "tanh": [("a", "1 - a ** 2"), ("z", "1 - np.tanh(z) ** 2")],
     "relu": [("z", "z > 0"), ("a", "a > 0")],
@@ -67,7 +67,7 @@ DERIVATIVES = {  # of an activation a = f(z): [(what the formula takes, the form
     "swish": [("az", "(1 + z - a) / (1 + np.exp(-z))")],
 }
 _ACTIVATIONS = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "leaky_relu": "leaky ReLU"}  # rows of the table
-_NAMES = {  # row -> the function of NumPy that it stands for
+_NAMES = {  # row -> the NumPy function that it implements
     rule.name: f.__name__
     for table in (UFUNCS, FUNCTIONS)
     for f, rule in table.items()
@@ -76,23 +76,23 @@ _NAMES = {  # row -> the function of NumPy that it stands for
 SHORT = 50  # numbers in an array that is written out
 
 
-def put_together(formula, **parts):
-    """The tree of a formula with trees, or text, instead of its names.
+def substitute(formula, **parts):
+    """The tree of a formula, with trees or text substituted for its names.
 
-    >>> ast.unparse(put_together("x @ y", x="W2.T", y="A - Y"))
+    >>> ast.unparse(substitute("x @ y", x="W2.T", y="A - Y"))
     'W2.T @ (A - Y)'
     """
     parts = {k: ast.parse(v, mode="eval").body if isinstance(v, str) else v for k, v in parts.items()}
 
-    class Put(ast.NodeTransformer):
+    class Substitution(ast.NodeTransformer):
         def visit_Name(self, node):
             return parts.get(node.id, node)
 
-    return Put().visit(ast.parse(formula, mode="eval").body)
+    return Substitution().visit(ast.parse(formula, mode="eval").body)
 
 
 def derivatives(kind, a, z, slope=0.0):
-    """f'(z) as text, with each of the names of a or of z that the best formula can be written with.
+    """f'(z) as text, by the first formula whose variables have names, once for each of the names.
 
     >>> derivatives("tanh", ["A1"], ["Z1"]), derivatives("tanh", [], ["Z1"])
     (['(1 - A1 ** 2)'], ['(1 - np.tanh(Z1) ** 2)'])
@@ -104,7 +104,7 @@ def derivatives(kind, a, z, slope=0.0):
             found = []
             for names in product(*(known[letter] for letter in letters)):
                 parts = dict(zip(letters, names, strict=True))
-                text = ast.unparse(put_together(formula, **parts, slope=f"{slope:g}"))
+                text = ast.unparse(substitute(formula, **parts, slope=f"{slope:g}"))
                 found.append(text if text.startswith("np.where") else f"({text})")
             return found
     return []
@@ -116,7 +116,7 @@ class Writer:
     Parameters
     ----------
     names : dict
-        {id of a Node or an array: its name}. Other arrays and what is used several times in a formula get names here.
+        {id of a Node or an array: its name}. Other arrays, and what a formula uses several times, get names here.
 
     Attributes
     ----------
@@ -126,10 +126,10 @@ class Writer:
 
     def __init__(self, names):
         self.names, self.lines, self._kept, self._numbers = dict(names), [], [], {}
-        self._data = {}  # {id of a Node: the array of data that it stands for}
+        self._data = {}  # {id of a Node: the array of data that it wraps}
 
     def expression(self, x, is_new=False):
-        """The tree of a Node, an array or a number; `is_new`: of how it is computed, where it has a name."""
+        """The tree of a Node, an array or a number; with `is_new` how a Node is computed, also if it has a name."""
         if id(x) in self.names and not is_new:
             return ast.parse(self.names[id(x)], mode="eval").body
         if id(x) in self._data:
@@ -153,14 +153,14 @@ class Writer:
         if x.op == "transpose" and not params:
             formula = "x.T"
         if formula is not None:
-            return put_together(formula, **parts, **{k: repr(v) for k, v in params.items()})
+            return substitute(formula, **parts, **{k: repr(v) for k, v in params.items()})
         if x.op == "getitem":
             return ast.Subscript(parts["x"], _index(x.params["index"]), ast.Load())
         if x.op == "scatter":
             size, shape = int(np.prod(x.params["shape"])), tuple(map(int, x.params["shape"]))
-            places = self._constant(np.ravel(x.params["places"]))
-            sums = "np.bincount(places, weights=np.ravel(x), minlength=size).reshape(shape)"
-            return put_together(sums, x=parts["x"], places=places, size=str(size), shape=str(shape))
+            indices = self._constant(np.ravel(x.params["indices"]))
+            sums = "np.bincount(indices, weights=np.ravel(x), minlength=size).reshape(shape)"
+            return substitute(sums, x=parts["x"], indices=indices, size=str(size), shape=str(shape))
         if x.op not in _NAMES:
             raise TypeError(f"code: {x.op} has no formula in NumPy")
         f = ast.parse(f"np.{_NAMES[x.op]}", mode="eval").body
@@ -171,25 +171,25 @@ class Writer:
         keywords = [ast.keyword(k, self._parameter(v)) for k, v in given.items()]
         return ast.Call(f, operands, keywords)
 
-    def gradient(self, node, place, g):
-        """The tree of dJ/d(operand) as far as it comes through a Node, g being the name of its own gradient."""
+    def gradient(self, node, i, g):
+        """The tree of a Node's contribution to dJ/d(its i-th operand), g being the name of its own gradient."""
         if node.op in _ACTIVATIONS:
             a, z = ([ast.unparse(self.expression(x))] for x in (node, node.inputs[0]))
             slope = float(node.inputs[1]) if len(node.inputs) > 1 else 0.0
-            return put_together("g * d", g=g, d=derivatives(_ACTIVATIONS[node.op], a, z, slope)[0])
+            return substitute("g * d", g=g, d=derivatives(_ACTIVATIONS[node.op], a, z, slope)[0])
         vjps = node._rule.vjps_of_nodes
         if vjps is None:
-            raise TypeError(f"code: the gradient of {node.op} is no expression")
+            raise TypeError(f"code: the gradient of {node.op} has no NumPy expression")
         arriving = Node(np.ones(node.shape, node.dtype))
         self.names[id(arriving)] = g
-        c = vjps[place](arriving, node, *map(self._as_node, node.inputs), **node.params)
-        x = node.inputs[place]
+        c = vjps[i](arriving, node, *map(self._as_node, node.inputs), **node.params)
+        x = node.inputs[i]
         c = np.zeros(x.shape) if c is None else unbroadcast(c, x, 0)
-        self._kept.append((arriving, c))  # no other gets their ids
+        self._kept.append((arriving, c))  # kept alive, so that their ids stay unique
         return self.expression(c)
 
     def _as_node(self, x):
-        """A Node that stands for an array of data, so that its transpose is written as one."""
+        """A Node that wraps an array of data, so that its transpose is written as one."""
         if not isinstance(x, np.ndarray) or x.ndim < 2 or x.dtype.kind != "f":
             return x
         node = Node(x)
@@ -218,7 +218,7 @@ class Writer:
 
 
 def _defaults(f):
-    """{name of a parameter: its default}, as far as NumPy says."""
+    """{name of a parameter: its default}, if NumPy has its signature."""
     try:
         return {name: p.default for name, p in inspect.signature(f).parameters.items()}
     except ValueError:

@@ -1,8 +1,8 @@
 """Where an operation's operands hold the examples: the `batch` of a row of the table in `operations`.
 
-``something(operand, i, node, k)`` is the axis of the node's i-th operand that axis k of the node comes from: number j
-along that axis of the node depends on number j along this axis of the operand and on no other. It is None where there
-is no such axis. An operation whose row has no `batch` may mix all numbers, so that no example is kept apart.
+``something(operand, i, node, k)`` is the axis of the node's i-th operand that axis k of the node comes from: entry j
+along that axis of the node depends on entry j along this axis of the operand and on no other. It is None if there is
+no such axis. An operation whose row has no `batch` is taken to mix the examples.
 """
 
 import numpy as np
@@ -17,17 +17,17 @@ def elementwise(operand, i, node, k):
         return None
     if node.shape[k] == 1 and not operand.inputs:  # one example: is this leaf (n, 1) a bias or a column of data?
         if any(isinstance(x, _engine.Node) and x.inputs for x in node.inputs):
-            return None  # beside what was computed from the example, it is a bias
+            return None  # next to what was computed from the example, it is a bias
     return axis
 
 
 def bias(operand, i, node, k):
-    """Z + b: b is everybody's."""
+    """Z + b: all examples share b."""
     return None if i == 1 else elementwise(operand, i, node, k)
 
 
 def product(operand, i, node, k):
-    """Z = W X + b: the columns of Z are those of X, its rows those of W and b, the axes in front are everybody's."""
+    """Z = W X + b: the columns of Z are those of X, its rows those of W and b; all may have batch axes."""
     ends = [name for name, x in zip(("rows", "columns"), node.inputs, strict=False) if np.ndim(x) > 1]
     behind = k - node.ndim + len(ends)
     if behind >= 0:
@@ -50,15 +50,15 @@ def loss(operand, i, node, k):
 
 
 def reduction(operand, i, node, k):
-    """Sums, means, maxima: the axes that are left."""
+    """Sums, means, maxima: the axes that are kept."""
     axes, axis = list(range(operand.ndim)), node.params.get("axis")
-    gone = axes if axis is None else [a % operand.ndim for a in np.atleast_1d(axis)]
-    left = axes if node.params.get("keepdims") else [a for a in axes if a not in gone]
-    return left[k] if left[k] not in gone else None
+    reduced = axes if axis is None else [a % operand.ndim for a in np.atleast_1d(axis)]
+    kept = axes if node.params.get("keepdims") else [a for a in axes if a not in reduced]
+    return kept[k] if kept[k] not in reduced else None
 
 
 def all_but(default, new=0):
-    """For operations that mix along an axis, by default this one, all axes but that; `new` if it is one more."""
+    """For operations that mix entries along one axis: all axes but that one, which is `new` if the operands lack it."""
 
     def batch(operand, i, node, k):
         along = node.params.get("axis", default)
@@ -70,7 +70,7 @@ def all_but(default, new=0):
 
 
 def moves(operand, i, node, k):
-    """For operations that move numbers: number the examples along an axis, and see if they come out along axis k."""
+    """For operations that only move numbers: number the examples along an axis, and see if they end up along axis k."""
     r = node.shape[k]
     expected = np.broadcast_to(_along(k, r, node.ndim), node.shape)
     for axis in reversed(range(operand.ndim)):

@@ -1,25 +1,25 @@
-"""Differences, integrals, products along an axis, and functions between sampling points."""
+"""Differences, integrals, cumulative sums and products, convolution, interpolation, polynomials."""
 
 import math
 
 import numpy as np
 
 from . import batch_axes
-from .composed import stands_for
+from .composed import implements
 from .dispatch import is_node, operation
 from .operations import row
 
 # ---- differences and integrals ---------------------------------------------------------------------------------------
 
 
-@stands_for(np.diff)
+@implements(np.diff)
 def diff(a, n=1, axis=-1, prepend=None, append=None):
     if n < 0:
         raise ValueError(f"np.diff: n is {n}, but must be at least 0")
     if n == 0:
         return +a
     shape = list(np.shape(a))
-    shape[axis] = 1  # a number stands for one place
+    shape[axis] = 1  # a number is one entry along the axis
     ends = [x if x is None or np.ndim(x) else np.broadcast_to(x, shape) for x in (prepend, append)]
     if prepend is not None or append is not None:
         a = np.concatenate([x for x in (ends[0], a, ends[1]) if x is not None], axis)
@@ -29,13 +29,13 @@ def diff(a, n=1, axis=-1, prepend=None, append=None):
     return a
 
 
-@stands_for(np.ediff1d)
+@implements(np.ediff1d)
 def ediff1d(ary, to_end=None, to_begin=None):
     parts = [np.ravel(x) for x in (to_begin, np.diff(np.ravel(ary)), to_end) if x is not None]
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
-@stands_for(np.gradient)
+@implements(np.gradient)
 def gradient(f, *varargs, axis=None, edge_order=1):
     axes = range(np.ndim(f)) if axis is None else [int(d) % np.ndim(f) for d in np.atleast_1d(axis)]
     if len(varargs) == 1 and np.ndim(varargs[0]) == 0:
@@ -49,15 +49,15 @@ def gradient(f, *varargs, axis=None, edge_order=1):
 
 
 def slopes_along(f, spacing, axis, edge_order):
-    """The slope at each place of the axis, of the parabola through it and its neighbours."""
+    """The slope at each point along the axis, of the parabola through it and its neighbours."""
     f = np.moveaxis(f, axis, 0)
     n = len(f)
     if edge_order not in (1, 2) or n <= edge_order:
         raise ValueError(f"np.gradient: edge_order is {edge_order} and f is {np.shape(f)}; it must be 1 or 2, and less "
-                         "than there are places along the axis")  # fmt: skip
+                         "than the number of points along the axis")  # fmt: skip
     if np.ndim(spacing):
         if np.shape(spacing) != (n,):
-            raise ValueError(f"np.gradient: the places along the axis are {np.shape(spacing)}, but must be ({n},)")
+            raise ValueError(f"np.gradient: the points along the axis are {np.shape(spacing)}, but must be ({n},)")
         h = np.reshape(np.diff(spacing), (-1,) + (1,) * (f.ndim - 1))
         p, q = h[:-1], h[1:]  # before and after
         inner = f[2:] * (p / (q * (p + q))) + f[1:-1] * ((q - p) / (p * q)) - f[:-2] * (q / (p * (p + q)))
@@ -67,7 +67,7 @@ def slopes_along(f, spacing, axis, edge_order):
         ends = ((spacing, spacing),) * 2
 
     def at_end(f, p, q):
-        """The slope at f[0], h = p to the next place and q to the one after that."""
+        """The slope at f[0], where p is the distance to the next point and q from that to the one after."""
         if edge_order == 1:
             return (f[1] - f[0]) / p
         return f[1] * ((p + q) / (p * q)) - f[0] * ((2 * p + q) / (p * (p + q))) - f[2] * (p / (q * (p + q)))
@@ -76,7 +76,7 @@ def slopes_along(f, spacing, axis, edge_order):
     return np.moveaxis(np.concatenate((first[None], inner, last[None])), 0, axis)
 
 
-@stands_for(np.trapezoid)
+@implements(np.trapezoid)
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     widths = dx
     if x is not None:
@@ -88,11 +88,11 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     return np.sum(widths * heights / 2.0, axis)
 
 
-# ---- along an axis ---------------------------------------------------------------------------------------------------
+# ---- cumulative sums and products ------------------------------------------------------------------------------------
 
 
 def cumprod_back(g, C, A, axis=None):
-    """C_{i-1} h_i with h_i = g_i + A_{i+1} h_{i+1}, which divides by nothing; log n steps, each over twice as many."""
+    """C_{i-1} h_i with h_i = g_i + A_{i+1} h_{i+1}, without a division; log n steps, each over twice as many."""
     if axis is None:
         flat = np.reshape(g, g.shape[: g.ndim - C.ndim] + (A.size,))
         return np.reshape(cumprod_back(flat, np.ravel(C), np.ravel(A), 0), g.shape[: g.ndim - C.ndim] + A.shape)
@@ -115,7 +115,7 @@ row("cumprod", np.cumprod, r"\prod_{j \leq i} {0}_j", (cumprod_back, r"\sum_{k \
 def cumulative(function, start):
     def along_axis(x, /, *, axis=None, include_initial=False):
         if axis is None and np.ndim(x) > 1:
-            raise ValueError(f"np.{function.__name__}: x is {np.shape(x)}; of more than one axis say which")
+            raise ValueError(f"np.{function.__name__}: x is {np.shape(x)}; with several axes, give axis")
         c = function(x, -1 if axis is None else axis)
         if not include_initial:
             return c
@@ -126,16 +126,16 @@ def cumulative(function, start):
     return along_axis
 
 
-stands_for("cumulative_sum")(cumulative(np.cumsum, 0))
-stands_for("cumulative_prod")(cumulative(np.cumprod, 1))
+implements("cumulative_sum")(cumulative(np.cumsum, 0))
+implements("cumulative_prod")(cumulative(np.cumprod, 1))
 
 
-@stands_for(np.nancumsum)
+@implements(np.nancumsum)
 def nancumsum(a, axis=None):
     return np.cumsum(np.where(np.isnan(a), 0, a), axis)
 
 
-@stands_for(np.nancumprod)
+@implements(np.nancumprod)
 def nancumprod(a, axis=None):
     return np.cumprod(np.where(np.isnan(a), 1, a), axis)
 
@@ -144,7 +144,7 @@ def nancumprod(a, axis=None):
 
 
 def convolve_back(i):
-    """The gradient of one of the two: g, and 0 where the mode has left something out, with the other reversed."""
+    """The gradient of one operand: g, with 0 for what the mode has cut off, convolved with the other one reversed."""
 
     def vjp(g, C, *operands, mode="full"):
         mine, other = operands[i], np.ravel(operands[1 - i])
@@ -164,14 +164,14 @@ row("convolve", np.convolve, r"{0} * {1}",
     batch=lambda *_: None)  # fmt: skip
 
 
-@stands_for(np.correlate)
+@implements(np.correlate)
 def correlate(a, v, mode="valid"):
     if np.size(a) < np.size(v):  # "same" is not symmetric
         return np.flip(np.convolve(v, np.flip(a), mode))
     return np.convolve(a, np.flip(v), mode)
 
 
-# ---- between sampling points -----------------------------------------------------------------------------------------
+# ---- interpolation ---------------------------------------------------------------------------------------------------
 
 
 def numbers(x):
@@ -180,16 +180,16 @@ def numbers(x):
 
 @operation
 def piece(y, number):
-    """y itself, from the piece with this number of a function that is put together from pieces."""
+    """y itself; `number` is that of the piece of a piecewise function that it is on."""
     return +y
 
 
 row("piece", piece, "{0}", (lambda g, C, y, number: g, "{g}"), None, kinks=lambda y, number: number)
 
 
-@stands_for(np.interp)
+@implements(np.interp)
 def interp(x, xp, fp, left=None, right=None, period=None):
-    """On the line between the two points around x; at a point, on the line that begins there."""
+    """Linear between the two points around x; at a point, by the segment that begins there."""
     x, xp, fp = numbers(x), numbers(xp), numbers(fp)
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or not np.size(xp):
         raise ValueError(f"np.interp: xp is {np.shape(xp)} and fp is {np.shape(fp)}; both must be vectors of one "
@@ -212,7 +212,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
 # ---- polynomials -----------------------------------------------------------------------------------------------------
 
 
-@stands_for(np.vander)
+@implements(np.vander)
 def vander(x, N=None, increasing=False):
     if np.ndim(x) != 1:
         raise ValueError(f"np.vander: x is {np.shape(x)}, but must be a vector")
@@ -220,7 +220,7 @@ def vander(x, N=None, increasing=False):
     return np.expand_dims(x, 1) ** (powers if increasing else powers[::-1])
 
 
-@stands_for(np.polyval)
+@implements(np.polyval)
 def polyval(p, x):
     """Horner's method."""
     y = np.zeros_like(x)

@@ -1,8 +1,8 @@
-"""NumPy functions of Nodes that need no row in the table of `operations`, since other functions make them up.
+"""NumPy functions that need no row in the table of `operations`, since they are composed of other functions.
 
-Each is written as one would write it by hand, and so its graph shows the steps. The names and the order of the
-arguments are NumPy's; those that are missing (dtype, out, where ...) do not work on Nodes. Here are those that reduce
-an array; `joining`, `ordering`, `products`, `calculus` and `linalg` have more of them.
+Each is written as by hand, so its graph shows the steps. The names and the order of the arguments are NumPy's; those
+that are missing (dtype, out, where ...) do not work on Nodes. This file has reductions and elementwise functions;
+`joining`, `ordering`, `products`, `calculus`, `padding` and `linalg` have more of them.
 """
 
 import numpy as np
@@ -10,48 +10,48 @@ import numpy as np
 from .dispatch import FUNCTIONS
 
 
-def stands_for(*functions):
-    """Enter a function below as the one to call for these of NumPy; by its name for one that older NumPys lack."""
+def implements(*functions):
+    """Register what these functions of NumPy do on Nodes; one that older versions of NumPy lack is given by name."""
     functions = [getattr(np, f, None) if isinstance(f, str) else f for f in functions]
 
-    def enter(composed):
+    def register(composed):
         FUNCTIONS.update(dict.fromkeys(filter(None, functions), composed))
         return composed
 
-    return enter
+    return register
 
 
-@stands_for(np.var)
+@implements(np.var)
 def var(a, axis=None, *, ddof=0, keepdims=False):
     deviation = a - np.mean(a, axis, keepdims=True)
     total = np.sum(deviation * deviation, axis, keepdims=keepdims)
     return total / max(np.size(a) / (np.size(total) or 1) - ddof, 0)
 
 
-@stands_for(np.std)
+@implements(np.std)
 def std(a, axis=None, *, ddof=0, keepdims=False):
-    """As a length, whose gradient is 0 where all numbers are equal."""
+    """By the norm, whose gradient is 0 where all numbers are equal."""
     length = np.linalg.norm(a - np.mean(a, axis, keepdims=True), axis=axis, keepdims=keepdims)
     return length / max(np.size(a) / (np.size(length) or 1) - ddof, 0) ** 0.5
 
 
-@stands_for(np.clip)
+@implements(np.clip)
 def clip(a, a_min=None, a_max=None, *, min=None, max=None):
     least, greatest = a_min if min is None else min, a_max if max is None else max
     a = a if least is None else np.maximum(a, least)
     return a if greatest is None else np.minimum(a, greatest)
 
 
-@stands_for(np.average)
+@implements(np.average)
 def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
     if weights is None:
         mean = np.mean(a, axis, keepdims=keepdims)
         return (mean, np.full(mean.shape, np.size(a) / np.size(mean))) if returned else mean
-    if np.shape(weights) != np.shape(a):  # they are those of the places along the axes
+    if np.shape(weights) != np.shape(a):  # one for each index along the axes
         axes = [d % np.ndim(a) for d in np.atleast_1d(axis)] if axis is not None else []
         if np.shape(weights) != tuple(np.shape(a)[d] for d in axes):
             raise ValueError(f"np.average: a is {np.shape(a)} and weights is {np.shape(weights)}; they must be of one "
-                             "shape, or weights must have one for each place along the axis")  # fmt: skip
+                             "shape, or weights must have one for each index along the axis")  # fmt: skip
         order = np.argsort(axes)
         weights = np.transpose(weights, order)
         weights = np.reshape(weights, [n if d in axes else 1 for d, n in enumerate(np.shape(a))])
@@ -62,46 +62,46 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
     return (mean, np.broadcast_to(total, mean.shape)) if returned else mean
 
 
-# ---- sums that leave out what is no number ---------------------------------------------------------------------------
+# ---- reductions that leave out NaN -----------------------------------------------------------------------------------
 
 
-@stands_for(np.nan_to_num)
+@implements(np.nan_to_num)
 def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
-    """What replaces a NaN or an infinity is a constant."""
+    """The numbers that replace NaN and infinity are constants."""
     limits = np.finfo(x.dtype)
     x = np.where(np.isnan(x), nan, x)
     x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
     return np.where(np.isneginf(x), limits.min if neginf is None else neginf, x)
 
 
-@stands_for(np.nansum)
+@implements(np.nansum)
 def nansum(a, axis=None, *, keepdims=False):
     return np.sum(np.where(np.isnan(a), 0, a), axis, keepdims=keepdims)
 
 
-@stands_for(np.nanprod)
+@implements(np.nanprod)
 def nanprod(a, axis=None, *, keepdims=False):
     return np.prod(np.where(np.isnan(a), 1, a), axis, keepdims=keepdims)
 
 
 def count(a, axis, keepdims):
-    """How many are numbers, in a's dtype."""
+    """How many are not NaN, in a's dtype."""
     return np.sum(~np.isnan(a), axis, a.dtype, keepdims=keepdims)
 
 
-@stands_for(np.nanmean)
+@implements(np.nanmean)
 def nanmean(a, axis=None, *, keepdims=False):
     return np.nansum(a, axis, keepdims=keepdims) / count(a, axis, keepdims)
 
 
-@stands_for(np.nanvar)
+@implements(np.nanvar)
 def nanvar(a, axis=None, *, ddof=0, keepdims=False):
     deviation = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     total = np.sum(deviation * deviation, axis, keepdims=keepdims)
     return total / np.maximum(count(a, axis, keepdims) - ddof, 0)
 
 
-@stands_for(np.nanstd)
+@implements(np.nanstd)
 def nanstd(a, axis=None, *, ddof=0, keepdims=False):
     deviation = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     return np.linalg.norm(deviation, axis=axis, keepdims=keepdims) / np.sqrt(
@@ -109,57 +109,57 @@ def nanstd(a, axis=None, *, ddof=0, keepdims=False):
     )
 
 
-@stands_for(np.nanmax)
+@implements(np.nanmax)
 def nanmax(a, axis=None, *, keepdims=False):
     left_out = np.isnan(a) & ~np.all(np.isnan(a), axis, keepdims=True)
     return np.max(np.where(left_out, -np.inf, a), axis, keepdims=keepdims)
 
 
-@stands_for(np.nanmin)
+@implements(np.nanmin)
 def nanmin(a, axis=None, *, keepdims=False):
     return -np.nanmax(-a, axis, keepdims=keepdims)
 
 
-# ---- what is the number itself, for real numbers ---------------------------------------------------------------------
+# ---- elementwise; of real numbers, the first ones are the identity ---------------------------------------------------
 
 
-@stands_for(np.real)
+@implements(np.real)
 def real(val):
-    """A new node of the same numbers."""
+    """A new node with the same value."""
     return np.positive(val)
 
 
-@stands_for(np.real_if_close)
+@implements(np.real_if_close)
 def real_if_close(a, tol=100):
     return np.positive(a)
 
 
-@stands_for(np.conjugate)
+@implements(np.conjugate)
 def conjugate(x):
     return np.positive(x)
 
 
-@stands_for(np.copy)
+@implements(np.copy)
 def copy(a, order="K"):
     return np.positive(a)
 
 
-@stands_for("astype")
+@implements("astype")
 def astype(x, dtype, /, *, copy=True, device=None):
     return x.astype(dtype)
 
 
-@stands_for(np.heaviside)
+@implements(np.heaviside)
 def heaviside(x1, x2):
     return np.where(np.equal(x1, 0), x2, np.where(np.isnan(x1), x1, np.greater(x1, 0)))
 
 
-@stands_for(np.divmod)
+@implements(np.divmod)
 def divmod(x1, x2):
     return np.floor_divide(x1, x2), np.remainder(x1, x2)
 
 
-@stands_for(np.modf)
+@implements(np.modf)
 def modf(x):
     whole = np.trunc(x)
     return np.where(np.isinf(x), 0, x - whole), whole

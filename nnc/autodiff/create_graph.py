@@ -1,7 +1,7 @@
-"""The backward pass as a graph of its own, from which derivatives of higher order come.
+"""The backward pass as a graph, for derivatives of higher order.
 
 `node` has the fast pass, on plain arrays in the engine; this one calls the same vector-Jacobian products with Nodes.
-What they return remembers how it was computed, and so can be differentiated again.
+Their results are Nodes, too, and can be differentiated again.
 """
 
 import numpy as np
@@ -11,15 +11,15 @@ from .dispatch import is_node
 
 
 def backward_graph(nodes, seeds):
-    """{node: gradient} of the Nodes `nodes`, each before what went into it; a gradient is a Node, an array or a number.
+    """{node: gradient} of `nodes`, each of which comes before its inputs; a gradient is a Node, an array or a number.
 
     Parameters
     ----------
     nodes : iterable of Node
-        Those that get a gradient, where there is one.
+        Those whose gradients are wanted; one that the seeds do not depend on gets none.
     seeds : dict
-        {node: its own gradient}, a Node or an array; it may have further axes in front of the node's, the same ones
-        for all.
+        {node: its own gradient}, a Node or an array; it may have batch axes in front of the node's, the same for
+        all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Operations of one's own: a function and its gradient, derived by hand, as a row beside the table's."""
+"""Custom operations: a function and its gradient, derived by hand, as a rule like those of the table."""
 
 import inspect
 from functools import wraps
@@ -11,23 +11,23 @@ from .operations import EachOperand, Rule
 
 
 def custom(f, vjp, latex=None):
-    r"""A function of arrays that Nodes go through as one operation, with the gradient that you derived for it.
+    r"""Make a function of arrays one operation of the graph, with the gradient that you derived for it.
 
-    `nnc.gradcheck` holds the gradient against finite differences, `nnc.derive` and `.graph()` show the operation.
+    `nnc.gradcheck` compares the gradient with finite differences, `nnc.derive` and `.graph()` show the operation.
 
     Parameters
     ----------
     f : callable
-        Of arrays; returns an array or a number, float32 or float64. Keyword arguments go on to f and vjp as they are.
+        Of arrays; returns an array or a number, float32 or float64. f and vjp get keyword arguments as they are.
     vjp : callable, or sequence of callables
-        The vector-Jacobian product. With y = f(A, B) and g = ∂J/∂y, ``vjp(g, y, A, B)`` is ∂J/∂A, and if there are
-        several arrays the tuple (∂J/∂A, ∂J/∂B); or a sequence with one such function for each array, ``vjps[0](g, y,
-        A, B)`` being ∂J/∂A. None instead of a gradient, or of a function, says that there is none: labels, say. A
-        gradient may have the shape that broadcasting gives; it is summed to the array's.
+        The vector-Jacobian product. With y = f(A, B) and g = ∂J/∂y, ``vjp(g, y, A, B)`` is the tuple (∂J/∂A, ∂J/∂B);
+        of a single array, ∂J/∂A itself. Or a sequence with one function for each array, of which ``vjps[0](g, y, A,
+        B)`` is ∂J/∂A. None in place of a gradient or a function means that the array has no gradient: labels, say.
+        A gradient may have the broadcast shape; it is summed to the array's.
         For derivatives of second order it is called with Nodes, so write it with operators and NumPy functions.
     latex : str or sequence of str, optional
-        The formula, with ``{0}``, ``{1}`` instead of the arrays; a sequence has the gradients' behind it, with
-        ``{g}`` for the one that arrives and ``{out}`` for the result. Without it, the name of f.
+        The formula, with ``{0}``, ``{1}`` for the arrays; in a sequence the gradients' formulas follow, with ``{g}``
+        for the gradient that arrives and ``{out}`` for the result. By default the name of f.
 
     Returns
     -------
@@ -37,15 +37,15 @@ def custom(f, vjp, latex=None):
     Raises
     ------
     TypeError
-        When it is used: if vjp returns another number of gradients than there are arrays, or does not take Nodes and
-        is to be differentiated.
+        When it is used: if vjp does not return one gradient for each array, or is differentiated and does not take
+        Nodes.
     ValueError
         If a gradient's shape does not fit its array.
 
     Notes
     -----
-    `Node.backward` raises where an array among the operands has changed since. An array that f and vjp use without
-    being given it is not known to the graph: nobody sees that it changes.
+    `Node.backward` raises an error if an array among the operands has changed since. The graph does not know of arrays
+    that f and vjp use without taking them as arguments, and does not notice when they change.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def custom(f, vjp, latex=None):
     formulas = _formulas(name, count, latex)
 
     def vjp_of(i):
-        return _checked(name, i, vjp[i] if several else lambda *args, **params: _part(name, i, vjp, args, params))
+        return _checked(name, i, vjp[i] if several else lambda *args, **params: _select(name, i, vjp, args, params))
 
     vjps = tuple(v and vjp_of(i) for i, v in enumerate(vjp)) if several else EachOperand(vjp_of)
     constants = tuple(i for i, v in enumerate(vjp) if v is None) if several else ()
@@ -79,10 +79,10 @@ def custom(f, vjp, latex=None):
 
 
 def _number_of_arrays(f):
-    """As far as the function tells."""
+    """By f's signature, or as a ufunc's `nin`; else 1."""
     try:
         parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):  # of one written in C
+    except (TypeError, ValueError):  # of a function written in C
         return getattr(f, "nin", 1)
     return len([p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) or 1
 
@@ -102,13 +102,13 @@ def _forward(f):
     def forward(*arrays, **params):
         y = np.asarray(f(*arrays, **params))
         if any(isinstance(x, np.ndarray) and np.may_share_memory(x, y) for x in arrays):
-            y = y.copy()  # a result is a Node's own
+            y = y.copy()  # a Node's value shares no memory with its operands
         return y[()]
 
     return forward
 
 
-def _part(name, i, vjp, args, params):
+def _select(name, i, vjp, args, params):
     """The i-th gradient of a function that returns all."""
     n, gradients = len(args) - 2, vjp(*args, **params)
     if n == 1 and not isinstance(gradients, (list, tuple)):
@@ -116,14 +116,14 @@ def _part(name, i, vjp, args, params):
     if not isinstance(gradients, (list, tuple)) or len(gradients) != n:
         got = f"{len(gradients)} gradients" if isinstance(gradients, (list, tuple)) else "one gradient"
         raise TypeError(f"{name}: its vjp returns {got}, but it has {n} arrays: return a tuple with one for each, or "
-                        "None where there is none")  # fmt: skip
+                        "None for an array without a gradient")  # fmt: skip
     return gradients[i]
 
 
 def _checked(name, i, vjp):
-    """The vjp as the table's are: of many gradients at once, and never an operand itself."""
+    """The vjp by the table's rules: g may have batch axes, and the result is never an operand itself."""
 
-    def one(g, y, *arrays, **params):
+    def single(g, y, *arrays, **params):
         c = vjp(g, y, *arrays, **params)
         if c is None or is_node(c):
             return c
@@ -137,10 +137,10 @@ def _checked(name, i, vjp):
         try:
             batch = g.shape[: g.ndim - y.ndim]
             if not batch:
-                c, shape = one(g, y, *arrays, **params), np.shape(x)
-            else:  # one by one, as it is written for one
+                c, shape = single(g, y, *arrays, **params), np.shape(x)
+            else:  # one gradient at a time, since the user's vjp has no batch axes
                 rows = g.reshape((-1, *y.shape))
-                c = [one(row, y, *arrays, **params) for row in rows]
+                c = [single(row, y, *arrays, **params) for row in rows]
                 if not c or c[0] is None:
                     return None if c else np.zeros(batch + np.shape(x), g.dtype)
                 c = np.stack(c)
@@ -157,7 +157,7 @@ def _checked(name, i, vjp):
 
 
 def _fits(shape, wanted):
-    """Whether summing over what broadcasting repeated makes the one of the other."""
+    """Whether summing over broadcast axes takes an array from this shape to the wanted one."""
     try:
         return np.broadcast_shapes(shape, wanted) == shape
     except ValueError:

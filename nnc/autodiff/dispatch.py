@@ -1,15 +1,15 @@
-"""Functions of arrays that are operations of Nodes, too: what a vector-Jacobian product may be written with."""
+"""Which functions Nodes support, and how a function of arrays becomes an operation of the graph."""
 
 from functools import wraps
 
 from .. import _engine
 
-FUNCTIONS = {}  # functions that are no ufuncs -> Rule, or a function made of other operations
+FUNCTIONS = {}  # functions that are not ufuncs -> Rule, or a function composed of other operations
 REFUSED = {}  # functions that do not take Nodes -> why
 
 
 def value_of(x):
-    """The plain value of an operand: of what is piecewise constant no gradient is lost, masks and places."""
+    """The plain value of an operand, for masks and indices: they are piecewise constant, so no gradient is lost."""
     return x.value if isinstance(x, _engine.Node) else x
 
 
@@ -22,7 +22,7 @@ def is_node(*operands):
 
 
 def operation(forward):
-    """`forward`, a function of arrays; given Nodes, an operation. Its row in the table names it as its function."""
+    """Make a function of arrays an operation where it is given Nodes. Its row in the table has it as its function."""
 
     @wraps(forward)
     def call(*operands, **params):
@@ -34,5 +34,5 @@ def operation(forward):
 
 
 def refuse(reason, *functions):
-    """Enter why these do not take Nodes."""
+    """Register why these functions do not take Nodes."""
     REFUSED.update(dict.fromkeys(functions, reason))

@@ -1,7 +1,7 @@
-r"""More rows of the table: functions that go number by number.
+r"""More rows of the table: elementwise functions.
 
-What `operations` has is what networks are made of; here is the rest that NumPy has. The steps (floor, round ...) have
-the derivative 0 wherever they have one, and their kinks are where they jump.
+`operations` has those that networks use, and this file NumPy's others. The steps (floor, round ...) have the derivative
+0 wherever they have one, and their kinks are where they jump.
 """
 
 import numpy as np
@@ -27,13 +27,13 @@ row("logaddexp2", np.logaddexp2, r"\log_2(2^{{0}} + 2^{{1}})",
 
 
 
-# ---- np.logaddexp.reduce, the only method of a ufunc that has no function by the side of it
+# ---- np.logaddexp.reduce, the only ufunc method that works on Nodes
 
 
 def logsumexp(A, axis=0, keepdims=False):
     greatest = np.max(A, axis, keepdims=True, initial=-np.inf)
     greatest = np.where(np.isfinite(greatest), greatest, 0)
-    with np.errstate(divide="ignore"):  # of no numbers, or of -∞ alone, it is -∞
+    with np.errstate(divide="ignore"):  # of an empty array, or of -∞ only, it is -∞
         total = np.log(np.sum(np.exp(A - greatest), axis, keepdims=True)) + greatest
     return total if keepdims else np.squeeze(total, tuple(range(A.ndim)) if axis is None else axis)
 
@@ -43,11 +43,11 @@ row("logsumexp", (), r"\ln \sum e^{{0}}",
         restore_axes(g, A.ndim, axis, keepdims) * np.exp(A - restore_axes(C, A.ndim, axis, keepdims)),
      r"{g} \circ e^{{0} - {out}}"), params="axis - - keepdims", forward=logsumexp)
 
-# ---- quotients with a whole number
+# ---- remainders and integer division
 
 
 def remainder_divisor(g, C, A, B):
-    """A mod B is A - B n, and n, a whole number, does not move."""
+    """A mod B is A - n B, where the integer n is piecewise constant."""
     return -g * np.floor_divide(A, B)
 
 
@@ -78,13 +78,13 @@ step("round", (np.round, np.around), r"\mathrm{round}({0})", params="decimals")
 step("angle", np.angle, r"\mathrm{arg}({0})", params="deg")
 row("imag", np.imag, r"\mathrm{Im}({0})", (no_gradient, "0"))
 
-# ---- the greater, the less, and the sign, where a NaN or a zero asks for care
+# ---- maxima, minima and signs, with care for NaN and zeros
 
 
-def share(g, C, A, B, is_ahead):
-    """What A gets of g: all where it is ahead of B, half where they are equal. Beside a NaN the other gets all."""
-    part = np.where(np.isnan(A), 0.0, np.where(np.isnan(B), 1.0, is_ahead + 0.5 * (A == B)))
-    return g * np.where(np.isnan(C), np.nan, part).astype(g.dtype, copy=False)
+def share(g, C, A, B, is_chosen):
+    """A's share of g: all where it is chosen over B, half where they are equal. If one is NaN the other gets all."""
+    fraction = np.where(np.isnan(A), 0.0, np.where(np.isnan(B), 1.0, is_chosen + 0.5 * (A == B)))
+    return g * np.where(np.isnan(C), np.nan, fraction).astype(g.dtype, copy=False)
 
 
 row("fmax", np.fmax, r"\max({0}, {1})",

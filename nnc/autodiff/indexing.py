@@ -1,4 +1,4 @@
-"""The vjps of operations that compute nothing: those that move numbers, pick some, repeat and join them.
+"""The vjps of operations that only move numbers: reshape, index, repeat and join.
 
 ``take_back(g, C, A, ...)`` is dJ/dA for C = np.take(A, ...) and g = dJ/dC, and so on; `operations` says what g may be,
 and what a vjp may return. g may have further axes in front of C's own, so all axes are counted from the end.
@@ -14,7 +14,7 @@ from .dispatch import operation
 
 
 def axes_of(axis, ndim):
-    """The axes of a reduction as a list of numbers from 0 on; NumPy lets one say axis=0 and -1 of a number, too."""
+    """The axes of a reduction as a list of numbers from 0 on; NumPy accepts axis=0 and -1 for a 0-d array, too."""
     if axis is None or not ndim:
         return list(range(ndim))
     return [a % ndim for a in axis] if isinstance(axis, tuple) else [axis % ndim]
@@ -25,7 +25,7 @@ def from_end(axis, ndim):
 
 
 def all_from_end(axis, ndim):
-    """The same of one or several axes."""
+    """The same for one axis or several."""
     axes = tuple([from_end(a, ndim) for a in np.atleast_1d(axis).tolist()])
     return axes[0] if isinstance(axis, int) else axes
 
@@ -59,13 +59,13 @@ def moveaxis_back(g, C, A, source, destination):
     return g.transpose(order)
 
 
-FEW = 500  # numbers below which the shortest call of np.add.at is the fastest; above, it is one with flat places
+FEW = 500  # numbers below which the simplest call of np.add.at is the fastest; above, one with flat indices is
 
 
 def take_back(g, C, A, indices, axis=None):
-    """In A, flat, the k-th entry of the i-th row along the axis is at (i n + k) m, and m numbers follow from there."""
+    """In A.ravel(), entry k along the axis of the i-th row begins at (i n + k) m and is m numbers long."""
     indices, batch = np.asarray(indices, np.intp), _batch_shape(g, C)
-    axis = axis if A.ndim else None  # NumPy lets one say axis=0 and -1 of a number, too
+    axis = axis if A.ndim else None  # NumPy accepts axis=0 and -1 for a 0-d array, too
     if axis is not None and (g.size < FEW or g.ndim == A.ndim == 1):
         out = np.zeros(batch + A.shape, g.dtype)
         before = len(batch) + axis % A.ndim
@@ -77,18 +77,18 @@ def take_back(g, C, A, indices, axis=None):
     return _put(g, batch, A.shape, first[:, :, None] * m + np.arange(m))
 
 
-def _put(g, batch, shape, places):
-    """The numbers of g at these places of an array of this shape, flat; duplicates are summed."""
+def _put(g, batch, shape, indices):
+    """Zeros of this shape, to which the numbers of g are added at these flat indices."""
     out = np.zeros(batch + shape, g.dtype)
     if batch:
-        np.add.at(out.reshape(batch + (math.prod(shape),)), (..., places.ravel()), g.reshape(batch + (places.size,)))
+        np.add.at(out.reshape(batch + (math.prod(shape),)), (..., indices.ravel()), g.reshape(batch + (indices.size,)))
     else:
-        np.add.at(out.reshape(-1), places.ravel(), g.ravel())
+        np.add.at(out.reshape(-1), indices.ravel(), g.ravel())
     return out
 
 
-def places_in(A, index=(), indices=(), axis=None):
-    """The indices, one behind the other: those that depend on values, as the order of a sort does, have kinks."""
+def all_indices(A, index=(), indices=(), axis=None):
+    """All index arrays in one: those that depend on values, such as the order of a sort, have kinks."""
     return np.concatenate([np.ravel(i) for i in (*index, indices) if np.ndim(i) or isinstance(i, np.integer)])
 
 
@@ -96,14 +96,14 @@ def take_along_axis_back(g, C, A, indices, axis=-1):
     if axis is None:
         return take_back(g, C, A, indices)
     along, ones = axis % A.ndim, (1,) * A.ndim
-    places = [indices if d == along else np.arange(n).reshape(n, *ones[d + 1 :]) for d, n in enumerate(A.shape)]
+    index = [indices if d == along else np.arange(n).reshape(n, *ones[d + 1 :]) for d, n in enumerate(A.shape)]
     out = np.zeros(_batch_shape(g, C) + A.shape, g.dtype)
-    np.add.at(out, (..., *places), g)
+    np.add.at(out, (..., *index), g)
     return out
 
 
 def diagonal_back(g, C, A, offset=0, axis1=0, axis2=1):
-    """In a matrix of n rows and m columns, laid out row by row, the diagonal has a number every m + 1 places."""
+    """In a row-major matrix of n rows and m columns the entries of the diagonal are m + 1 apart."""
     n, m = A.shape[axis1], A.shape[axis2]
     start = max(-offset, 0) * m + max(offset, 0)
     out = np.zeros((*g.shape[:-1], n * m), g.dtype)
@@ -135,7 +135,7 @@ def rot90_back(g, C, A, k=1, axes=(0, 1)):
 def tile_back(g, C, A, reps):
     """The sum over all tiles: an axis of C counts the tiles and, within a tile, its numbers.
 
-    Axes that A does not have are of length 1 in the end, as if NumPy had put them there.
+    Axes that A lacks end up with length 1, as broadcasting would have added them.
     """
     sizes = (1,) * (C.ndim - A.ndim) + A.shape
     for d, size in enumerate(sizes, g.ndim - C.ndim):
@@ -155,31 +155,31 @@ def repeat_back(g, C, A, repeats, axis=None):
 
 
 def picked_back(pick):
-    """For functions that pick numbers in any way: g goes back to where they came from."""
+    """The vjp, for arrays, of a function that picks numbers: g is added where they came from."""
     return lambda g, C, A, **params: _put(
         g, _batch_shape(g, C), A.shape, pick(np.arange(A.size).reshape(A.shape), **params))  # fmt: skip
 
 
 @operation
-def scatter(g, places, shape):
-    """Zeros of this shape, to which the numbers of g are added at these places of them, flat."""
-    batch, size = g.shape[: g.ndim - places.ndim], math.prod(shape)
+def scatter(g, indices, shape):
+    """Zeros of this shape, to which the numbers of g are added at these flat indices."""
+    batch, size = g.shape[: g.ndim - indices.ndim], math.prod(shape)
     out = np.zeros((*batch, size), g.dtype)
-    np.add.at(out, (..., places.ravel()), g.reshape((*batch, places.size)))
+    np.add.at(out, (..., indices.ravel()), g.reshape((*batch, indices.size)))
     return out.reshape((*batch, *shape))
 
 
-def gather(g, C, A, places, shape):
-    """The vjp of `scatter`: the numbers at these places."""
-    return g.reshape((*g.shape[: g.ndim - len(shape)], math.prod(shape)))[..., places]
+def gather(g, C, A, indices, shape):
+    """The vjp of `scatter`: the numbers at these indices."""
+    return g.reshape((*g.shape[: g.ndim - len(shape)], math.prod(shape)))[..., indices]
 
 
 def scattered(pick):
-    """The vjp, for Nodes, of a function that picks numbers, moves or repeats them."""
+    """The vjp, for Nodes, of a function that picks, moves or repeats numbers."""
 
     def vjp(g, C, A, **params):
-        places = pick(np.arange(A.size).reshape(A.shape), **params)
-        return scatter(g, places=np.asarray(places), shape=A.shape)
+        indices = pick(np.arange(A.size).reshape(A.shape), **params)
+        return scatter(g, indices=np.asarray(indices), shape=A.shape)
 
     return vjp
 
@@ -219,9 +219,9 @@ def concatenate_back_of_nodes(i):
 def stack(*arrays, axis=0):
     if axis == 0:
         try:
-            return np.array(arrays)  # the same, two microseconds sooner
+            return np.array(arrays)  # the same, two microseconds faster
         except ValueError:
-            pass  # np.stack says better what is wrong
+            pass  # np.stack has the better error
     return np.stack(arrays, axis)
 
 

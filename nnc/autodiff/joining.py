@@ -1,21 +1,21 @@
-"""Joining Nodes, taking them apart and laying them out anew: by concatenation, indices and reshapes."""
+"""Joining, splitting and rearranging Nodes, by concatenation, indexing and reshapes."""
 
 import numpy as np
 
-from .composed import stands_for
+from .composed import implements
 from .dispatch import is_node
 from .operations import row
 
-# ---- from numbers and Nodes ------------------------------------------------------------------------------------------
+# ---- creation --------------------------------------------------------------------------------------------------------
 
 
 def has_nodes(x):
     return any(map(has_nodes, x)) if isinstance(x, (list, tuple)) else is_node(x)
 
 
-@stands_for(np.array, np.asarray, np.asanyarray)
+@implements(np.array, np.asarray, np.asanyarray)
 def array(object, dtype=None, *, ndmin=0, copy=True, order="K", device=None, like=None):
-    """np.array([[a, b], [c, 1.0]], like=a): NumPy asks a Node only if `like` is one."""
+    """np.array([[a, b], [c, 1.0]], like=a): NumPy dispatches to a Node only if `like` is one."""
     if isinstance(object, (list, tuple)) and has_nodes(object):
         object = np.stack([array(x) for x in object])
     if not is_node(object):
@@ -24,14 +24,14 @@ def array(object, dtype=None, *, ndmin=0, copy=True, order="K", device=None, lik
     return np.reshape(object, (1,) * (ndmin - object.ndim) + object.shape) if object.ndim < ndmin else object
 
 
-@stands_for(np.full)
+@implements(np.full)
 def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     """np.full(shape, node, like=node)."""
     filled = np.broadcast_to(fill_value, shape)
     return filled if dtype is None else filled.astype(dtype)
 
 
-@stands_for(np.full_like)
+@implements(np.full_like)
 def full_like(a, fill_value, dtype=None, order="K", *, shape=None, device=None):
     shape = np.shape(a) if shape is None else shape
     if not is_node(fill_value):
@@ -39,50 +39,50 @@ def full_like(a, fill_value, dtype=None, order="K", *, shape=None, device=None):
     return np.broadcast_to(fill_value, shape).astype(dtype or a.dtype)
 
 
-@stands_for(np.linspace)
+@implements(np.linspace)
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
     if dtype is not None:
         raise TypeError("np.linspace: the argument 'dtype' does not work on Nodes; .astype does")
     intervals = num - 1 if endpoint else num
     shape = (num,) + (1,) * len(np.broadcast_shapes(np.shape(start), np.shape(stop)))
-    part = np.reshape(np.arange(num) / max(intervals, 1), shape)
-    result = np.moveaxis((1 - part) * start + part * stop, 0, axis)
+    fraction = np.reshape(np.arange(num) / max(intervals, 1), shape)
+    result = np.moveaxis((1 - fraction) * start + fraction * stop, 0, axis)
     return (result, (stop - start) / intervals) if retstep else result
 
 
-# ---- joined ----------------------------------------------------------------------------------------------------------
+# ---- joining ---------------------------------------------------------------------------------------------------------
 
 
-@stands_for(np.append)
+@implements(np.append)
 def append(arr, values, axis=None):
-    """The lists may have Nodes in them, as those of no other function: NumPy makes arrays of them before it asks."""
+    """One of the two may be a list that holds Nodes, and the other a Node, by which NumPy dispatches."""
     return np.concatenate([array(x) if isinstance(x, (list, tuple)) else x for x in (arr, values)], axis)
 
 
-@stands_for(np.vstack)
+@implements(np.vstack)
 def vstack(tup, *, dtype=None, casting="same_kind"):
     rows = np.concatenate([np.atleast_2d(a) for a in tup], 0)
     return rows if dtype is None else rows.astype(dtype)
 
 
-@stands_for(np.hstack)
+@implements(np.hstack)
 def hstack(tup, *, dtype=None, casting="same_kind"):
     arrays = [np.atleast_1d(a) for a in tup]
     joined = np.concatenate(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
     return joined if dtype is None else joined.astype(dtype)
 
 
-@stands_for(np.dstack)
+@implements(np.dstack)
 def dstack(tup):
     return np.concatenate([np.atleast_3d(a) for a in tup], 2)
 
 
-@stands_for(np.column_stack)
+@implements(np.column_stack)
 def column_stack(tup):
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)) for a in tup], 1)
 
 
-@stands_for(np.block)
+@implements(np.block)
 def block(arrays):
     """The innermost lists are joined along the last axis, those around them along the one before, and so on."""
 
@@ -102,10 +102,10 @@ def block(arrays):
     return joined(arrays, -depth(arrays))
 
 
-# ---- taken apart -----------------------------------------------------------------------------------------------------
+# ---- splitting -------------------------------------------------------------------------------------------------------
 
 
-@stands_for(np.array_split)
+@implements(np.array_split)
 def array_split(ary, indices_or_sections, axis=0):
     n = np.shape(ary)[axis]
     parts = np.array_split(np.arange(n), indices_or_sections)
@@ -113,100 +113,100 @@ def array_split(ary, indices_or_sections, axis=0):
     return [ary[(*before, slice(part[0], part[-1] + 1) if len(part) else slice(0))] for part in parts]
 
 
-@stands_for(np.split)
+@implements(np.split)
 def split(ary, indices_or_sections, axis=0):
-    np.split(np.empty(np.shape(ary)[axis]), indices_or_sections)  # refuses parts that are not equal
+    np.split(np.empty(np.shape(ary)[axis]), indices_or_sections)  # raises an error if the parts are not equal
     return np.array_split(ary, indices_or_sections, axis)
 
 
-@stands_for(np.vsplit)
+@implements(np.vsplit)
 def vsplit(ary, indices_or_sections):
     if np.ndim(ary) < 2:
         raise ValueError(f"np.vsplit: ary is {np.shape(ary)}, but must have two axes or more")
     return np.split(ary, indices_or_sections, 0)
 
 
-@stands_for(np.hsplit)
+@implements(np.hsplit)
 def hsplit(ary, indices_or_sections):
     if np.ndim(ary) < 1:
         raise ValueError("np.hsplit: ary is a single number, but must have an axis")
     return np.split(ary, indices_or_sections, 1 if np.ndim(ary) > 1 else 0)
 
 
-@stands_for(np.dsplit)
+@implements(np.dsplit)
 def dsplit(ary, indices_or_sections):
     if np.ndim(ary) < 3:
         raise ValueError(f"np.dsplit: ary is {np.shape(ary)}, but must have three axes or more")
     return np.split(ary, indices_or_sections, 2)
 
 
-@stands_for("unstack")
+@implements("unstack")
 def unstack(x, /, *, axis=0):
     return tuple(np.moveaxis(x, axis, 0))
 
 
-@stands_for(np.compress)
+@implements(np.compress)
 def compress(condition, a, axis=None):
     return np.take(a, np.flatnonzero(condition), axis)
 
 
-@stands_for(np.extract)
+@implements(np.extract)
 def extract(condition, arr):
     return np.take(arr, np.flatnonzero(condition))
 
 
-@stands_for(np.delete)
+@implements(np.delete)
 def delete(arr, obj, axis=None):
     n = np.size(arr) if axis is None else np.shape(arr)[axis]
     return np.take(arr, np.delete(np.arange(n), obj), axis)
 
 
-# ---- laid out anew ---------------------------------------------------------------------------------------------------
+# ---- rearranging -----------------------------------------------------------------------------------------------------
 
 
-@stands_for(np.fliplr)
+@implements(np.fliplr)
 def fliplr(m):
     return np.flip(m, 1)
 
 
-@stands_for(np.flipud)
+@implements(np.flipud)
 def flipud(m):
     return np.flip(m, 0)
 
 
-@stands_for(np.rollaxis)
+@implements(np.rollaxis)
 def rollaxis(a, axis, start=0):
     axis, start = (n + np.ndim(a) if n < 0 else n for n in (axis, start))
     return np.moveaxis(a, axis, start - (axis < start))
 
 
-@stands_for(np.matrix_transpose, np.linalg.matrix_transpose)
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
 def matrix_transpose(x, /):
     return np.swapaxes(x, -1, -2)
 
 
 def each(shape_of):
-    """Of one array or several, each in the shape that `shape_of` says."""
+    """A function that reshapes one array or several, each to `shape_of` its shape."""
 
-    def of_each(*arrays):
+    def reshape(*arrays):
         shaped = [np.reshape(a, shape_of(np.shape(a))) for a in arrays]
         return shaped[0] if len(shaped) == 1 else tuple(shaped)
 
-    return of_each
+    return reshape
 
 
-stands_for(np.atleast_1d)(each(lambda shape: shape or (1,)))
-stands_for(np.atleast_2d)(each(lambda shape: shape if len(shape) > 1 else (1, *(shape or (1,)))))
-stands_for(np.atleast_3d)(each(lambda shape: {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}.get(len(shape), shape)))
+implements(np.atleast_1d)(each(lambda shape: shape or (1,)))
+implements(np.atleast_2d)(each(lambda shape: shape if len(shape) > 1 else (1, *(shape or (1,)))))
+implements(np.atleast_3d)(each(lambda shape: {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}.get(len(shape), shape)))
 
 
-@stands_for(np.broadcast_arrays)
+@implements(np.broadcast_arrays)
 def broadcast_arrays(*args, subok=False):
     shape = np.broadcast_shapes(*map(np.shape, args))
     return tuple(np.broadcast_to(a, shape) for a in args)
 
 
-@stands_for(np.meshgrid)
+@implements(np.meshgrid)
 def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
     if indexing not in ("xy", "ij"):
         raise ValueError(f"np.meshgrid: indexing is {indexing!r}, but must be 'xy' or 'ij'")
@@ -215,14 +215,14 @@ def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
     return tuple(np.swapaxes(x, 0, 1) if indexing == "xy" and len(xi) > 1 else x for x in grids)
 
 
-@stands_for(np.resize)
+@implements(np.resize)
 def resize(a, new_shape):
     if not np.size(a):
         return np.broadcast_to(np.sum(a), new_shape)  # zeros
     return np.take(a, np.resize(np.arange(np.size(a)), new_shape))
 
 
-@stands_for(np.diag)
+@implements(np.diag)
 def diag(v, k=0):
     return np.diagflat(v, k) if np.ndim(v) == 1 else np.diagonal(v, k)
 
@@ -232,27 +232,27 @@ row("diagflat", np.diagflat, r"\mathrm{diag}({0})",
     params="k", batch=lambda *_: None)  # fmt: skip
 
 
-@stands_for(np.tril)
+@implements(np.tril)
 def tril(m, k=0):
     return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, 0)
 
 
-@stands_for(np.triu)
+@implements(np.triu)
 def triu(m, k=0):
     return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), 0, m)
 
 
-@stands_for(np.select)
+@implements(np.select)
 def select(condlist, choicelist, default=0):
     if len(condlist) != len(choicelist):
         raise ValueError(f"np.select: there are {len(condlist)} conditions and {len(choicelist)} choices, but must be "
-                         "as many")  # fmt: skip
+                         "equally many")  # fmt: skip
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         default = np.where(condition, choice, default)
     return default
 
 
-@stands_for(np.choose)
+@implements(np.choose)
 def choose(a, choices):
     choices = np.stack(np.broadcast_arrays(*choices, np.empty(np.shape(a)))[:-1])
     return np.take_along_axis(choices, np.broadcast_to(a, choices.shape[1:])[None], 0)[0]

@@ -4,10 +4,10 @@ The formulas are those of M. Giles, *An extended collection of matrix derivative
 automatic differentiation* (2008), unless another source is named. All take stacks of matrices, and g with further axes
 in front, since every product is one of the last two axes.
 
-A factorisation gives several arrays, and a Node has one value: its row packs them into one (`packed`), and each array
-is a part of that. So their gradients arrive together, 0 where an array was not used. Signs of vectors, and
-bases where two eigenvalues or singular values are equal, are a choice of the library: a function that depends on them
-has no derivative there, and gets infinities; one that does not, such as the sum of all eigenvalues, gets its gradient.
+A factorisation returns several arrays, and a Node has one value: its row packs them into one (`packed`), and each array
+is a slice of that. So their gradients arrive together, 0 where an array was not used. The signs of vectors, and the
+basis where two eigenvalues or singular values are equal, are the library's choice: a function that depends on it has no
+derivative there, and gets infinities; one that does not, such as the sum of all eigenvalues, gets its gradient.
 
 `cholesky` and `eigh` read one triangle of A, as NumPy's do, and so the gradient of the other one is 0. Where A was
 computed as a symmetric matrix, what it was computed from gets the same gradient as from one that is split evenly.
@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from . import batch_axes
-from .composed import stands_for
+from .composed import implements
 from .dispatch import is_node, operation, refuse, value_of
 from .operations import row
 from .vjps import restore_axes
@@ -45,7 +45,7 @@ def row_of(x):
 
 
 def matrices_of(own):
-    """The `batch` of a row whose result has `own` axes for each matrix: the axes in front are the operand's, too."""
+    """The `batch` of a row whose result has `own` axes for each matrix: the batch axes are the operand's."""
 
     def batch(operand, i, node, k):
         axis = k - (node.ndim - own) + operand.ndim - 2
@@ -55,7 +55,7 @@ def matrices_of(own):
 
 
 def triangle(S, upper):
-    """The gradient of the triangle that is read: what a symmetric S has on both sides of the diagonal is in it."""
+    """The gradient of the triangle that is read: it gets the sum of S's entries on both sides of the diagonal."""
     both = S + t(S)
     is_lower = np.tri(S.shape[-1], k=-1, dtype=bool)
     return np.where(is_lower.T if upper else is_lower, both, np.where(np.eye(S.shape[-1], dtype=bool), S, 0))
@@ -64,7 +64,7 @@ def triangle(S, upper):
 def quotient(E, D):
     """E / D, and 0 where both are 0: on the diagonal, and where nothing depends on the choice of a basis.
 
-    Of Nodes, where a derivative of it is wanted, that is so on the diagonal only.
+    For Nodes, whose result may be differentiated, it is 0 on the diagonal only.
     """
     is_free = np.eye(D.shape[-1], dtype=bool)
     if not is_node(E):
@@ -73,7 +73,7 @@ def quotient(E, D):
 
 
 def packed(front, *parts):
-    """Arrays of a stack of the shape `front`, each in a row, one behind the other."""
+    """Arrays with the batch axes `front`, flattened behind these and concatenated."""
     return np.concatenate([np.reshape(part, (*front, math.prod(part.shape[len(front) :]))) for part in parts], -1)
 
 
@@ -95,7 +95,7 @@ def cofactors(C, A):
     """The derivative of the determinant: det A A⁻ᵀ, and where A has no inverse one determinant for each entry."""
     n = A.shape[-1]
     is_regular = np.linalg.cond(value_of(A)) < 1e3 if is_node(A) else np.not_equal(C, 0)
-    if np.all(is_regular):  # of second order A⁻ᵀ loses the digits of cond² A
+    if np.all(is_regular):  # a second derivative by A⁻ᵀ loses the digits of cond² A
         return column(column(C)) * t(np.linalg.inv(A))
     others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, max(n - 1, 0))
     minors = A[..., others[:, None, :, None], others[None, :, None, :]]
@@ -117,16 +117,16 @@ row("logabsdet", logabsdet, r"\ln |\det {0}|",
     (lambda g, C, A: column(column(g)) * t(np.linalg.inv(A)), r"{g}\,{0}^{-T}"), batch=matrices_of(0))
 
 
-@stands_for(np.linalg.slogdet)
+@implements(np.linalg.slogdet)
 def slogdet(a):
-    """The sign is a plain array: it does not move."""
+    """The sign is piecewise constant, and a plain array."""
     return SlogdetResult(np.linalg.slogdet(a.value)[0], logabsdet(a))
 
 
 def pinv_back(g, P, A, rcond=None, rtol=None):
-    """G. Golub and V. Pereyra, *The differentiation of pseudo-inverses ...* (1973), for a rank that stays."""
+    """G. Golub and V. Pereyra, *The differentiation of pseudo-inverses ...* (1973), for constant rank."""
     gT, PT = t(g), t(P)
-    outside = gT - A @ (P @ gT), gT - (gT @ P) @ A  # what A P and P A leave out
+    outside = gT - A @ (P @ gT), gT - (gT @ P) @ A  # what the projections A P and P A leave out
     return outside[0] @ (P @ PT) + (PT @ P) @ outside[1] - PT @ g @ PT
 
 
@@ -148,7 +148,7 @@ def solve_matrix_back(g, X, A, B):
 
 
 def solve_batch(operand, i, node, k):
-    """The columns of X are those of B; its rows nobody's."""
+    """The columns of X are those of B; its rows depend on all rows of A and B."""
     of_vector = node.inputs[1].ndim == 1
     if not of_vector and k == node.ndim - 1:
         return operand.ndim - 1 if i else None
@@ -189,7 +189,7 @@ row("lstsq", least_squares, r"{0}^{+}\,{1}",
     batch=lambda operand, i, node, k: operand.ndim - 1 if i and k == node.ndim - 1 and operand.ndim > 1 else None)
 
 
-@stands_for(np.linalg.lstsq)
+@implements(np.linalg.lstsq)
 def lstsq(a, b, rcond=None):
     """(x, residuals, rank, s); the rank is a plain number."""
     if np.ndim(a) != 2:
@@ -245,14 +245,14 @@ row("eigh", packed_eigh, r"\mathrm{eigh}({0})", (eigh_back, r"V\,(\mathrm{diag}(
     params="UPLO", batch=matrices_of(1))
 
 
-@stands_for(np.linalg.eigh)
+@implements(np.linalg.eigh)
 def eigh(a, UPLO="L"):
     n = a.shape[-1]
     return EighResult(*unpacked(packed_eigh(a, UPLO=UPLO), (n,), (n, n)))
 
 
 def singular_values_back(g, S, A):
-    """A singular value is a length, and at 0 gets 0."""
+    """A singular value has a kink at 0, where its gradient is 0."""
     U, S, Vh = np.linalg.svd(A, full_matrices=False)
     return (U * row_of(g * np.sign(S))) @ Vh
 
@@ -299,15 +299,15 @@ row("svd", packed_svd, r"\mathrm{svd}({0})", (svd_back, r"U\,(\mathrm{diag}(dS) 
     batch=matrices_of(1))
 
 
-@stands_for(np.linalg.svd)
+@implements(np.linalg.svd)
 def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     if hermitian:
         raise TypeError("np.linalg.svd: hermitian=True does not work on Nodes; np.linalg.eigh does")
     if not compute_uv:
         return np.linalg.svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
-        raise TypeError(f"np.linalg.svd: a is {a.shape}, and of the vectors that make U and V square any will do, so "
-                        "that they have no derivative; give full_matrices=False")  # fmt: skip
+        raise TypeError(f"np.linalg.svd: a is {a.shape}, and the vectors that make U and V square are arbitrary and "
+                        "have no derivative; give full_matrices=False")  # fmt: skip
     return SVDResult(*unpacked(packed_svd(a), *svd_shapes(a)))
 
 
@@ -343,7 +343,7 @@ row("qr", packed_qr, r"\mathrm{qr}({0})", (qr_back, r"(dQ + Q\,\mathrm{copyltu}(
     batch=matrices_of(1))
 
 
-@stands_for(np.linalg.qr)
+@implements(np.linalg.qr)
 def qr(a, mode="reduced"):
     square = a.shape[-2] <= a.shape[-1]
     if mode not in ("reduced", "r") and not (mode == "complete" and square):
@@ -354,10 +354,10 @@ def qr(a, mode="reduced"):
 
 # fmt: on
 
-# ---- powers and chains -----------------------------------------------------------------------------------------------
+# ---- powers, chains of products, tensors -----------------------------------------------------------------------------
 
 
-@stands_for(np.linalg.matrix_power)
+@implements(np.linalg.matrix_power)
 def matrix_power(a, n):
     """By squaring."""
     if n == 0:
@@ -374,9 +374,9 @@ def matrix_power(a, n):
         a = a @ a
 
 
-@stands_for(np.linalg.multi_dot)
+@implements(np.linalg.multi_dot)
 def multi_dot(arrays):
-    """In the order that multiplies the fewest numbers; a vector at either end is a row or a column."""
+    """In the order with the fewest multiplications; a vector at either end is a row or a column."""
     arrays = list(arrays)
     ends = np.ndim(arrays[0]) == 1, np.ndim(arrays[-1]) == 1
     arrays[0] = np.atleast_2d(arrays[0])
@@ -385,7 +385,7 @@ def multi_dot(arrays):
 
     @lru_cache(None)
     def cheapest(i, j):
-        """(numbers multiplied, where to cut) for the arrays from i to j."""
+        """(multiplications, where to split) for the arrays from i to j."""
         if i == j:
             return 0, None
         return min((cheapest(i, k)[0] + cheapest(k + 1, j)[0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
@@ -399,13 +399,13 @@ def multi_dot(arrays):
     return result[(0 if ends[0] else slice(None), 0 if ends[1] else slice(None))]
 
 
-@stands_for(np.linalg.tensorinv)
+@implements(np.linalg.tensorinv)
 def tensorinv(a, ind=2):
     rows = math.prod(a.shape[ind:])
     return np.reshape(np.linalg.inv(np.reshape(a, (rows, -1))), a.shape[ind:] + a.shape[:ind])
 
 
-@stands_for(np.linalg.tensorsolve)
+@implements(np.linalg.tensorsolve)
 def tensorsolve(a, b, axes=None):
     if axes is not None:
         a = np.moveaxis(a, axes, range(np.ndim(a) - len(axes), np.ndim(a)))
@@ -428,16 +428,16 @@ def length_back(g, C, A, ord=2, axis=None, keepdims=False):
     """g sign(A) |A / C|^(p-1), and 0 at the length 0."""
     g, C = restore_axes(g, A.ndim, axis, keepdims), restore_axes(C, A.ndim, axis, keepdims)
     is_zero = np.equal(C, 0)
-    part = A / np.where(is_zero, 1, C)
-    part = part if ord == 2 else np.sign(A) * abs(part) ** (ord - 1)
-    return g * np.where(is_zero, 0, part)
+    slope = A / np.where(is_zero, 1, C)
+    slope = slope if ord == 2 else np.sign(A) * abs(slope) ** (ord - 1)
+    return g * np.where(is_zero, 0, slope)
 
 
 row("norm", length, r"\|{0}\|", (length_back, r"{g} \circ \frac{{0}}{{out}}"), params="ord axis keepdims",
     kinks=lambda A, **params: np.sign(length(A, **params)), batch=batch_axes.reduction)  # fmt: skip
 
 
-@stands_for(np.linalg.norm)
+@implements(np.linalg.norm)
 def norm(x, ord=None, axis=None, keepdims=False):
     axes = tuple(range(x.ndim)) if axis is None else tuple(int(d) % x.ndim for d in np.atleast_1d(axis))
     if ord is None or (axis is None and (ord, x.ndim) == ("fro", 2)):
@@ -445,16 +445,16 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if len(axes) == 1:
         return np.linalg.vector_norm(x, axis=axes[0], keepdims=keepdims, ord=ord)
     if len(axes) != 2 or axes[0] == axes[1]:
-        raise ValueError(f"np.linalg.norm: x is {x.shape} and the axes are {axes}; a norm with an order is one of "
-                         "vectors or of matrices, of one axis or of two")  # fmt: skip
+        raise ValueError(f"np.linalg.norm: x is {x.shape} and the axes are {axes}; a norm with an order is of "
+                         "vectors, along one axis, or of matrices, along two")  # fmt: skip
     norms = np.linalg.matrix_norm(np.moveaxis(x, axes, (-2, -1)), ord=ord)
     return np.expand_dims(norms, axes) if keepdims else norms
 
 
-@stands_for(np.linalg.vector_norm)
+@implements(np.linalg.vector_norm)
 def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     if isinstance(ord, str):
-        raise ValueError(f"np.linalg.norm: the order {ord!r} is one of matrices, and x is {x.shape}")
+        raise ValueError(f"np.linalg.norm: the order {ord!r} is for matrices, and x is {x.shape}")
     size = np.abs(x)
     if ord in (np.inf, -np.inf):
         return (np.max if ord > 0 else np.min)(size, axis, keepdims=keepdims)
@@ -465,7 +465,7 @@ def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     return length(x, ord=ord, axis=axis, keepdims=keepdims)
 
 
-@stands_for(np.linalg.matrix_norm)
+@implements(np.linalg.matrix_norm)
 def matrix_norm(x, /, *, keepdims=False, ord="fro"):
     if ord == "fro":
         return length(x, axis=(-2, -1), keepdims=keepdims)
@@ -475,11 +475,11 @@ def matrix_norm(x, /, *, keepdims=False, ord="fro"):
         sums = np.sum(np.abs(x), -2 if abs(ord) == 1 else -1)
         norms = (np.max if ord > 0 else np.min)(sums, -1)
     else:
-        raise ValueError(f"np.linalg.norm: the order {ord!r} is none of a matrix: fro nuc inf -inf 1 -1 2 -2")
+        raise ValueError(f"np.linalg.norm: the order is {ord!r}, but of matrices must be fro nuc inf -inf 1 -1 2 or -2")
     return np.expand_dims(norms, (-2, -1)) if keepdims else norms
 
 
-@stands_for(np.linalg.cond)
+@implements(np.linalg.cond)
 def cond(x, p=None):
     if p in (None, 2, -2):
         s = np.linalg.svdvals(x)
@@ -487,6 +487,6 @@ def cond(x, p=None):
     return np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
 
 
-refuse("eigenvalues of a matrix that need not be symmetric are complex numbers, which Nodes cannot have; "
+refuse("the eigenvalues of a matrix that is not symmetric may be complex numbers, which Nodes do not support; "
        "np.linalg.eigh and eigvalsh work", np.linalg.eig, np.linalg.eigvals)  # fmt: skip
-refuse("a rank does not move, and has no derivative", np.linalg.matrix_rank)
+refuse("a rank is an integer, and has no derivative", np.linalg.matrix_rank)

@@ -1,9 +1,9 @@
 """The computational graph: each operation is a node, and gradients are propagated backward (pages 6 to 9 of the notes).
 
-A `Node` wraps an array. Ordinary expressions, ``W @ X + b``, ``np.exp(Z)``, ``nnc.relu(Z)``, compute at once and
-remember how: the result is a Node that knows its operation and what went in. NumPy hands its functions over by itself,
-through the protocols ``__array_ufunc__`` and ``__array_function__``. `Node.backward` visits the nodes from the last to
-the first and asks the table in `nnc.autodiff.operations`, at each one, how the gradient flows through that operation.
+A `Node` wraps an array. Ordinary expressions, ``W @ X + b``, ``np.exp(Z)``, ``nnc.relu(Z)``, compute at once, and the
+result is a Node that knows its operation and its inputs. NumPy's functions dispatch to Nodes through the protocols
+``__array_ufunc__`` and ``__array_function__``. `Node.backward` visits the nodes from the last to the first and asks the
+table in `nnc.autodiff.operations`, at each one, how the gradient flows through that operation.
 
 >>> w, x, b = nnc.Node(-2.0, name="w"), nnc.Node(5.0, name="x"), nnc.Node(3.0, name="b")
 >>> z = w * x + b
@@ -19,7 +19,7 @@ from operator import attrgetter
 import numpy as np
 
 from .. import _engine, _explain
-from . import (  # noqa: F401  (they enter functions)
+from . import (  # noqa: F401  (they register functions)
     calculus,
     composed,
     elementwise,
@@ -31,7 +31,7 @@ from . import (  # noqa: F401  (they enter functions)
     r_of_numpy,
     softmax_of_scipy,
 )
-from .arguments import again
+from .arguments import retry
 from .create_graph import backward_graph
 from .dispatch import FUNCTIONS, REFUSED
 from .operations import PLAIN, RULES, UFUNCS, Rule
@@ -40,7 +40,7 @@ from .vjps import MANY
 _ONE = {real: real(1) for real in (np.float32, np.float64)}
 _LEAF = Rule("leaf", None, None, "", (), (), (), (), None, ())
 _apply = _engine.apply  # apply(rule, operands, params): the Node that results from Nodes, arrays and numbers
-_call = _engine.call  # call(rule, args, kwargs): the same of a NumPy function's arguments; or a function of its own
+_call = _engine.call  # call(rule, args, kwargs): the same from a NumPy function's arguments; or a composed function
 
 # A graph of large arrays allocates and frees much memory. Once a block of nearly 32 MB has been freed, glibc raises its
 # threshold for mmap and keeps freed memory for the next graph instead of returning the pages to the system, which
@@ -69,7 +69,7 @@ class Node(_engine.Node):
     op : str
         The operation, a key of `nnc.autodiff.operations.RULES`; ``"leaf"`` for a Node that you made.
     inputs : tuple
-        What went in, in the order of the arguments: Nodes, and arrays and numbers as they are.
+        The operands, in the order of the arguments: Nodes, and arrays and numbers as they are.
     params : dict
         The operation's further arguments, axes and shapes.
     data : the value, under the name that micrograd has for it
@@ -79,12 +79,12 @@ class Node(_engine.Node):
     TypeError
         For complex numbers, objects, text, long doubles.
     RuntimeError
-        Where the value of a result is set; see `backward` for that of a leaf.
+        If the value of a result is set; see `backward` for that of a leaf.
 
     Notes
     -----
-    Comparisons give plain arrays of bool, ``len`` and ``np.shape`` plain integers, ``f"{node:.3f}"`` text. No number
-    leaves the graph but by `value` and `item`: ``float(node)``, ``math.exp(node)``, ``array[i] = node``,
+    Comparisons give plain arrays of bool, ``len`` and ``np.shape`` plain integers, ``f"{node:.3f}"`` text. Numbers
+    leave the graph only by `value` and `item`: ``float(node)``, ``math.exp(node)``, ``array[i] = node``,
     ``np.asarray(node)``, ``out=``, ``array += node``, ``np.add.reduce(node)`` and functions without a row in the table
     are TypeErrors.
 
@@ -101,8 +101,8 @@ class Node(_engine.Node):
 
     def __init__(self, value, name=None):
         self.value, self.name, self._rule = value, name, _LEAF
-        if "scipy.special" in sys.modules and not softmax_of_scipy.THEIRS:
-            softmax_of_scipy.enter()
+        if "scipy.special" in sys.modules and not softmax_of_scipy.ORIGINALS:
+            softmax_of_scipy.patch()
 
     op = property(attrgetter("_rule.name"), doc="The operation's name; ``'leaf'`` for a Node that you made.")
     shape = property(attrgetter("value.shape"))
@@ -119,7 +119,7 @@ class Node(_engine.Node):
         return lambda self, other: _apply(rule, (self, other)), lambda self, other: _apply(rule, (other, self))
 
     def _method(function):
-        """The method that stands for a NumPy function of the node."""
+        """The method that does what a NumPy function does."""
         target = UFUNCS.get(function) or FUNCTIONS.get(function) or function
         is_rule = isinstance(target, Rule)
 
@@ -129,7 +129,7 @@ class Node(_engine.Node):
             try:
                 return _call(target, (self, *args), kwargs)
             except TypeError as error:
-                return again(function, target, (self, *args), kwargs, error)
+                return retry(function, target, (self, *args), kwargs, error)
 
         method.__name__ = function.__name__
         method.__doc__ = f"As ``np.{function.__name__}``."
@@ -169,7 +169,7 @@ class Node(_engine.Node):
     __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
     __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
     __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
-    __hash__ = object.__hash__  # nodes are keys by what they are, whatever == says of their values
+    __hash__ = object.__hash__  # nodes are dict keys by identity, though == compares values
 
     def reshape(self, *shape, **options):
         """As an array's: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
@@ -190,14 +190,14 @@ class Node(_engine.Node):
         return np.choose(self, choices)
 
     def astype(self, dtype, **options):
-        """In float32 or float64; whole numbers are plain ones, and come from ``node.value.astype(int)``."""
+        """In float32 or float64; integers, which have no gradient, come from ``node.value.astype(int)``."""
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"Node.astype: a Node is float32 or float64, and {dtype} is neither; see node.value.astype")
         return _apply(RULES["astype"], (self,), {"dtype": dtype})
 
     def sort(self, *args, **kwargs):
-        """An array's sorts in place, which a Node's value is not; ``np.sort`` gives a sorted one."""
+        """Refused, as an array's sorts in place; ``np.sort`` returns a sorted Node."""
         raise TypeError("Node.sort: an array is sorted in place, but a Node's value may be what the graph needs; "
                         "np.sort(node) gives a sorted one")  # fmt: skip
 
@@ -229,7 +229,7 @@ class Node(_engine.Node):
         return bool(self.value)
 
     def item(self):
-        """The number of a scalar as a Python float, without its gradient; of any Node that holds just one number.
+        """The value of a scalar, or of any Node that holds just one number, as a Python float without a gradient.
 
         >>> nnc.Node(2.5).item()
         2.5
@@ -239,7 +239,7 @@ class Node(_engine.Node):
         return self.value.item()
 
     def _refused(convert):
-        """The method by which Python would make a number of the node, and go on without its gradient."""
+        """The method by which Python would convert the node to a number and lose its gradient."""
 
         def method(self, *args):
             raise _explain.number_of_a_node(convert)
@@ -259,7 +259,7 @@ class Node(_engine.Node):
 
     def __reduce__(self):
         if self._is_argument:
-            raise TypeError("a copy of an argument of grad would be no part of its graph, and get no gradient; a Node "
+            raise TypeError("a copy of an argument of grad would not be in its graph, and get no gradient; a Node "
                             "need not be copied, since no operation changes it")  # fmt: skip
         _engine.check_unchanged((self,))
         state = self.value, self.grad, self.name
@@ -271,12 +271,12 @@ class Node(_engine.Node):
     # ---- NumPy's protocols ----------------------------------------------------------------------------------------
 
     def __array__(self, *args, **kwargs):
-        raise _explain.array_of_a_node(softmax_of_scipy.enter())
+        raise _explain.array_of_a_node(softmax_of_scipy.patch())
 
     _ufuncs = UFUNCS
 
     def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
-        """What csrc/python/call.c leaves of __array_ufunc__: calls with keywords, and functions without a row."""
+        """What csrc/python/call.c does not handle of __array_ufunc__: keywords, and functions without a row."""
         if method == "reduce" and ufunc is np.logaddexp:
             return _call(RULES["logsumexp"], inputs, {"axis": 0} | kwargs)
         if method != "__call__" or "out" in kwargs:
@@ -290,32 +290,32 @@ class Node(_engine.Node):
         try:
             return _call(rule, args, kwargs)
         except TypeError as error:
-            return again(function, rule, args, kwargs, error)
+            return retry(function, rule, args, kwargs, error)
 
     # ---- backward -------------------------------------------------------------------------------------------------
 
     def backward(self, seed=None, create_graph=False):
         """Set ``.grad``, of this node and of every node before it, to the gradient of this node.
 
-        Gradients are set afresh, so that running it twice doubles nothing. The graph may be of any depth.
+        Gradients are set and not accumulated, so running it twice doubles nothing. The graph may be of any depth.
 
         Parameters
         ----------
         seed : array_like, of the shape of this node, or a number, optional
-            What this node's own gradient is: 1 for a scalar. ``L.backward(1 / r)`` is the mean of eq. 5.3.
+            This node's own gradient, 1 by default for a scalar. ``L.backward(1 / r)`` is the mean of eq. 5.3.
         create_graph : bool
-            The gradients are Nodes, computed in a graph of their own, so that they can be differentiated again.
+            The gradients are Nodes, so that they can be differentiated again.
 
         Raises
         ------
         ValueError
-            Without a seed if this node is no scalar, and if the seed has another shape.
+            If this node is not a scalar and there is no seed, or the seed has another shape.
         TypeError
             With `create_graph`, if an operation is not differentiable twice.
         RuntimeError
-            If a leaf's value has been set since it was used, or if any entry was written into of an array that a
-            gradient is computed from: it would be of old and new numbers mixed. What no gradient reads may change, as
-            the W of a single layer W X + b.
+            If a leaf's value has been set since it was used, or an array that a gradient is computed from was written
+            into: the gradient would mix old and new numbers. An array that no gradient reads may change, such as the W
+            of a single layer W X + b.
 
         Examples
         --------
@@ -371,7 +371,7 @@ class Node(_engine.Node):
 
 
 def _restore(cls, op, inputs, params, value, grad, name):
-    """A copy, or what comes out of a pickle; an operation of the table is known by its name."""
+    """The Node of a copy or a pickle; operations of the table are stored by name."""
     if inputs:
         node = _apply(op if isinstance(op, Rule) else RULES[op], inputs, params)
         node._value = value  # to the last bit
@@ -385,32 +385,32 @@ def _restore(cls, op, inputs, params, value, grad, name):
 
 
 def argument(x):
-    """What stands for an argument of a function that is differentiated: it can be neither set nor copied.
+    """The Node for an argument of a function that is differentiated: it can be neither set nor copied.
 
-    Of a Node it is another one, since what else depends on that one is not to be mistaken for the function.
+    For a Node it is a new one, so that what else was computed from x is not taken for a part of the function.
     """
     node = +x if isinstance(x, Node) else Node(x)
     node._is_argument = True
     return node
 
 
-# ---- from a call to a node -----------------------------------------------------------------------------------------
+# ---- dispatch --------------------------------------------------------------------------------------------------------
 
 
 def _dispatch(function, args, kwargs):
-    """What NumPy hands over and no row has taken."""
+    """The result of a function that NumPy has dispatched to Nodes, or the error that it is not supported."""
     if function in PLAIN:
         if kwargs:
             kwargs = {name: _raw(x) for name, x in kwargs.items()}
         return function(*map(_raw, args), **kwargs)
     if isinstance(function, np.ufunc) and "scipy.special" in sys.modules:
         from . import special  # noqa: F401  (enters its rows)
-    rule = UFUNCS.get(function) or FUNCTIONS.get(function)  # a ufunc may be made of other operations, too
+    rule = UFUNCS.get(function) or FUNCTIONS.get(function)  # a ufunc may be composed, too
     if rule:
         try:
             return _call(rule, args, kwargs)
         except TypeError as error:
-            return again(function, rule, args, kwargs, error)
+            return retry(function, rule, args, kwargs, error)
     raise _explain.function_of_nodes(function, (*UFUNCS, *FUNCTIONS), REFUSED.get(function))
 
 
@@ -422,15 +422,15 @@ def _raw(x):
 
 
 def ancestors(y):
-    """y and all nodes before it, the latest first, so that each comes before what went into it."""
+    """y and all nodes that it was computed from, the latest first, so that each comes before its inputs."""
     return _engine.ancestors(y)
 
 
 def pullback(y, seed, wrt=None, create_graph=False):
     """{node: gradient} for y and the nodes before it, when y's own gradient is `seed`.
 
-    The seed may have axes in front of y's; all gradients then have them too. With `wrt`, a node or several, only the
-    nodes between y and them are visited. With `create_graph` the gradients are Nodes, or arrays where they are
+    The seed may have batch axes in front of y's; all gradients then have them, too. With `wrt`, a node or several, only
+    the nodes between y and them are visited. With `create_graph` the gradients are Nodes, or arrays where they are
     constant, and a node without a gradient is missing.
     """
     nodes = ancestors(y)
@@ -445,15 +445,15 @@ def pullback(y, seed, wrt=None, create_graph=False):
 
 
 def _backward(nodes, seed, keep=False):
-    """{node: gradient} for `nodes`, the first of which has `seed`; no other node gets one. To `keep` them sets the
-    nodes' ``.grad`` instead.
+    """{node: gradient} for `nodes`, the first of which has `seed`; no other node gets one. With `keep`, the nodes'
+    ``.grad`` are set instead.
 
-    Each node in turn, and so after all that it went into, asks its rule: the gradient of the i-th input, as far as it
-    comes through this node, is ``vjps[i](g, node.value, *operands, **params)``, g being the node's own gradient. An
-    input of several nodes adds up what it gets. The loop is csrc/python/backward.c, where it costs next to nothing.
+    Each node in turn, after all nodes that it is an input of, asks its rule: its contribution to the gradient of its
+    i-th input is ``vjps[i](g, node.value, *operands, **params)``, g being the node's own gradient. An input of several
+    nodes gets the sum. The loop is csrc/python/backward.c, where it costs next to nothing.
 
-    A gradient that is another node's, too, or a view of one, is copied before anything is added to it, and before it
-    becomes a leaf's: what a leaf gets is the caller's own.
+    A gradient that is shared with another node, or a view of one, is copied before anything is added to it, and before
+    it becomes a leaf's, since the caller owns the gradient of a leaf.
     """
     return _engine.backward(nodes, seed, seed.shape[: seed.ndim - nodes[0].value.ndim], _as_gradient_of, _sum, keep)
 
@@ -468,7 +468,7 @@ def _as_gradient_of(c, value, batch_shape):
 
 
 def _sum(a, b, is_a_free, is_b_free):
-    """a + b, in the memory of the one that is free for it; of many numbers on all cores."""
+    """a + b, in place in the one that is free; a large array on all cores."""
     if not is_a_free:
         if not is_b_free:
             return a + b
@@ -489,8 +489,8 @@ def _between(nodes, wrt):
 
 
 def _unbroadcast(c, shape, batch_ndim):
-    """c summed over the axes that were broadcast; its first `batch_ndim` axes are no axes of the operand."""
-    if c.ndim == 2 and shape == (len(c), 1):  # that of a bias, which is asked for most
+    """c summed over the axes that were broadcast; its first `batch_ndim` axes are not axes of the operand."""
+    if c.ndim == 2 and shape == (len(c), 1):  # a bias, the most frequent case
         return np.add.reduce(c, 1, None, None, True)
     added = c.ndim - len(shape)
     if added:

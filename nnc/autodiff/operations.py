@@ -1,45 +1,45 @@
 r"""The table of operations: how each is computed, its vector-Jacobian products, and how both are written in LaTeX.
 
-`node` is the mechanism and knows no mathematics; here is the mathematics, and no mechanism. A new operation is one
-row of the table (and a row of examples in tests/test_rules.py, where every row is compared with finite differences);
-what takes more than a line stands in `nnc.autodiff.vjps` and `nnc.autodiff.indexing`.
+`node` has the mechanism, and this file the mathematics. A new operation is one row of the table (and a row of examples
+in tests/test_rules.py, where every row is compared with finite differences); what takes more than a line is in
+`nnc.autodiff.vjps` and `nnc.autodiff.indexing`.
 
-A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each array that goes
-in. With C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. These rules hold:
+A row is ``row(name, functions, latex, (vjp, latex), ...)`` with one *vector-Jacobian product* for each operand. With
+C = op(A, B) and g = dJ/dC, the gradient that arrives, ``vjp(g, C, A, B)`` is dJ/dA. These rules hold:
 
 - g may have further axes **in front** of C's own, batch axes: one entry for each of many gradients that are propagated
   at once (so that `nnc.jacobian` needs one pass and not one for each row). So axes are counted from the end.
 - Broadcasting is undone by the caller: the vjps of A + b are g and g.
 - A vjp returns a new array, or g or a view of it, never A, B or C themselves; or None where the derivative is 0
   wherever it exists (`no_gradient`).
-- What the forward pass has saved for backward, as some losses do, follows B, and may be missing.
+- What the forward pass saved for backward, as that of some losses does, follows B, and may be missing.
 
-Derivatives of any order. With ``create_graph=True``, and in ``grad`` of ``grad``, the backward pass builds a graph of
-its own: the same vjp is called with **Nodes**, g, C, A and B, each of which may be a plain array or number, too. So:
+Derivatives of any order. With ``create_graph=True``, and in ``grad`` of ``grad``, the backward pass builds a graph,
+too: the same vjp is called with **Nodes**, g, C, A and B, each of which may be a plain array or number, too. So:
 
-- Write a vjp with what Nodes go through: operators, indexing, NumPy functions that have a row, `functional` and the
+- Write a vjp with what works on Nodes: operators, indexing, NumPy functions that have a row, `functional` and the
   engine's ufuncs. ``np.exp(A)``, ``np.sum(g, axis)``, ``g.reshape(...)``, ``_engine.matmul(g, B)`` are right. Ufunc
   methods (``np.add.reduce``), ``out=``, ``np.asarray(g)``, ``out[...] = g`` are not.
-- It must be differentiable where the operation is: no value of A, B or C may be taken as a constant but in what is
-  piecewise constant, masks and numbers of elements. Comparisons of Nodes are plain arrays; `value_of(A)` is the plain
-  value of any operand, ``value_of(A) == 0`` a test that a Node B does not turn into a special case without gradient.
+- It must be differentiable where the operation is: a value of A, B or C may be taken as a constant only in what is
+  piecewise constant, such as masks and counts. Comparisons of Nodes are plain arrays; `value_of(A)` is the plain value
+  of any operand. A special case such as B == 2 must not lose the gradient by a Node B.
 - Where arrays have a faster vjp, which cannot take Nodes, the tuple has a third entry, the vjp for Nodes:
   ``(mean_back, latex, mean_back_of_nodes)``. The first one is called with plain arrays only.
-- What is no composition of such functions is an operation with a row of its own: `scatter` is that of getitem's vjp
-  (``scattered(forward)`` is the vjp for Nodes of any operation that only picks numbers), `relu_backward` that of
-  relu's. Its vjps are a row's like any other, and that for the operand whose derivative is 0 is `no_gradient`.
+- What cannot be composed of such functions is an operation with its own row: `scatter` for getitem's vjp
+  (``scattered(forward)`` is the vjp for Nodes of any operation that only picks numbers), `relu_backward` for relu's.
+  Its vjps are like those of any other row; for an operand whose derivative is 0 it is `no_gradient`.
 - A row with ``once=True`` is not differentiable twice: a TypeError says so. No row is silently 0.
 
 ``kinks=`` is a function of the operands: on which side of its kinks each number is (`nnc.gradcheck` skips an entry
 that changes sides, visibly). ``batch=`` says where the axis of the examples comes from (`batch_axes`; `nnc.jacobian`
-pairs the examples). A universal function of NumPy's kind is elementwise; any other row without one keeps no example
-apart, which is never wrong. ``symbol=`` is what a picture shows instead of the name, ``role=`` the part in a
-network for which the notes have a letter (layer, activation, loss), and ``minus=`` what `nnc.check_gradient` says to
-who has lost the minus in a gradient: of which operand, and where it comes from.
+pairs the examples). An elementwise ufunc needs none; for any other row without one the examples count as
+mixed, which is never wrong. ``symbol=`` is what a picture shows instead of the name, ``role=`` the role in a network
+for which the notes have a letter (layer, activation, loss), and ``minus=`` what `nnc.check_gradient` says about a
+gradient that lacks its minus: the operand, and where the minus comes from.
 
-In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} the shape of
-one, {ones0} as many ones, and {r} how many numbers go into one; `write` puts them in. ``None`` instead of a vjp
-says that this operand is a constant: labels, a slope.
+In the LaTeX, {g} is the gradient that arrives, {out} the result, {0}, {1} ... the operands, {shape0} an operand's
+shape, {ones0} ones of that shape, and {r} how many numbers go into one; `write` substitutes them. ``None`` in place of
+a vjp marks a constant operand: labels, a slope.
 """
 
 import math
@@ -101,24 +101,24 @@ class Rule(_engine.Rule):
 
     name: str
     forward: object  # a function of arrays
-    for_many: object  # the same, if there is another that uses all cores, for more than MANY numbers
+    for_many: object  # the same on all cores, for more than MANY numbers, or None
     latex: str
-    vjps: object  # vjps[i] is that of the i-th array that goes in
-    vjps_of_nodes: object  # the same where a graph of the backward pass is built; None if that cannot be
+    vjps: object  # vjps[i] is that of the i-th operand
+    vjps_of_nodes: object  # the same for a backward pass that builds a graph; None if it is not differentiable
     vjps_latex: tuple
-    params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that Nodes cannot have
+    params: tuple  # the arguments after the arrays, in NumPy's order; "-" is one that does not work on Nodes
     takes: object  # NumPy's arguments -> (arrays, params), for functions of any number of arrays
     constants: tuple  # the indices of the operands that cannot be Nodes
     kinks: object = None  # kinks(A, B, ...): on which side of its kinks each number is, for functions that have some
     batch: object = None  # batch(operand, i, node, k): the axis of the i-th operand that axis k of the node comes from
-    symbol: str = ""  # what a picture of the graph shows; the name where there is none
-    role: str = ""  # the part in a network that the notes have a letter for: layer, activation, loss
+    symbol: str = ""  # what a picture of the graph shows; by default the name
+    role: str = ""  # the role in a network that the notes have a letter for: layer, activation, loss
     minus: tuple = ()  # the operand whose gradient gets a minus that is easily lost, and where it comes from
-    reads: object = None  # which operands each vjp reads, see `all_reads`; None to find it out
+    reads: object = None  # which operands each vjp reads, see `all_reads`; None to infer it
 
     def refused(self, name):
-        """What to raise for an argument that Nodes cannot have; a positional one has no name but "-", which
-        `arguments` knows, if NumPy says what its function takes."""
+        """The error for an argument that does not work on Nodes; a positional one is named "-" here, and `arguments`
+        finds its name if NumPy's function has a signature."""
         known = ", ".join(p for p in self.params if p != "-") or "none"
         what = "a further argument by position" if name == "-" else f"the argument {name!r}"
         instead = "" if name == "-" else f"; {_explain.instead_of(name)}"
@@ -126,12 +126,12 @@ class Rule(_engine.Rule):
                          f"further arguments: {known}){instead}")  # fmt: skip
 
     def explained(self, error, operands):
-        """What to raise instead of an error that `forward` raised."""
+        """The error to raise instead of one that `forward` raised."""
         return _explain.operation(self.name, error, operands)
 
     def all_reads(self):
-        """For each operand, the bits of those whose numbers its vjp reads; or one number for all operands. The engine
-        asks once, when the operation is first used."""
+        """For each operand, as bits, the operands whose values its vjp reads; or one number for all operands. The
+        engine calls it once, when the operation is first used."""
         if self.reads is not None:
             return self.reads
         if not isinstance(self.vjps, tuple):
@@ -140,7 +140,7 @@ class Rule(_engine.Rule):
         return tuple(reads(*filter(None, pair)) for pair in zip(self.vjps, of_nodes, strict=True))
 
     def changed(self, operands):
-        """What `backward` raises where one of these has changed since they were computed with."""
+        """The error that `backward` raises if one of these has changed since the operation used them."""
         return _explain.changed(self.name, operands)
 
 
@@ -148,7 +148,7 @@ LN2, LN10 = math.log(2), math.log(10)
 
 RULES = {}  # name -> Rule
 UFUNCS = _direct.UFUNCS  # NumPy's or nnc's ufunc -> Rule
-PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
+PLAIN = {  # functions of Nodes whose results are plain arrays or numbers
     np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
     np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_not,
     np.shape, np.ndim, np.size, np.argmax, np.argmin, np.argsort, np.allclose, np.isclose, np.array_equal,
@@ -161,17 +161,17 @@ PLAIN = {  # functions of Nodes whose result is no Node, but plain numbers
 
 def row(name, functions, latex, *vjps, params="", forward=None, for_many=None, takes=None, kinks=None, batch=None,
         once=False, symbol="", role="", minus=()):
-    """Enter an operation. It stands for each of `functions`, which compute it themselves unless `forward` is given."""
+    """Add an operation. It is what each of `functions` does on Nodes, and calls them unless `forward` is given."""
     functions = functions if isinstance(functions, tuple) else (functions,)
     calls, texts = tuple(vjp and vjp[0] for vjp in vjps), tuple(vjp and vjp[1] for vjp in vjps)
     of_nodes = tuple(vjp and vjp[2 if len(vjp) > 2 else 0] for vjp in vjps)
     constants = tuple(i for i, call in enumerate(calls) if call is None)
-    if takes:  # of any number of arrays one entry tells all
+    if takes:  # one entry for any number of arrays
         calls, of_nodes = calls[0], of_nodes[0]
     if any(isinstance(f, np.ufunc) and f.signature is None for f in functions):
         batch = batch or batch_axes.elementwise
     forwards = [forward or _direct.OF.get(function) or getattr(function, "__wrapped__", function)
-                for function in functions]  # __wrapped__: NumPy's without the search for Nodes among the arguments
+                for function in functions]  # __wrapped__: NumPy's without its dispatch
     RULES[name] = Rule(name, forwards[0] if forwards else forward, for_many, latex, calls, None if once else of_nodes,
                        texts, tuple(params.split()), takes, constants, kinks, batch, symbol, role, minus)  # fmt: skip
     for function, forward in zip(functions, forwards, strict=True):
@@ -194,29 +194,29 @@ class EachOperand(dict):
 
 
 _KEY = re.compile(r"\{(\w+)\}")
-_PART = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}|\{(?P<key>\w+)\}(?=(?P<mark>[_^]?))")  # a script, or a key
+_TOKEN = re.compile(r"[_^]\{(?:[^{}]|\{\w+\})*\}|\{(?P<key>\w+)\}(?=(?P<mark>[_^]?))")  # a script, or a key
 
 
 def write(latex, names, factors):
-    r"""A row's LaTeX with the parts of one formula in it: `names` in superscripts and subscripts, else `factors`.
+    r"""A row's LaTeX with operands substituted: by `names` in superscripts and subscripts, else by `factors`.
 
     >>> write("{g} {1}^T + e^{{1}}", {"1": "W^2"}, {"g": "dZ", "1": r"W^2_{3\\times 4}"})
     'dZ (W^2_{3\\\\times 4})^T + e^{W^2}'
     """
 
-    def part(match):
+    def substitute(match):
         if match["key"] is None:
             return _KEY.sub(lambda braces: {**factors, **names}.get(braces[1], braces[0]), match[0])
         text = factors.get(match["key"])
         if text is None:
-            return match[0]  # what stands in braces is LaTeX's own
+            return match[0]  # braces of LaTeX itself
         return f"({text})" if match["mark"] and not text.isalnum() and text[0] != "(" else text
 
-    return _PART.sub(part, latex)
+    return _TOKEN.sub(substitute, latex)
 
 
 def side(A, B):
-    """Which of the two is ahead: where that changes, `maximum` and its like have a kink."""
+    """Which of the two is greater: where that changes, `maximum` and the like have a kink."""
     return np.sign(A - B)
 
 
@@ -230,7 +230,7 @@ row("add", np.add, "{0} + {1}",
     symbol="+")
 row("subtract", np.subtract, "{0} - {1}",
     (lambda g, C, A, B: g, "{g}"), (lambda g, C, A, B: -g, "-{g}"), forward=operator.sub, symbol="−",
-    minus=(1, "on the way is a difference A - B, and dB is -dC: is yours of B - A?"))
+    minus=(1, "the graph has a difference A - B, and dB is -dC: is yours that of B - A?"))
 row("multiply", np.multiply, r"{0} \circ {1}",
     (lambda g, C, A, B: g * B if g.size < MANY else times(g, B), r"{g} \circ {1}"),
     (lambda g, C, A, B: g * A if g.size < MANY else times(g, A), r"{g} \circ {0}"),
@@ -238,12 +238,12 @@ row("multiply", np.multiply, r"{0} \circ {1}",
 row("divide", np.divide, r"\frac{{0}}{{1}}",
     (lambda g, C, A, B: g / B, r"\frac{{g}}{{1}}"),
     (lambda g, C, A, B: -(g * C / B), r"-{g} \circ \frac{{out}}{{1}}"), forward=operator.truediv, symbol="÷",
-    minus=(1, "on the way is a quotient A / B, and the derivative of 1/B is -1/B²"))
+    minus=(1, "the graph has a quotient A / B, and the derivative of 1/B is -1/B²"))
 row("power", np.power, "{0}^{{1}}",
     (power_base, r"{g} \circ {1}\,{0}^{{1} - 1}"), (power_exponent, r"{g} \circ {out} \circ \ln {0}"),
     forward=operator.pow, for_many=power)
 row("negative", np.negative, "-{0}", (lambda g, C, A: -g, "-{g}"), symbol="negative −",
-    minus=(0, "on the way is a minus in front, which the gradient gets, too"))
+    minus=(0, "the graph has a minus in front, which the gradient gets, too"))
 row("positive", np.positive, "{0}", (lambda g, C, A: g, "{g}"))
 
 # ---- products, layers
@@ -303,7 +303,7 @@ row("log_softmax", (_engine.log_softmax, _engine.log_softmax_columns), r"\ln\,\m
 row("cross_entropy", (_engine.cross_entropy, _engine.cross_entropy_targets), r"-\sum_k Y \circ \ln {0}",
     (cross_entropy_back, r"-{g} \circ \frac{Y_{{shape0}}}{{0}}"), None, forward=functional.cross_entropy,
     batch=batch_axes.loss, role="loss",
-    minus=(0, "of this loss dP is -Y/P, since L = -ln p; with the softmax before it dZ is P - Y, not Y - P"))
+    minus=(0, "for this loss dP is -Y/P, since L = -ln p; with the softmax before it dZ is P - Y, not Y - P"))
 row("cross_entropy_backward", (_engine.cross_entropy_backward, _engine.cross_entropy_targets_backward),
     r"-{0} \circ \frac{Y_{{shape1}}}{{1}}",
     (cross_entropy_backward_loss, r"-\sum_k {g} \circ \frac{Y_{{shape1}}}{{1}}"),
@@ -314,7 +314,7 @@ row("softmax_cross_entropy", (_engine.softmax_cross_entropy, _engine.softmax_cro
     (softmax_cross_entropy_back, r"(\mathrm{softmax}({0}) - Y_{{shape0}}) \circ {g}",
      softmax_cross_entropy_back_of_nodes), None, forward=functional.softmax_cross_entropy,
     batch=batch_axes.loss, role="loss",
-    minus=(0, "of this loss dZ is P - Y (eq. 10.1) and not Y - P, since L = -ln p"))
+    minus=(0, "for this loss dZ is P - Y (eq. 10.1) and not Y - P, since L = -ln p"))
 row("softmax_backward", (_engine.softmax_backward, _engine.softmax_backward_columns),
     r"{1} \circ ({0} - \sum_k {1} \circ {0})",
     (lambda g, C, dP, P, axis=-2: _engine.softmax_backward(g, P, axis=shapes.from_end(axis, C.ndim)),
@@ -333,7 +333,7 @@ def column_of_an_example(operand, i, node, k):
     return 1
 
 
-OF_A_DIFFERENCE = 0, "of this loss the gradient is A - Y and not Y - A"
+OF_A_DIFFERENCE = 0, "for this loss the gradient is A - Y and not Y - A"
 row("squared_error", _engine.squared_error, r"\sum_k ({0} - {1})^2 / 2",
     (lambda g, L, A, Y: (A - Y) * g[..., None, :], r"({0} - {1}) \circ {g}"), None,
     batch=column_of_an_example, role="loss", minus=OF_A_DIFFERENCE)
@@ -352,7 +352,7 @@ for name, ufunc in (("squared_error", _engine.squared_error_backward),
         (lambda g, C, dL, A, Y: np.sum(g * (A - Y), -2), r"\sum_k {g} \circ ({1} - {2})"),
         (lambda g, C, dL, A, Y: g * each_row(dL), r"{g} \circ {0}"), None, batch=batch_axes.elementwise)
 
-# ---- number by number
+# ---- elementwise
 
 row("exp", (np.exp, _engine.exp), "e^{{0}}", (lambda g, C, A: times(g, C), r"{g} \circ {out}"), forward=_direct.exp)
 row("exp2", np.exp2, "2^{{0}}", (lambda g, C, A: g * (C * LN2), r"{g} \circ {out}\,\ln 2"))
@@ -368,7 +368,7 @@ row("sqrt", np.sqrt, r"\sqrt{{0}}", (lambda g, C, A: g / (2 * C), r"\frac{{g}}{2
 row("cbrt", np.cbrt, r"{0}^{1/3}", (lambda g, C, A: g / (3 * C * C), r"\frac{{g}}{3\,{out}^2}"))
 row("square", np.square, "{0}^2", (lambda g, C, A: times(g, A, 2), r"{g} \circ 2\,{0}"))
 row("reciprocal", np.reciprocal, r"\frac{1}{{0}}", (lambda g, C, A: -g * C * C, r"-{g} \circ {out}^2"),
-    minus=(0, "on the way is 1/B, and its derivative is -1/B²"))
+    minus=(0, "the graph has 1/B, and its derivative is -1/B²"))
 row("absolute", (np.absolute, np.fabs), "|{0}|",
     (lambda g, C, A: g * np.sign(value_of(A)), r"{g} \circ \mathrm{sign}({0})"), kinks=np.sign)
 row("sign", np.sign, r"\mathrm{sign}({0})", (lambda g, C, A: np.zeros_like(g), "0"), kinks=np.sign)
@@ -378,7 +378,7 @@ row("hypot", np.hypot, r"\sqrt{{0}^2 + {1}^2}",
     kinks=lambda A, B: np.sign(np.hypot(A, B)))
 row("sin", np.sin, r"\sin {0}", (lambda g, C, A: g * np.cos(A), r"{g} \circ \cos {0}"))
 row("cos", np.cos, r"\cos {0}", (lambda g, C, A: g * -np.sin(A), r"-{g} \circ \sin {0}"),
-    minus=(0, "on the way is a cosine, and its derivative is -sin"))
+    minus=(0, "the graph has a cosine, and its derivative is -sin"))
 row("tan", np.tan, r"\tan {0}", (lambda g, C, A: g * (1 + C * C), r"{g} \circ (1 + {out}^2)"))
 row("sinh", np.sinh, r"\sinh {0}", (lambda g, C, A: g * np.cosh(A), r"{g} \circ \cosh {0}"))
 row("cosh", np.cosh, r"\cosh {0}", (lambda g, C, A: g * np.sinh(A), r"{g} \circ \sinh {0}"))
@@ -445,8 +445,8 @@ row("moveaxis", np.moveaxis, "{0}^T", (shapes.moveaxis_back, "{g}^T"), params="s
     batch=batch_axes.moves)
 row("getitem", shapes.getitem, "{0}[i]",
     (shapes.getitem_back, r"\mathrm{scatter}({g})", shapes.scattered(shapes.getitem)), params="index",
-    kinks=shapes.places_in, batch=batch_axes.moves, symbol="index [ ]")
-row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="places shape",
+    kinks=shapes.all_indices, batch=batch_axes.moves, symbol="index [ ]")
+row("scatter", shapes.scatter, r"\mathrm{scatter}({0})", (shapes.gather, "{g}[i]"), params="indices shape",
     batch=batch_axes.moves)
 row("astype", (), "{0}", (lambda g, C, A, dtype: g, "{g}"), params="dtype", forward=lambda A, dtype: A.astype(dtype),
     batch=batch_axes.moves)
@@ -460,7 +460,7 @@ for name, params, forward in (
     row(name, getattr(np, name), r"\mathrm{" + name.replace("_", r"\_") + "}({0})",
         (getattr(shapes, name + "_back"), r"\mathrm{scatter}({g})",
          shapes.scattered(forward or getattr(np, name).__wrapped__)), params=params, forward=forward,
-        kinks=shapes.places_in if "indices" in params else None, batch=batch_axes.moves)
+        kinks=shapes.all_indices if "indices" in params else None, batch=batch_axes.moves)
 row("concatenate", np.concatenate, r"[{0}, \ldots]", (EachOperand(shapes.concatenate_back), "{g}[i]",
     EachOperand(shapes.concatenate_back_of_nodes)),
     takes=lambda xs, axis=0: (xs, {"axis": axis} if axis else {}) if axis is not None else (map(np.ravel, xs), {}),

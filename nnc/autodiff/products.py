@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from .composed import stands_for
+from .composed import implements
 
 
-@stands_for(np.dot)
+@implements(np.dot)
 def dot(a, b):
     m, n = np.ndim(a), np.ndim(b)
     if m == 0 or n == 0:
@@ -17,29 +17,29 @@ def dot(a, b):
     return np.matmul(a, b)
 
 
-@stands_for(np.vdot)
+@implements(np.vdot)
 def vdot(a, b):
     return np.matmul(np.ravel(a), np.ravel(b))
 
 
-@stands_for(np.inner)
+@implements(np.inner)
 def inner(a, b):
     if np.ndim(a) > 2 or np.ndim(b) > 2:
         return np.tensordot(a, b, (-1, -1))
     return np.dot(a, np.transpose(b)) if np.ndim(a) and np.ndim(b) else np.multiply(a, b)
 
 
-@stands_for(np.outer, np.linalg.outer)
+@implements(np.outer, np.linalg.outer)
 def outer(a, b):
     return np.multiply(np.reshape(a, (-1, 1)), np.ravel(b))
 
 
-@stands_for(np.linalg.matmul)
+@implements(np.linalg.matmul)
 def matmul(x1, x2, /):
     return np.matmul(x1, x2)
 
 
-@stands_for(np.tensordot, np.linalg.tensordot)
+@implements(np.tensordot, np.linalg.tensordot)
 def tensordot(a, b, axes=2):
     if isinstance(axes, (int, np.integer)):
         axes = range(-axes, 0), range(axes)
@@ -57,7 +57,7 @@ def tensordot(a, b, axes=2):
     return np.reshape(np.matmul(*matrices), shape[0] + shape[1])
 
 
-@stands_for(np.kron)
+@implements(np.kron)
 def kron(a, b):
     n = max(np.ndim(a), np.ndim(b))
     a_shape, b_shape = ((1,) * (n - np.ndim(x)) + np.shape(x) for x in (a, b))
@@ -66,7 +66,7 @@ def kron(a, b):
     return np.reshape(blocks * inside, [p * q for p, q in zip(a_shape, b_shape, strict=True)])
 
 
-@stands_for(np.cross)
+@implements(np.cross)
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     if axis is not None:
         axisa = axisb = axisc = axis
@@ -77,38 +77,38 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     return np.stack([plus - minus for plus, minus in pairs], axisc)
 
 
-@stands_for(np.linalg.cross)
+@implements(np.linalg.cross)
 def cross_of_vectors(x1, x2, /, *, axis=-1):
     return np.cross(x1, x2, axis=axis)
 
 
-@stands_for(np.vecdot, np.linalg.vecdot)
+@implements(np.vecdot, np.linalg.vecdot)
 def vecdot(x1, x2, /, *, axis=-1):
     if axis != -1:
         x1, x2 = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
     return np.sum(x1 * x2, -1)
 
 
-@stands_for("matvec")
+@implements("matvec")
 def matvec(x1, x2, /):
     return np.matmul(x1, np.expand_dims(x2, -1))[..., 0]
 
 
-@stands_for("vecmat")
+@implements("vecmat")
 def vecmat(x1, x2, /):
     return np.matmul(np.expand_dims(x1, -2), x2)[..., 0, :]
 
 
-@stands_for(np.trace)
+@implements(np.trace)
 def trace(a, offset=0, axis1=0, axis2=1):
     return np.sum(np.diagonal(a, offset, axis1, axis2), -1)
 
 
-@stands_for(np.linalg.trace)
+@implements(np.linalg.trace)
 def trace_of_matrices(x, /, *, offset=0):
     return np.trace(x, offset, -2, -1)
 
 
-@stands_for(np.linalg.diagonal)
+@implements(np.linalg.diagonal)
 def diagonal_of_matrices(x, /, *, offset=0):
     return np.diagonal(x, offset, -2, -1)

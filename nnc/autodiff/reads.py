@@ -1,13 +1,13 @@
-"""Which operands a vector-Jacobian product reads: those, and no others, `backward` compares with what they were.
+"""Which operands a vector-Jacobian product reads: only those are checked for changes by `backward`.
 
-The gradient of A in A B needs B and not A, and that of A in A + B neither. To compare an array takes a part of the time
-that the operation takes, so csrc/python/unchanged.c compares what is needed.
+The gradient of A in A B needs B and not A, and that of A in A + B neither. The check of an array costs a fraction of
+the operation itself, so csrc/python/unchanged.c checks only what is needed.
 """
 
 import dis
 from types import FunctionType
 
-ALL = -1  # as bits: every one is set
+ALL = -1  # all bits are set
 SHAPES = {"shape", "ndim", "size", "dtype"}  # what does not change when an array is written into
 VARARGS = 4  # inspect.CO_VARARGS
 
@@ -15,7 +15,7 @@ VARARGS = 4  # inspect.CO_VARARGS
 def reads(*vjps):
     """Bits: the i-th is set if one of these functions (g, C, *operands, **params) reads the i-th operand's numbers.
 
-    A Python function cannot read an argument without naming it, and so its code is asked; of anything else, all bits.
+    A Python function cannot read an argument without naming it, so its bytecode tells; anything else reads all.
 
     >>> bin(reads(lambda g, C, A, B: g * B))
     '0b10'
@@ -28,7 +28,7 @@ def reads(*vjps):
             return ALL
         code = vjp.__code__
         operands, named = code.co_varnames[2 : code.co_argcount], _names(code)
-        if code.co_argcount < 2 or _has_inner_names(code):
+        if code.co_argcount < 2 or _can_read_unnamed(code):
             return ALL
         for i, name in enumerate(operands):
             bits |= (name in named) << i
@@ -38,13 +38,13 @@ def reads(*vjps):
     return bits
 
 
-def _has_inner_names(code):
-    """Whether locals(), eval() or the like could read what is not named."""
+def _can_read_unnamed(code):
+    """Whether locals(), eval() or the like could read variables that are not named."""
     return bool({"locals", "vars", "eval", "exec", "dir"} & set(code.co_names))
 
 
 def _names(code):
-    """The variables that are read, but for their shape alone."""
+    """The variables of which more than the shape is read."""
     found, instructions = set(), list(dis.get_instructions(code))
     for this, after in zip(instructions, [*instructions[1:], None], strict=True):
         names = this.argval if isinstance(this.argval, tuple) else (this.argval,)

@@ -1,9 +1,9 @@
-"""SciPy's `logsumexp`, `softmax` and `log_softmax` of Nodes.
+"""SciPy's `logsumexp`, `softmax` and `log_softmax` on Nodes.
 
-These three are no ufuncs, and make arrays of their arguments without dispatching. So each gets another body: it
-looks for a Node among its arguments, and without one calls the old body. The function stays the same object, which is
-what a ``from scipy.special import softmax`` made before has. Nothing else of SciPy is touched, and where a function is
-not what is expected here, it stays as it is: a TypeError names the way.
+These three are not ufuncs, and make arrays of their arguments without dispatching. So they are patched: the new body
+looks for a Node among the arguments, and without one calls the original. The function stays the same object, so that a
+name imported before works, too. Nothing else of SciPy is touched, and a function that is not as expected here is left
+alone: a TypeError says what to do instead.
 """
 
 import sys
@@ -16,44 +16,44 @@ from .dispatch import FUNCTIONS, is_node, operation, value_of
 from .operations import RULES, row
 from .vjps import restore_axes
 
-OURS = {}  # the name -> the function for Nodes
-THEIRS = {}  # the name -> SciPy's own
+IMPLEMENTATIONS = {}  # name -> the function for Nodes
+ORIGINALS = {}  # name -> SciPy's own
 
 
-def stands_for_scipy(function):
-    OURS[function.__name__] = function
+def implements_scipy(function):
+    IMPLEMENTATIONS[function.__name__] = function
     return function
 
 
-@stands_for_scipy
+@implements_scipy
 def softmax(x, axis=None):
     """e^x / Σ e^x over one axis, several, or all."""
     if isinstance(axis, tuple):
         e = np.exp(below_zero(x, axis))
         return e / np.sum(e, axis, keepdims=True)
-    return functional.softmax(x, axis) if axis is not None and x.ndim else in_one_row(functional.softmax, x)
+    return functional.softmax(x, axis) if axis is not None and x.ndim else over_all_axes(functional.softmax, x)
 
 
-@stands_for_scipy
+@implements_scipy
 def log_softmax(x, axis=None):
     """x - ln Σ e^x over one axis, several, or all."""
     if isinstance(axis, tuple):
         x = below_zero(x, axis)
         return x - np.log(np.sum(np.exp(x), axis, keepdims=True))
-    return functional.log_softmax(x, axis) if axis is not None and x.ndim else in_one_row(functional.log_softmax, x)
+    return functional.log_softmax(x, axis) if axis is not None and x.ndim else over_all_axes(functional.log_softmax, x)
 
 
 def below_zero(x, axis):
-    """x less its greatest number, which changes neither function: it is a constant."""
+    """x minus its maximum, which changes neither function, and so is taken as a constant."""
     greatest = np.max(value_of(x), axis, keepdims=True, initial=-np.inf)
     return x - np.where(np.isfinite(greatest), greatest, 0)
 
 
-def in_one_row(function, x):
+def over_all_axes(function, x):
     return np.reshape(function(np.ravel(x)), x.shape)
 
 
-@stands_for_scipy
+@implements_scipy
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     """ln |Σ b e^a|, and the sign of the sum, which is a plain number; without that, NaN where the sum is negative."""
     params = {"axis": axis, "keepdims": keepdims}
@@ -62,7 +62,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     if b is None and not return_sign:
         return out
     values = [*map(value_of, arrays), None]
-    sign = THEIRS["logsumexp"](values[0], axis, values[1], keepdims, return_sign=True)[1]
+    sign = ORIGINALS["logsumexp"](values[0], axis, values[1], keepdims, return_sign=True)[1]
     if return_sign:
         return out, sign
     return out * np.where(sign < 0, np.nan, 1) if np.any(sign < 0) else out  # and so is the gradient
@@ -70,11 +70,11 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
 
 @operation
 def weighted_logsumexp(A, B, axis=None, keepdims=False):
-    return THEIRS["logsumexp"](A, axis, B, keepdims, return_sign=True)[0]
+    return ORIGINALS["logsumexp"](A, axis, B, keepdims, return_sign=True)[0]
 
 
 def terms(C, A, B, axis, keepdims):
-    """e^A / |Σ B e^A|, and the sign of the sum. What has no weight may be as large as it likes."""
+    """e^A / |Σ B e^A|, and the sign of the sum. A term of weight 0 may overflow."""
     with np.errstate(over="ignore"):
         e = np.exp(A - restore_axes(C, A.ndim, axis, keepdims))
     b = value_of(B)
@@ -92,32 +92,32 @@ def weights_back(g, C, A, B, axis=None, keepdims=False):
     return restore_axes(g, A.ndim, axis, keepdims) * (sign * e)
 
 
-def enter():
-    """Where SciPy has been imported: True if the functions take Nodes now and did not before."""
-    module, adopted = sys.modules.get("scipy.special._logsumexp"), False
-    for name, of_nodes in OURS.items():
+def patch():
+    """Patch the functions if SciPy has been imported; True if this call patched one."""
+    module, patched = sys.modules.get("scipy.special._logsumexp"), False
+    for name, of_nodes in IMPLEMENTATIONS.items():
         function = getattr(module, name, None)
-        if type(function) is FunctionType and not function.__closure__ and name not in THEIRS:
-            THEIRS[name] = _with_another_body(function, of_nodes)
+        if type(function) is FunctionType and not function.__closure__ and name not in ORIGINALS:
+            ORIGINALS[name] = _patch_body(function, of_nodes)
             FUNCTIONS[function] = of_nodes
-            adopted = True
-    if adopted and "weighted_logsumexp" not in RULES:
+            patched = True
+    if patched and "weighted_logsumexp" not in RULES:
         row("weighted_logsumexp", weighted_logsumexp, r"\ln |\sum {1} \circ e^{{0}}|",
             (weighted_back, r"{g} \circ \frac{{1} \circ e^{{0}}}{\sum {1} \circ e^{{0}}}"),
             (weights_back, r"{g} \circ \frac{e^{{0}}}{\sum {1} \circ e^{{0}}}"),
             params="axis keepdims")  # fmt: skip
-    return adopted
+    return patched
 
 
-def _with_another_body(function, of_nodes):
-    """Let `function` call `of_nodes` where there is a Node among its arguments; return what it was."""
+def _patch_body(function, of_nodes):
+    """Let `function` call `of_nodes` if there is a Node among its arguments; return the original."""
     plain = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     plain.__kwdefaults__, plain.__doc__ = function.__kwdefaults__, function.__doc__
 
     def choose(*args, **kwargs):
         return (of_nodes if is_node(*args, *kwargs.values()) else plain)(*args, **kwargs)
 
-    function.__wrapped__ = plain  # what inspect shows: its signature, its source
+    function.__wrapped__ = plain  # inspect shows its signature and source
     function.__kwdefaults__ = {"_nnc_choose": choose}
     function.__code__ = _body.__code__
     return plain

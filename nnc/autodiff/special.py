@@ -1,7 +1,7 @@
-r"""Rows for `scipy.special`, entered when a Node first meets a ufunc that is not NumPy's.
+r"""Rows for `scipy.special`, added when a Node first meets a ufunc that is not NumPy's.
 
-SciPy's ufuncs hand Nodes over as NumPy's do. The derivatives are those of the *NIST Digital Library of Mathematical
-Functions* (5.2, 5.5, 5.15, 7.2, 25.11). `logsumexp`, `softmax` and `log_softmax` are no ufuncs: `softmax_of_scipy`
+SciPy's ufuncs dispatch to Nodes as NumPy's do. The derivatives are those of the *NIST Digital Library of Mathematical
+Functions* (5.2, 5.5, 5.15, 7.2, 25.11). `logsumexp`, `softmax` and `log_softmax` are not ufuncs: `softmax_of_scipy`
 has them.
 """
 
@@ -51,20 +51,20 @@ row("zeta", zeta, r"\zeta({0}, {1})", None,
     (lambda g, C, s, A: g * -s * zeta(s + 1, A), r"-{g} \circ {0}\,\zeta({0} + 1, {1})"))
 
 
-def part(A, B):
+def ratio(A, B):
     """A / B, and 0 where both are 0."""
     return A / np.where((value_of(A) == 0) & (value_of(B) == 0), 1, B)
 
 
 row("xlogy", special.xlogy, r"{0} \circ \ln {1}",
     (lambda g, C, A, B: g * np.log(B), r"{g} \circ \ln {1}"),
-    (lambda g, C, A, B: g * part(A, B), r"{g} \circ \frac{{0}}{{1}}"))
+    (lambda g, C, A, B: g * ratio(A, B), r"{g} \circ \frac{{0}}{{1}}"))
 row("xlog1py", special.xlog1py, r"{0} \circ \ln(1 + {1})",
     (lambda g, C, A, B: g * np.log1p(B), r"{g} \circ \ln(1 + {1})"),
-    (lambda g, C, A, B: g * part(A, 1 + B), r"{g} \circ \frac{{0}}{1 + {1}}"))
+    (lambda g, C, A, B: g * ratio(A, 1 + B), r"{g} \circ \frac{{0}}{1 + {1}}"))
 row("entr", special.entr, r"-{0} \circ \ln {0}", (lambda g, C, A: g * (-1 - np.log(A)), r"-{g} \circ (1 + \ln {0})"))
 row("rel_entr", special.rel_entr, r"{0} \circ \ln \frac{{0}}{{1}}",
     (lambda g, C, A, B: g * (1 + np.log(A / B)), r"{g} \circ (1 + \ln \frac{{0}}{{1}})"),
-    (lambda g, C, A, B: -g * part(A, B), r"-{g} \circ \frac{{0}}{{1}}"))
+    (lambda g, C, A, B: -g * ratio(A, B), r"-{g} \circ \frac{{0}}{{1}}"))
 
 ROWS = RULES.keys() - BEFORE

@@ -1,7 +1,7 @@
 """Functions of functions: gradients, Jacobians, Hessians and products with them, of functions of arrays.
 
-They compose, as in ``nnc.grad(nnc.grad(f))``: where f's result depends on Nodes that are not f's own arguments, those
-of an outer `grad` for instance, the backward pass builds a graph and the results are Nodes, and else plain arrays.
+They compose, as in ``nnc.grad(nnc.grad(f))``: if f's result depends on Nodes other than f's arguments, such as those of
+an outer `grad`, the backward pass builds a graph and the results are Nodes; otherwise they are plain arrays.
 
 Arguments, and the results of `jvp`, `vjp` and `jacobian`, may be dicts, lists and tuples of arrays.
 """
@@ -9,10 +9,10 @@ Arguments, and the results of `jvp`, `vjp` and `jacobian`, may be dicts, lists a
 import numpy as np
 
 from .. import _engine
-from .derivatives import pull
+from .derivatives import jacobian_of_nodes
 from .node import Node, ancestors, argument, pullback
 from .operations import EachOperand, Rule
-from .trees import leaves, leaves_like, over
+from .trees import leaves, leaves_like, tree_map
 
 ONE = np.float64(1)
 
@@ -25,13 +25,13 @@ def value_and_grad(f, argnums=0):
     f : callable
         Of arrays, numbers, or lists, tuples and dicts of them; it returns a scalar.
     argnums : int or tuple of int
-        Which arguments to take the gradient by.
+        The arguments to differentiate with respect to.
 
     Returns
     -------
     callable
-        With f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and has the structure
-        of the argument where that is a dict, a list or a tuple. By what f does not use it is 0.
+        Takes f's arguments; returns (value, gradient). The gradient is a tuple if argnums is one, and has the structure
+        of the argument if that is a dict, a list or a tuple. It is 0 for what f does not use.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def value_and_grad(f, argnums=0):
         y = _scalar("grad", y)
         if _is_outer(y, variables):
             found = pullback(y, y.dtype.type(1), leaves(variables), create_graph=True)
-            return y, _of_argnums(over(lambda x: _node_of(found, x), variables), argnums)
+            return y, _of_argnums(tree_map(lambda x: _node_of(found, x), variables), argnums)
         y.backward()
-        return y.value, _of_argnums(over(lambda x: _zeros(x) if x.grad is None else x.grad, variables), argnums)
+        return y.value, _of_argnums(tree_map(lambda x: _zeros(x) if x.grad is None else x.grad, variables), argnums)
 
     return value_and_gradient
 
@@ -71,14 +71,14 @@ def grad(f, argnums=0):
     Returns
     -------
     callable
-        With f's arguments; returns the gradient, like the argument that it is by: a tuple if argnums is one.
+        Takes f's arguments; returns the gradient, of the structure of the argument: a tuple if argnums is one.
 
     Raises
     ------
     ValueError
-        When it is called and f returns no scalar.
+        When it is called and f does not return a scalar.
     TypeError
-        When it is called without the argument that argnums means.
+        When it is called without an argument that argnums names.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def grad(f, argnums=0):
 
 
 def jacobian(y, x=None, per_example=False, argnums=0):
-    """The derivative of every number of y by every number of x; or the function that is it, if y is a function.
+    """The derivative of every number of y by every number of x; if y is a function, the function that returns it.
 
     Parameters
     ----------
@@ -100,16 +100,16 @@ def jacobian(y, x=None, per_example=False, argnums=0):
         y was computed from x. Or y is a function of arrays, and x is not given.
     per_example : bool
         Pair the examples, which are y's last axis: the rows of the result are examples, as in the notes. Where x has
-        the examples on its last axis, too (Z, A, X), row i is only about the i-th of them: that of the others is 0.
-        Whether it has is found along the graph, from y to x, and not by its size; a W (n, r) does not.
+        the examples on its last axis, too (Z, A, X), row i is the derivative by the i-th of them; by the others it is
+        0. Whether x has them there is decided along the graph from y to x, not by size: a W (n, r) does not.
     argnums : int or tuple of int
-        Of a function: by which arguments. May be given instead of x, as in ``nnc.jacobian(f, 1)``.
+        For a function, the arguments to differentiate by. May be given in place of x: ``nnc.jacobian(f, 1)``.
 
     Returns
     -------
     ndarray, or a function of the same arguments that returns it (a tuple, if argnums is one)
         (\\*y.shape, \\*x.shape). With per_example, for L (r,): (r, n) by Z (n, r), (r, n, m) by W (n, m), (r, n, 1) by
-        b (n, 1); if y has axes in front of the examples they stand after r.
+        b (n, 1); if y has axes in front of the examples they follow r.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def jacobian(y, x=None, per_example=False, argnums=0):
             raise TypeError(f"jacobian: {name} is a {type(node).__name__}, but must be a Node; nnc.Node wraps an array")
     if x not in set(ancestors(y)):
         raise ValueError("jacobian: y was not computed from x, as far as the graph knows")
-    return pull(y, x, per_example)
+    return jacobian_of_nodes(y, x, per_example)
 
 
 def jacobian_of_function(f, argnums=0, per_example=False):
@@ -142,7 +142,7 @@ def jacobian_of_function(f, argnums=0, per_example=False):
 
     def jacobian(*args, **kwargs):
         y, variables = _call("jacobian", f, args, kwargs, argnums)
-        return over(lambda y: _of_argnums(_rows(y, variables, per_example), argnums), y)
+        return tree_map(lambda y: _of_argnums(_rows(y, variables, per_example), argnums), y)
 
     return jacobian
 
@@ -159,7 +159,7 @@ def hessian(f, argnums=0):
     Returns
     -------
     callable
-        With f's arguments; the result has the shape ``x.shape + x.shape``. If argnums is a tuple, or the argument a
+        Takes f's arguments; the result has the shape ``x.shape + x.shape``. If argnums is a tuple, or the argument a
         structure, it is a structure of structures: ``H["W"]["b"]`` is of the shape of W, followed by that of b.
 
     Raises
@@ -190,13 +190,13 @@ def hvp(f, argnums=0):
     Returns
     -------
     callable
-        With f's arguments and, behind them, the vector v, of the shape or structure of the argument (a tuple if argnums
-        is one); returns H v, which is like v.
+        Takes f's arguments followed by the vector v, of the shape or structure of the argument (a tuple if argnums is
+        one); returns H v, of the same structure.
 
     Raises
     ------
     ValueError
-        When it is called and f returns no scalar, or v is not of the shape of the argument.
+        When it is called and f does not return a scalar, or v does not have the shape of the argument.
 
     Examples
     --------
@@ -213,8 +213,8 @@ def hvp(f, argnums=0):
         vs = _vectors("hvp: v", v if isinstance(argnums, tuple) else (v,), variables, xs)
         is_outer = _is_outer(y, variables) or any(isinstance(u, Node) for u in vs)
         first = pullback(y, y.dtype.type(1), xs, create_graph=True)
-        found = _pull_together([first.get(x) for x in xs], vs, xs, is_outer)
-        return _of_argnums(over(found, variables), argnums)
+        found = _pull_back([first.get(x) for x in xs], vs, xs, is_outer)
+        return _of_argnums(tree_map(found, variables), argnums)
 
     return product
 
@@ -229,24 +229,24 @@ def jvp(f, primals, tangents):
     primals : tuple
         f's arguments.
     tangents : tuple
-        For each of them a direction, of the same shape or structure.
+        A direction for each of them, of the same shape or structure.
 
     Returns
     -------
     (value, tangent)
-        Of one structure.
+        Of the same structure.
 
     Raises
     ------
     TypeError
-        If primals or tangents is no tuple.
+        If primals or tangents is not a tuple.
     ValueError
         If a tangent is not of the shape of its argument.
 
     Notes
     -----
-    The gradient is linear in the seed u that it starts from, and its derivative by u is what is wanted; so this costs
-    a backward pass and one through that.
+    The gradient is linear in its seed u, and its derivative by u is the product with the tangents; so this costs a
+    backward pass and another one through it.
 
     Examples
     --------
@@ -262,12 +262,12 @@ def jvp(f, primals, tangents):
     ys = [out for out in leaves(y) if isinstance(out, Node)]
     us = [Node(np.zeros(out.shape, out.dtype)) for out in ys]
     is_outer = any(_is_outer(out, variables) for out in ys) or any(isinstance(v, Node) for v in vs)
-    first = pullback(_together(ys, us), ONE, xs, create_graph=True) if ys else {}
-    found = _pull_together([first.get(x) for x in xs], vs, us, is_outer)
+    first = pullback(_node_with_seeds(ys, us), ONE, xs, create_graph=True) if ys else {}
+    found = _pull_back([first.get(x) for x in xs], vs, us, is_outer)
     tangent = dict(zip(map(id, ys), us, strict=True))
     return (
-        over(lambda out: _out(out, is_outer), y),
-        over(lambda out: found(tangent[id(out)]) if isinstance(out, Node) else _zeros(out), y),
+        tree_map(lambda out: _out(out, is_outer), y),
+        tree_map(lambda out: found(tangent[id(out)]) if isinstance(out, Node) else _zeros(out), y),
     )
 
 
@@ -305,38 +305,38 @@ def vjp(f, *primals):
     def function(g):
         gs = _vectors("vjp: g", g, y, outs)
         nodes = [out if isinstance(out, Node) else None for out in outs]
-        return over(_pull_together(nodes, gs, xs, is_outer or any(isinstance(u, Node) for u in gs)), variables)
+        return tree_map(_pull_back(nodes, gs, xs, is_outer or any(isinstance(u, Node) for u in gs)), variables)
 
-    return over(lambda out: _out(out, is_outer), y), function
+    return tree_map(lambda out: _out(out, is_outer), y), function
 
 
 # ---- the calls -------------------------------------------------------------------------------------------------------
 
 
 def _call(caller, f, args, kwargs, argnums):
-    """f's result, and a tuple of the arguments with these numbers, as Nodes."""
+    """f's result, and a tuple of the arguments that argnums names, as Nodes."""
     args = list(args)
     wanted = argnums if isinstance(argnums, tuple) else (argnums,)
     for i in wanted:
         if not -len(args) <= i < len(args):
             raise TypeError(f"{caller}: argnums is {argnums}, but f is called with {len(args)} positional arguments")
-        args[i] = over(lambda x, i=i: _argument(caller, i, x), args[i])
+        args[i] = tree_map(lambda x, i=i: _argument(caller, i, x), args[i])
     return f(*args, **kwargs), tuple([args[i] for i in wanted])
 
 
 def _argument(caller, i, x):
     if x is None or isinstance(x, str) or (callable(x) and not isinstance(x, (Node, np.ndarray))):
         raise TypeError(f"{caller}: argument {i} of f has {x!r} in it, but is differentiated, and so must be real "
-                        "numbers; what is no parameter can be another argument")  # fmt: skip
+                        "numbers; what is not a parameter can be another argument")  # fmt: skip
     return argument(x)
 
 
 def _scalar(caller, y):
     """f's result as a Node, if it is a scalar."""
     if y is None or isinstance(y, (str, dict, list, tuple)):
-        forgotten = "; is its return missing?" if y is None else ", such as J.mean()"
+        hint = "; is its return missing?" if y is None else ", such as J.mean()"
         raise TypeError(f"{caller}: f returns {'None' if y is None else f'a {type(y).__name__}'}, but must return a "
-                        f"scalar{forgotten}")  # fmt: skip
+                        f"scalar{hint}")  # fmt: skip
     y = y if isinstance(y, Node) else Node(y)  # a constant
     if y.ndim:
         raise ValueError(f"{caller}: f returns {y.shape}, but must return a scalar, such as J.mean()")
@@ -344,9 +344,9 @@ def _scalar(caller, y):
 
 
 def _is_outer(y, variables):
-    """Whether y depends on Nodes that were there before the call of f. The oldest of them would be the last."""
-    first = next(iter(leaves(variables)), None)
-    return first is not None and ancestors(y)[-1]._serial < first._serial
+    """Whether y depends on Nodes made before f was called. The last of its ancestors is the oldest."""
+    x = next(iter(leaves(variables)), None)
+    return x is not None and ancestors(y)[-1]._serial < x._serial
 
 
 def _of_argnums(results, argnums):
@@ -354,7 +354,7 @@ def _of_argnums(results, argnums):
 
 
 def _vectors(what, tree, other, xs):
-    """The arrays of a structure like `other`, in which xs are the arrays: each with the shape and dtype of its x."""
+    """The arrays of `tree`, which must have the structure of `other` and the shapes of its arrays, xs."""
     try:
         vectors = leaves_like(tree, other)
     except TypeError as error:
@@ -368,7 +368,7 @@ def _vectors(what, tree, other, xs):
     return vectors
 
 
-# ---- several at once -------------------------------------------------------------------------------------------------
+# ---- several outputs -------------------------------------------------------------------------------------------------
 
 
 def _seed_of(i):
@@ -379,22 +379,22 @@ _SEEDS = Rule("seeds", lambda *ys, seeds: np.float64(0), None, r"\sum {0}", Each
               EachOperand(_seed_of), (r"{g}",), ("seeds",), None, ())  # fmt: skip
 
 
-def _together(ys, seeds):
-    """A Node to start from, so that each of ys gets its seed. Its value is nobody's concern."""
+def _node_with_seeds(ys, seeds):
+    """A Node whose backward pass gives each of ys its seed. Its value is not used."""
     return _engine.apply(_SEEDS, tuple(ys), {"seeds": seeds})
 
 
-def _pull_together(ys, seeds, xs, create_graph):
-    """The function of x, one of xs, that is its gradient of sum(seed * y) over all ys; a y may be no Node."""
+def _pull_back(ys, seeds, xs, create_graph):
+    """The function that returns, for one of xs, the gradient of sum(seed * y) over all ys that are Nodes."""
     pairs = [(y, _like(v, y)) for y, v in zip(ys, seeds, strict=True) if isinstance(y, Node)]
-    found = pullback(_together(*zip(*pairs, strict=True)), ONE, xs, create_graph) if pairs else {}
+    found = pullback(_node_with_seeds(*zip(*pairs, strict=True)), ONE, xs, create_graph) if pairs else {}
     if create_graph:
         return lambda x: _node_of(found, x)
     return lambda x: found[x] if x in found else _zeros(x)
 
 
 def _like(v, y):
-    """v in the dtype of y, a view, so that no gradient is the very array of the caller."""
+    """v in the dtype of y, as a view, so that no gradient is the caller's array itself."""
     return v.astype(y.dtype) if isinstance(v, Node) else v.astype(y.dtype, copy=False)[...]
 
 
@@ -422,13 +422,13 @@ def _rows(y, variables, per_example):
             raise TypeError("jacobian: with per_example it cannot be differentiated again")
         seeds = np.eye(y.size, dtype=y.dtype).reshape((y.size, *y.shape))
         found = pullback(y, seeds, xs, create_graph=True)
-        return over(lambda x: Node(_no_rows(y, x)) if x not in found else _row_shape(found[x], y, x), variables)
-    return over(lambda x: pull(y, x, per_example) if x in depends else _no_rows(y, x), variables)
+        return tree_map(lambda x: Node(_zero_rows(y, x)) if x not in found else _as_rows(found[x], y, x), variables)
+    return tree_map(lambda x: jacobian_of_nodes(y, x, per_example) if x in depends else _zero_rows(y, x), variables)
 
 
-def _row_shape(rows, y, x):
+def _as_rows(rows, y, x):
     return (rows if isinstance(rows, Node) else Node(rows)).reshape(y.shape + x.shape)
 
 
-def _no_rows(y, x):
+def _zero_rows(y, x):
     return np.zeros(y.shape + x.shape, x.dtype)[()]

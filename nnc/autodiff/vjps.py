@@ -1,7 +1,7 @@
-"""Forwards and vector-Jacobian products that take more than a line: what the table in `operations` is written with.
+"""Forward functions and vector-Jacobian products that take more than a line, for the table in `operations`.
 
 ``something_back(g, C, A, ...)`` is dJ/dA for C = something(A, ...) and g = dJ/dC; `operations` says what g may be,
-and what a vjp may return. Of any number of arrays, ``something_back(i)`` is the vjp of the i-th.
+and what a vjp may return. For any number of arrays, ``something_back(i)`` is the vjp of the i-th.
 ``something_back_of_nodes`` is the same where a graph of the backward pass is built, if the first is for arrays only.
 """
 
@@ -13,7 +13,7 @@ from .. import _direct, _engine, functional
 from .dispatch import value_of
 from .indexing import axes_of, from_end
 
-MANY = _engine.MANY  # numbers from which the engine's elementwise kernels use all cores; NumPy's have one
+MANY = _engine.MANY  # numbers from which on the engine's elementwise kernels use all cores; NumPy's use one
 
 
 def times(g, A, s=1):
@@ -49,8 +49,8 @@ def masked(g, mask):
 
 
 def restore_axes(g, ndim, axis=None, keepdims=False):
-    """g with the axes that a reduction has removed, each of length 1, as keepdims=True leaves them; a number as it is.
-    It gets no array, as `broadcast_back` does not, so that `reads` sees that no number is read."""
+    """g with the axes that a reduction has removed, each of length 1, as keepdims=True leaves them; a 0-d g as it is.
+    Like `broadcast_back` it does not take the operand, so that `reads` sees that its numbers are not read."""
     if keepdims or not g.ndim:
         return g
     axes = axes_of(axis, ndim)
@@ -62,7 +62,7 @@ def restore_axes(g, ndim, axis=None, keepdims=False):
 
 def broadcast_back(g, shape, size, axis=None, keepdims=False):
     """The vjp of a sum: g, broadcast to the shape of the operand."""
-    if not g.ndim and size <= 4096:  # of all numbers, and few: what is below, in half the time
+    if not g.ndim and size <= 4096:  # a sum of all, and few: the same as below, in half the time
         out = np.empty(shape, g.dtype)
         out.fill(g)
         return out
@@ -93,7 +93,7 @@ def share_among(g, C, A, axis=None, keepdims=False):
 
 
 def among_nan(top, number):
-    """Which numbers get a share, and among how many: where none is the greatest one is NaN, and so is every share."""
+    """Which numbers get a share, and how many they are: NaN where none is the greatest, since one of them is NaN."""
     if not number.all():
         number = np.where(number == 0, number.dtype.type(np.nan), number)
         top = top | np.isnan(number)
@@ -107,7 +107,7 @@ def share_among_of_nodes(g, C, A, axis=None, keepdims=False):
 
 
 def reduction(ufunc):
-    """ufunc.reduce over all axes unless told otherwise: np.sum and the like without their 3 microseconds."""
+    """ufunc.reduce, by default over all axes: np.sum and the like without their overhead of 3 microseconds."""
     reduce = ufunc.reduce
     return lambda A, axis=None, keepdims=False: reduce(A, axis, None, None, keepdims)
 
@@ -129,7 +129,7 @@ def mean_back_of_nodes(g, C, A, axis=None, keepdims=False):
 
 
 def prod_back(g, C, A, axis=None, keepdims=False):
-    """Each number gets the product of all others, without a division where that or the number may be 0."""
+    """Each number gets the product of all others, without a division if that product or the number may be 0."""
     if C.ndim == 0 and 1e-30 < abs(C) < np.inf:
         return restore_axes(g, A.ndim, axis, keepdims) * (C / A)
     axes = axes_of(axis, A.ndim)
@@ -144,7 +144,7 @@ def prod_back(g, C, A, axis=None, keepdims=False):
 
 
 def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
-    """Where a number is 0, by products of all but one, which takes n^2 of them."""
+    """If a number may be 0, by the products of all numbers but one, n² multiplications."""
     g, whole = restore_axes(g, A.ndim, axis, keepdims), restore_axes(C, A.ndim, axis, keepdims)
     numbers = np.abs(value_of(A))
     if 1e-30 < numbers.min(initial=1) and 1e-30 < np.abs(C.value).min(initial=1) and np.isfinite(C.value).all():
@@ -159,7 +159,7 @@ def prod_back_of_nodes(g, C, A, axis=None, keepdims=False):
 
 
 def cumsum_back(g, C, A, axis=None):
-    """Each number went into every sum from its own place on."""
+    """Each number is a term of every sum from its own index on."""
     axis = -1 if axis is None else from_end(axis, A.ndim)
     backwards = (..., slice(None, None, -1), *[slice(None)] * (-1 - axis))
     return np.add.accumulate(g[backwards], axis)[backwards].reshape(g.shape[: g.ndim - C.ndim] + A.shape)
@@ -197,7 +197,7 @@ def matmul_right(g, C, A, B, b=None):
 
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
-    if isinstance(B, _engine.Node):  # also the derivative by B is to be right where B = 0
+    if isinstance(B, _engine.Node):  # the derivative by B must be right, too, where B = 0
         return g * (B * A ** np.where((value_of(A) == 0) & (value_of(B) == 0), 1, B - 1))
     if getattr(B, "ndim", 0) == 0:
         if B == 2:
@@ -221,7 +221,7 @@ def ratio(A, C):
 
 
 def share_of(A, B):
-    """e^A / (e^A + e^B), by which ln(e^A + e^B) grows with A; half, also of equal infinities."""
+    """e^A / (e^A + e^B), the derivative of ln(e^A + e^B) by A; one half for equal infinities."""
     same = (value_of(A) == value_of(B)) & np.isinf(value_of(A))
     return _direct.sigmoid(np.where(same, 0, A) - np.where(same, 0, B))
 
@@ -268,7 +268,7 @@ def _from_probabilities(y):
 
 
 def softmax_cross_entropy_back(g, L, Z, y, P=None):
-    """dZ = (P - Y) dL (eq. 10.1), from P where it was saved for backward: of few numbers, for labels."""
+    """dZ = (P - Y) dL (eq. 10.1), from P where it was saved for backward: in small arrays, for labels."""
     if P is not None and g.ndim == 1:
         return _direct.softmax_cross_entropy_backward(g, P, y)
     if y.ndim == 1:
