@@ -473,8 +473,8 @@ def test_wrong_arguments_are_errors():
         ((1.0, w), TypeError, "derive: J is a float, but must be an nnc.Node"),
         ((z, -2.0), TypeError, "derive: wrt is a float, but must be an nnc.Node"),
         ((vector * vector, vector), ValueError, r"derive: J is \(2,\), but must be a scalar: take J.mean\(\) or J.sum"),
-        ((z, other), ValueError, "derive: J was not made of 'W9'; it must be the very node"),
-        ((w, z), ValueError, "derive: J was not made of 'z'"),
+        ((z, other), ValueError, "derive: J was not computed from 'W9'; it must be the very node"),
+        ((w, z), ValueError, "derive: J was not computed from 'z'"),
     ]:
         with pytest.raises(error, match=message):
             derive(*args)

@@ -168,9 +168,9 @@ EXAMPLES = {  # row -> a list of (operand, ..., [params])
     + [(away(9, 80), {"index": (REPEATED,)})]  # large arrays take another path
     + [(away(2, 3, 4), {"index": (np.array([0, 0]), slice(None), np.array([1, 1]))}), (away(2), {"index": ()})],
     "scatter": [
-        (away(3), {"places": np.array([0, 4, 4]), "shape": (2, 3)}),
-        (away(2, 2), {"places": np.array([[5, 1], [0, 1]]), "shape": (6,)}),
-        (away(), {"places": np.array(2), "shape": (3,)}),
+        (away(3), {"indices": np.array([0, 4, 4]), "shape": (2, 3)}),
+        (away(2, 2), {"indices": np.array([[5, 1], [0, 1]]), "shape": (6,)}),
+        (away(), {"indices": np.array(2), "shape": (3,)}),
     ],
     "astype": [(away(2, 3), {"dtype": np.dtype(np.float64)})],
     "take": [

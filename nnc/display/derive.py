@@ -40,18 +40,18 @@ class Line:
     latex, text : str
         The formula with the shape of every factor.
     node : Node
-        What J is derived by in this line.
+        What J is differentiated by in this line.
     through : Node or None
-        A node that is used in several places has a line for each: this is the place it is about. None in the line that
-        adds them up, and in the only line of a node that is used once.
+        A node that is used several times has a line for each use: this is the node that uses it. None in the line of
+        the sum, and in the only line of a node that is used once.
     shape : tuple
         Of the node and the derivative.
     shapes : tuple of tuple
         The shapes of the gradients and operands that the line is made of.
     value : ndarray
-        The derivative in float64, computed from the values of the lines above as the formula says.
+        The derivative in float64, computed by the formula from the values of the lines above.
     residual : float
-        The largest difference to central differences of J, relative to the largest entry of either.
+        The largest deviation from central differences of J, relative to the largest entry of either.
     checked, skipped : int
         How many entries were compared with differences, and how many were left out because J has a kink there.
     """
@@ -80,13 +80,13 @@ class Derivation:
     Attributes
     ----------
     lines : list of Line
-        From J to the parameter; iterating and indexing give the lines too.
+        From J to the parameter; iterating and indexing give them, too.
     value : ndarray
         The last line's: dJ/d(parameter).
     residual : float
         The largest of all lines.
     where : list of str
-        LaTeX that says what the names u stand for, which were given to nodes without a name.
+        LaTeX that defines the names u, which were given to nodes without a name.
     """
 
     def __init__(self, lines, where, between=(), uses=()):
@@ -124,10 +124,10 @@ class Derivation:
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
     def code(self):
-        """The forward pass and the lines of the derivation as NumPy code, which runs where the parameters are.
+        """The forward pass and the lines of the derivation as NumPy code, which runs where the parameters are defined.
 
-        The right sides come of the table of operations. A node is called by its name; one without gets u1, u2 …, and
-        its gradient is ``d`` and the name. Data without a name are called C1, C2 …, and written out if they are short.
+        The right-hand sides come from the table of operations. A node keeps its name; one without is called u1, u2 …,
+        and its gradient is ``d`` and the name. Data without a name are called C1, C2 …, and written out if short.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class Derivation:
         Raises
         ------
         TypeError
-            An operation has no formula in NumPy, or none of its gradient.
+            An operation, or its gradient, has no formula in NumPy.
 
         Examples
         --------
@@ -171,12 +171,12 @@ class Derivation:
                 write(names[id(node)], writer.expression(node, is_new=True))
         write(f"d{names[id(J)]}", ast.Constant(1.0))
         for node in self._between[1:]:
-            terms = [writer.gradient(user, place, f"d{names[id(user)]}") for user, place in self._uses[node]]
+            terms = [writer.gradient(user, i, f"d{names[id(user)]}") for user, i in self._uses[node]]
             write(f"d{names[id(node)]}", reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), terms))
         return "\n".join(lines)
 
     def _repr_latex_(self):
-        # One formula: what shows notebooks takes an output that begins and ends with $$ for one.
+        # One formula: viewers of notebooks take an output that begins and ends with $$ for one.
         return f"$$\n{self.latex(aligned=True)}\n$$"
 
     def __repr__(self):
@@ -192,20 +192,20 @@ class Derivation:
 def derive(J, wrt):
     r"""Write the chain rule from the scalar J back to a node, a line for each node between them.
 
-    Each line is one application of ∂J/∂x = Σ ∂J/∂y · ∂y/∂x, the sum being over the nodes y that x goes into. A node
-    that goes into several has a line for each of them, and one for the sum. The value of a line is computed from the
-    lines above it (in float64, whatever the graph is in), and compared with central differences of J with respect to
-    the node of that line, the rest of the graph being computed again. Of an array with more than 24 entries, 24 are
-    compared one by one, and all of them together along one direction of random signs. Where J has a kink, as at
+    Each line is one application of ∂J/∂x = Σ ∂J/∂y · ∂y/∂x, with the sum over the nodes y that use x. A node that
+    several nodes use has a line for each of them, and one for the sum. The value of a line is computed from the lines
+    above it (in float64, whatever the dtype of the graph), and compared with central differences of J with respect to
+    the node of that line, for which the rest of the graph is computed again. Of an array with more than 24 entries, 24
+    are compared one by one, and all of them together along one direction of random signs. Where J has a kink, as at
     ReLU's 0, there is nothing to compare with. A wrong line makes the lines below it wrong, too: the first large
-    residual shows where the fault is.
+    residual shows where the error is.
 
     Parameters
     ----------
     J : Node
         A scalar.
     wrt : Node
-        A node that J was made of: a parameter, or any node on the way.
+        A node that J was computed from: a parameter, or any node between the two.
 
     Returns
     -------
@@ -214,9 +214,9 @@ def derive(J, wrt):
     Raises
     ------
     TypeError
-        J or `wrt` is no Node.
+        J or `wrt` is not a Node.
     ValueError
-        J is no scalar; J was not made of `wrt`; there are more than 200 nodes between them.
+        J is not a scalar; J was not computed from `wrt`; there are more than 200 nodes between them.
 
     Examples
     --------
@@ -242,11 +242,11 @@ def derive(J, wrt):
     between, uses = _between(J, wrt)
     if not between:
         wanted = f"{wrt.name!r}" if wrt.name else "the node wrt"
-        raise ValueError(f"derive: J was not made of {wanted}; it must be the very node that the expression used")
+        raise ValueError(f"derive: J was not computed from {wanted}; it must be the very node that the expression used")
     if len(between) > MAX_LINES:
         raise ValueError(
             f"derive: there are {len(between):,} nodes between J and wrt, more than the {MAX_LINES} that can be read; "
-            "derive by a node nearer to J"
+            "choose a node nearer to J"
         )
 
     replay, names = Replay(J), Names(J)
@@ -255,27 +255,27 @@ def derive(J, wrt):
     def symbol(node):
         return with_shape(rf"\frac{{\partial {names.latex(J)}}}{{\partial {names.latex(node)}}}", node.shape)
 
-    def add(node, through, right, shapes, value):
+    def add(node, use, right, shapes, value):
         left = symbol(node)
-        if through:
-            consumer, place = through
+        if use:
+            consumer, i = use
             several = sum(c is consumer for c, _ in uses[node]) > 1
-            left = rf"\left.{left}\right|_{{{names.latex(consumer)}{f',{place + 1}' * several}}}"
-        check = compare(replay.effect(node, through), replay.values[node], value)
-        lines.append(Line(f"{left} = {right}", node, through and through[0], shapes, value, *check))
+            left = rf"\left.{left}\right|_{{{names.latex(consumer)}{f',{i + 1}' * several}}}"
+        check = compare(replay.effect(node, use), replay.values[node], value)
+        lines.append(Line(f"{left} = {right}", node, use and use[0], shapes, value, *check))
         return left
 
     add(J, None, "1", ((),), gradients[J])
     for node in between[1:]:
         terms, total = [], 0.0
-        for consumer, place in uses[node]:
+        for consumer, i in uses[node]:
             g = gradients[consumer]
-            value, before = pass_back(consumer, place, g, replay.values[consumer], replay.operands(consumer))
+            value, before = pass_back(consumer, i, g, replay.values[consumer], replay.operands(consumer))
             arriving = "" if consumer is J and node.shape else symbol(consumer)  # ∂J/∂J: the notes write it for numbers
-            right = names.product(consumer, place, arriving, before)
-            shapes = (node.shape, g.shape, *(np.shape(x) for i, x in enumerate(consumer.inputs) if i != place))
-            through = (consumer, place) if len(uses[node]) > 1 else None
-            terms.append(add(node, through, right, shapes, np.asarray(value)))
+            right = names.product(consumer, i, arriving, before)
+            shapes = (node.shape, g.shape, *(np.shape(x) for k, x in enumerate(consumer.inputs) if k != i))
+            use = (consumer, i) if len(uses[node]) > 1 else None
+            terms.append(add(node, use, right, shapes, np.asarray(value)))
             total = total + value
         gradients[node] = np.asarray(total)
         if len(terms) > 1:
@@ -286,14 +286,14 @@ def derive(J, wrt):
 
 def _identifiers(J):
     """{id of each Node in the graph: a name for NumPy code}, no two of them alike."""
-    found, taken, others = {}, set(), 0
+    found, taken, unnamed = {}, set(), 0
     for node in ancestors(J)[::-1]:
         name = node.name if node.name and node.name.isidentifier() and node.name not in taken else ""
         if not name and node is J:
             name = "J" if "J" not in taken else "J_"
         if not name and node.inputs:
-            others += 1
-            name = f"u{others}"
+            unnamed += 1
+            name = f"u{unnamed}"
         if name:
             found[id(node)] = name
             taken.add(name)
@@ -301,7 +301,7 @@ def _identifiers(J):
 
 
 def _between(J, wrt):
-    """The nodes from J to wrt in the order of the backward pass, and for each (consumer, place) where they are used."""
+    """The nodes from J to wrt in the order of the backward pass, and for each its uses (consumer, operand index)."""
     order = ancestors(J)
     depends = {wrt}
     for node in reversed(order):
@@ -310,7 +310,7 @@ def _between(J, wrt):
     between = [node for node in order if node in depends] if J in depends else []
     uses = {node: [] for node in between}
     for node in between:
-        for place, x in enumerate(node.inputs):
+        for i, x in enumerate(node.inputs):
             if isinstance(x, Node) and x in uses and node is not wrt:
-                uses[x].append((node, place))
+                uses[x].append((node, i))
     return between, uses

@@ -1,8 +1,8 @@
 """The computational graph as a picture: every operation is a node, the data flows from left to right.
 
 The drawing is one self-contained SVG without ids, styles or scripts. A notebook shows an SVG as an image, which
-inherits no colour from the page and does not know a dark theme from a light one. So the boxes bring their own light
-paper, and what is drawn outside them (the arrows) is of a grey that stands out from white and from black.
+inherits no colour from the page and cannot tell a dark theme from a light one. So the boxes have a light background
+of their own, and what is drawn outside them (the arrows) is of a grey that is visible on white and on black.
 """
 
 import re
@@ -17,16 +17,16 @@ from .layout import layout
 from .names import Names
 from .notation import shape_text, summary
 
-MAX_NODES = 200  # a picture of more says nothing, and its text would be too small to read
+MAX_NODES = 200  # the text of a larger picture would be too small to read
 
-LOOKS = {  # paper, header, frame, width of the frame, dashes, roundness: a kind differs by more than its colour
+LOOKS = {  # background, header, frame, width of the frame, dashes, corner radius: kinds differ by more than colour
     "operation": ("#ffffff", "#dfe3e8", "#5c6773", 1.5, "", 9),
     "parameter": ("#fffaf0", "#ffd98a", "#9a6200", 3.0, "", 0),
     "data": ("#f5f9ff", "#c6dcfa", "#2b66a8", 1.5, "7 3", 0),
     "constant": ("#fafafa", "#ececec", "#6e6e6e", 1.5, "2 3", 0),
 }
 ARROW, GLOW = "#7b828a", "#d6246e"  # on any background
-INK, MUTED, GRADIENT = "#1a1f24", "#58626d", "#a3213a"  # on paper
+INK, MUTED, GRADIENT = "#1a1f24", "#58626d", "#a3213a"  # in a box
 
 SANS = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 SERIF = "'STIX Two Text', 'Times New Roman', 'DejaVu Serif', serif"
@@ -41,11 +41,11 @@ SUBSCRIPT = re.compile(r"^(d?\w[\u0302-\u0304]?[⁰¹²³⁴-⁹]*)_(\w+)$")  # 
 class Drawing:
     """The graph that ends in `root`, drawn.
 
-    A notebook shows it; ``.svg`` is the text of the picture and ``.save(path)`` writes it to a file. A box tells the
-    operation, the name (given, or the notes' for its part in a network, such as z¹), the shape, the value and the
+    A notebook shows it; ``.svg`` is the text of the picture and ``.save(path)`` writes it to a file. A box shows the
+    operation, the name (given, or the notes' for its role in a network, such as z¹), the shape, the value and the
     gradient (a dash before `backward` has run). Operations are
     rounded; parameters have a heavy frame, data (the leaves named x, X, y or Y) a dashed one, and arrays and numbers
-    that are no nodes a dotted one.
+    that are not nodes a dotted one.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class Drawing:
     def __init__(self, root, *, highlight=None, gradients=None, max_nodes=MAX_NODES):
         vertices, self.arrows = collect(root, max_nodes)
         names = Names(root)
-        self.boxes = [Box(v, names.part(v), v is highlight, gradients) for v in vertices]
-        places, self.routes, (width, height) = layout([box.size() for box in self.boxes], self.arrows, limit=WIDEST)
-        for box, place in zip(self.boxes, places, strict=True):
-            box.x, box.y, box.width, box.height = place
-        self.svg = self._svg(width + 2 * MARGIN, height + 2 * MARGIN, names.part(root))
+        self.boxes = [Box(v, names.label(v), v is highlight, gradients) for v in vertices]
+        frames, self.routes, (width, height) = layout([box.size() for box in self.boxes], self.arrows, limit=WIDEST)
+        for box, frame in zip(self.boxes, frames, strict=True):
+            box.x, box.y, box.width, box.height = frame
+        self.svg = self._svg(width + 2 * MARGIN, height + 2 * MARGIN, names.label(root))
 
     def _svg(self, width, height, name):
         lines = [
@@ -96,7 +96,7 @@ class Drawing:
         return self.svg
 
     def _repr_html_(self):
-        """As an image, which a notebook shows before it is trusted, and makes smaller where there is no room."""
+        """As an image, which a notebook shows before it is trusted, and scales down to its width."""
         svg = b64encode(self.svg.encode()).decode()
         return f'<img alt="{escape(repr(self))}" src="data:image/svg+xml;base64,{svg}">'
 
@@ -112,7 +112,7 @@ class Drawing:
 
 
 class Box:
-    """What one box of the drawing says, and where it stands."""
+    """The text of one box of the drawing, and its position."""
 
     def __init__(self, vertex, name, highlight, gradients):
         self.kind = kind(vertex)
@@ -137,7 +137,7 @@ class Box:
         return round(max(header, row) + 2 * PAD), HEADER + ROW * len(self.rows) + PAD
 
     def svg(self):
-        paper, header, frame, stroke, dashes, r = LOOKS[self.kind]
+        background, header, frame, stroke, dashes, r = LOOKS[self.kind]
         x, y, w, h = self.x, self.y, self.width, self.height
         lines = [f'<g data-kind="{self.kind}" data-name="{escape(self.name)}"><title>{escape(self.full)}</title>']
         if self.highlight:
@@ -145,10 +145,10 @@ class Box:
                 f'<rect x="{x - 4:g}" y="{y - 4:g}" width="{w + 8:g}" height="{h + 8:g}" rx="{r and r + 4}" '
                 f'fill="none" stroke="{GLOW}" stroke-width="4"/>'
             )
-        i = 3 if dashes else 0  # dashes are sewn into the paper: at its edge they would be lost on a dark page
+        i = 3 if dashes else 0  # dashes are inside the box: at its edge they would be invisible on a dark page
         top = f"M{x:g} {y + HEADER:g}V{y + r:g}q0 {-r} {r} {-r}H{x + w - r:g}q{r} 0 {r} {r}V{y + HEADER:g}z"
         lines += [
-            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{r}" fill="{paper}"/>',
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{r}" fill="{background}"/>',
             f'<path d="{top}" fill="{header}"/>',
             f'<rect x="{x + i:g}" y="{y + i:g}" width="{w - 2 * i:g}" height="{h - 2 * i:g}" rx="{r}" fill="none" '
             f'stroke="{frame}" stroke-width="{stroke}"' + (f' stroke-dasharray="{dashes}"/>' if dashes else "/>"),
@@ -165,7 +165,7 @@ class Box:
 
 
 def kind(vertex):
-    """What a box stands for: an operation, or one of the three kinds of leaf."""
+    """The kind of a box: an operation, or one of the three kinds of leaf."""
     if not hasattr(vertex, "inputs"):
         return "constant"
     if vertex.inputs:
@@ -174,11 +174,11 @@ def kind(vertex):
 
 
 def collect(root, max_nodes):
-    """Everything under `root`, inputs before what is made of them, and the arrows as pairs of places in that list.
+    """The graph of `root`: nodes and constants, inputs first, and the arrows as pairs of indices into that list.
 
-    A node and an array get one box each however often they are used; a Python number gets one for each use.
+    A node or an array gets one box however often it is used; a Python number gets one for each use.
     """
-    vertices, arrows, place, operands = [], {}, {}, {}
+    vertices, arrows, index, operands = [], {}, {}, {}
     stack = [root]
     while stack:
         vertex = stack[-1]
@@ -186,35 +186,35 @@ def collect(root, max_nodes):
             if len(operands) == max_nodes:
                 raise ValueError(
                     f"graph: there are more than {max_nodes} nodes and constants, too many to read; draw a node "
-                    "further up, such as z1.graph(), or ask for all with graph(max_nodes=...)"
+                    "before it, such as z1.graph(), or ask for all with graph(max_nodes=...)"
                 )
             known = getattr(vertex, "inputs", ())
             operands[id(vertex)] = [u if hasattr(u, "shape") else np.asarray(u) for u in known]
             stack += [u for u in reversed(operands[id(vertex)]) if id(u) not in operands]
             continue
         stack.pop()
-        if id(vertex) not in place:
-            place[id(vertex)] = len(vertices)
+        if id(vertex) not in index:
+            index[id(vertex)] = len(vertices)
             vertices.append(vertex)
-            arrows.update(((place[id(u)], place[id(vertex)]), None) for u in operands[id(vertex)])
+            arrows.update(((index[id(u)], index[id(vertex)]), None) for u in operands[id(vertex)])
     return vertices, list(arrows)
 
 
 def arrow(route, colour):
     """The SVG of one arrow. Corners are rounded, and the points between two columns are joined by a curve."""
-    route = [*route[:-1], (route[-1][0] - 8, route[-1][1])]  # the head comes after
+    route = [*route[:-1], (route[-1][0] - 8, route[-1][1])]  # the arrowhead follows
     x, y = route[0]
-    way = f"M{x:g} {y:g}"
+    path = f"M{x:g} {y:g}"
     for i, (x1, y1) in enumerate(route[1:], 2):
         if x == x1 or y == y1:
             stop, bend = corner((x, y), (x1, y1), route[i] if i < len(route) else (x1, y1))
-            way += f"L{stop[0]:g} {stop[1]:g}" + bend
+            path += f"L{stop[0]:g} {stop[1]:g}" + bend
         else:
             middle = (x + x1) / 2
-            way += f"C{middle:g} {y:g} {middle:g} {y1:g} {x1:g} {y1:g}"
+            path += f"C{middle:g} {y:g} {middle:g} {y1:g} {x1:g} {y1:g}"
         x, y = x1, y1
     return [
-        f'<path d="{way}" fill="none" stroke="{colour}" stroke-width="2"/>',
+        f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
         f'<path d="M{x - 1:g} {y - 5:g}l9 5l-9 5z" fill="{colour}"/>',
     ]
 

@@ -1,6 +1,6 @@
 """Where the boxes of a drawing go: the layered layout of Sugiyama et al. (1981), from left to right.
 
-Five steps, each a function below, each in its plainest form: computational graphs are small and nearly trees.
+Five steps, each a function below, each in its simplest form: computational graphs are small and nearly trees.
 
 1. `columns`     layer assignment: one column left of the nearest consumer, so W³ is next to z³ and not at the far left;
 2. `waypoints`   dummy vertices: one in each column that an arrow skips, so that no box is put on top of it;
@@ -29,7 +29,7 @@ def layout(sizes, arrows, gap=(36.0, 18.0), limit=float("inf")):
     gap : (float, float)
         Free space between two columns and between two boxes of one column.
     limit : float
-        The widest a band may be, if a column itself is not wider.
+        The greatest width of a band, unless one column alone is wider.
 
     Returns
     -------
@@ -111,13 +111,13 @@ def order(column, left):
     for sweep in range(SWEEPS):
         if fewest == 0:
             break
-        side, way = (right, range(len(rows) - 2, -1, -1)) if sweep % 2 == 0 else (left, range(1, len(rows)))
-        place = {v: i for row in rows for i, v in enumerate(row)}
+        near, indices = (right, range(len(rows) - 2, -1, -1)) if sweep % 2 == 0 else (left, range(1, len(rows)))
+        position = {v: i for row in rows for i, v in enumerate(row)}
         rows = list(rows)
-        for c in way:
-            key = {v: mean([place[u] for u in side[v]], place[v]) for v in rows[c]}
+        for c in indices:
+            key = {v: mean([position[u] for u in near[v]], position[v]) for v in rows[c]}
             rows[c] = sorted(rows[c], key=key.get)
-            place.update((v, i) for i, v in enumerate(rows[c]))
+            position.update((v, i) for i, v in enumerate(rows[c]))
         count = crossings(rows, left)
         if count < fewest:
             best, fewest = rows, count
@@ -126,12 +126,12 @@ def order(column, left):
 
 def crossings(rows, left):
     """How many pairs of arrows cross between neighbouring columns."""
-    place = {v: i for row in rows for i, v in enumerate(row)}
+    position = {v: i for row in rows for i, v in enumerate(row)}
     total = 0
     for row in rows:
         above = []  # where the arrows of the boxes further up in this column come from, sorted
         for v in row:
-            here = [place[u] for u in left[v]]
+            here = [position[u] for u in left[v]]
             total += sum(len(above) - bisect_right(above, p) for p in here)
             for p in here:
                 insort(above, p)
@@ -192,7 +192,7 @@ def bands(rows, left, wide, tall, y, gap, limit):
     """Wrap the columns into bands, one below the other.
 
     Returns each column's x, each box's and waypoint's y, and the turns: (u, c) -> the right x, the y and the left x of
-    the path of u's arrows from the end of one band to column c, the first of the next; at last the size of the whole.
+    the path of u's arrows from the end of one band to column c, the first of the next; and the size of the whole.
     """
     leaving = [sorted({u for v in row for u in left[v]}, key=lambda u: -y[u]) for row in rows]
     starts = breaks(wide, gap[0], [len(us) for us in leaving], limit)
@@ -266,8 +266,8 @@ def ports(arrows, chains, column, y, tall, turns):
         before = [u, *chain][-1]
         entering.setdefault(v, []).append((turns.get((before, column[v]), (0, y[before]))[1], i))
     port = [0.0] * len(arrows)
-    for v, some in entering.items():
-        step = 0.7 * tall[v] / len(some)
-        for place, (_, i) in enumerate(sorted(some)):
-            port[i] = y[v] + step * (place - (len(some) - 1) / 2)
+    for v, ends in entering.items():
+        step = 0.7 * tall[v] / len(ends)
+        for k, (_, i) in enumerate(sorted(ends)):
+            port[i] = y[v] + step * (k - (len(ends) - 1) / 2)
     return port

@@ -1,4 +1,4 @@
-/* A training as it goes: the curves of loss and accuracy, and the first layer's weights as pictures. */
+/* Training as it goes on: the curves of loss and accuracy, and the first layer's weights as pictures. */
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 360, HEIGHT = 160, MARGIN = 34;
 
@@ -17,7 +17,7 @@ function render({ model, el }) {
     model.set("epoch", Number(slider.value));
     model.save_changes();
   });
-  slider.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook would take the arrows for its cells
+  slider.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook uses the arrow keys for its cells
   const page = make("div", { class: "nnc-live", role: "region", "aria-label": "training" }, heading, plots, canvas,
     make("label", { class: "nnc-bar" }, "epoch", slider));
 

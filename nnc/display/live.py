@@ -1,4 +1,4 @@
-"""A training as it goes, in a notebook: `Live` is a callback of `nnc.MLP.fit` and a widget. It needs anywidget."""
+"""Training as it goes on, in a notebook: `Live` is a callback of `nnc.MLP.fit` and a widget. It needs anywidget."""
 
 import math
 from pathlib import Path
@@ -57,13 +57,13 @@ class Live(anywidget.AnyWidget):
         return {"shape": list(picture.shape), "picture": picture.tobytes()}
 
     @traitlets.observe("epoch")
-    def _moved(self, change):
+    def _on_epoch(self, change):
         with self.hold_sync():
             for name, value in self._shown(change["new"]).items():
                 setattr(self, name, value)
 
     @traitlets.validate("epoch")
-    def _within(self, proposal):
+    def _clamp(self, proposal):
         return min(max(proposal["value"], 0), len(self._pictures) - 1)
 
 
@@ -73,7 +73,7 @@ def _curves(named):
 
 
 def first_layer(W):
-    """W (n, m) as a picture of greys, uint8: each unit's weights as a square if m is one, else W as it is."""
+    """W (n, m) as a greyscale picture, uint8: each unit's weights as a square if m is a square, else W."""
     n, m = W.shape
     side = math.isqrt(m)
     if side * side != m or side < 3:
@@ -89,7 +89,7 @@ def first_layer(W):
 
 
 def _greys(W):
-    """0 is the middle grey; the largest weight, of either sign, black or white. What is not finite is black."""
+    """0 is the middle grey, and the largest weight black or white, by its sign. What is not finite is black."""
     W = np.asarray(W, np.float64)
     largest = np.abs(W, where=np.isfinite(W), out=np.zeros_like(W)).max(initial=0) or 1.0
     return np.nan_to_num(127.5 + 127.5 * W / largest, nan=0.0, posinf=0.0, neginf=0.0).astype(np.uint8)

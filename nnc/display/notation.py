@@ -1,8 +1,8 @@
 """How names, shapes and numbers are written: as the notes do, in LaTeX and as plain text.
 
 The node named ``W1`` is W with the superscript 1, ``x_i`` is x with the subscript i, ``y_hat`` is y with a hat,
-``alpha`` is α. A name that is none of these is set upright, letter by letter, whatever it contains. All LaTeX here is
-of the kind that both MathJax and matplotlib's mathtext understand.
+``alpha`` is α. Any other name is set upright, letter by letter, whatever it contains. All LaTeX here works in
+both MathJax and matplotlib's mathtext.
 """
 
 import re
@@ -19,7 +19,7 @@ _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _NAME = re.compile(rf"(d?(?:[A-Za-z]|{'|'.join(GREEK)}))([0-9]*)(?:_({'|'.join(_ACCENTS)}))?(?:_([A-Za-z0-9]+))?")
-_UPRIGHT = {c: "\\" + c for c in "_%${}"} | {"#": r"}\#\mathrm{", "&": "and", "`": "'", '"': "''"}  # as mathtext can
+_UPRIGHT = {c: "\\" + c for c in "_%${}"} | {"#": r"}\#\mathrm{", "&": "and", "`": "'", '"': "''"}  # for mathtext
 _UPRIGHT |= {" ": r"\ ", "\\": r"\backslash ", "^": r"\wedge ", "~": r"\sim "}
 
 
@@ -92,7 +92,7 @@ def number_text(x, digits=3):
 
 
 def _digits(x, digits):
-    """So many digits that count, but no 2.6e+02 for what is 255."""
+    """So many significant digits, but 255 and not 2.6e+02."""
     return f"{x:.0f}" if 10**digits <= abs(x) < 10**5 else f"{x:.{digits}g}"
 
 
@@ -110,7 +110,7 @@ def number_latex(x, digits=3):
 
 
 def summary(value):
-    """An array in a few characters: its numbers when there are at most three, else its least and its greatest.
+    """An array in a few characters: its numbers when there are at most three, else the least and the greatest.
 
     >>> summary(np.float64(-10)), summary(np.array([[1.0], [2.0]])), summary(np.arange(6) / 4)
     ('−10', '1, 2', '0 … 1.2')
@@ -128,7 +128,7 @@ def summary(value):
         return number_text(value.item(), 4)
     if value.size <= 3:
         return ", ".join(number_text(x) for x in value.ravel().tolist())
-    least, greatest = value.min().item(), value.max().item()  # NaN comes through
+    least, greatest = value.min().item(), value.max().item()  # NaN propagates
     if least == greatest or least != least:
         return "all " + number_text(least) if least == least else "nan inside"
     return f"{number_text(least, 2)} … {number_text(greatest, 2)}"
@@ -155,7 +155,7 @@ def latex_text(latex):
 
 
 def _sequence(tokens):
-    """Everything up to the brace that closes it, taken off the end of the reversed tokens."""
+    """Everything up to the closing brace, popped from the end of the reversed tokens."""
     text = ""
     while tokens and tokens[-1] != "}":
         text += _script_text(tokens) if tokens[-1] in "^_" else _piece(tokens)
@@ -203,13 +203,13 @@ def _script_text(tokens):
 
 
 def _closed(text):
-    """The text, in parentheses if it needs them beside a slash."""
+    """The text, in parentheses if it needs them next to a slash."""
     inner = text.removeprefix("∂")
     depth = 0
     for i, c in enumerate(inner):
         depth += (c == "(") - (c == ")")
         if depth == 0 and c == ")" and i == len(inner) - 1 and inner[0] == "(":
-            return text  # it stands in parentheses already
+            return text  # it is in parentheses already
         if depth == 0 and c in " +−":
             return f"({text})"
     return text

@@ -1,14 +1,14 @@
-"""A graph computed again in float64, with one value changed: what finite differences inside a graph need."""
+"""A graph computed again in float64, with one value changed, for finite differences inside a graph."""
 
 import numpy as np
 
 from ..autodiff.node import Node, ancestors
 from ..checking.gradcheck import _five_points
 
-SAMPLE = 24  # entries of an array that are compared one by one; a direction through all of them is compared beside
+SAMPLE = 24  # entries of an array that are compared one by one; and one direction through all of them
 STEP = np.finfo(np.float64).eps ** (1 / 3)  # of a central difference: rounding and truncation weigh the same
-SUSPICIOUS = 1e-5  # a relative difference for which a kink would be an excuse
-FLOOR = 1e-4  # gradients below this part of J count as if they were as large: rounding of J hides the least of them
+SUSPICIOUS = 1e-5  # a larger relative difference, where there is a kink, is put down to it
+FLOOR = 1e-4  # a gradient below this fraction of J counts as that large: the rounding of J hides smaller ones
 
 
 class Replay:
@@ -26,9 +26,9 @@ class Replay:
     def compute(self, node, values):
         return np.asarray(node._rule.forward(*self.operands(node, values), **node.params))
 
-    def effect(self, node, through=None):
-        """J as a function of the node's value; with `through`, the other places that use the node do not see it."""
-        first = through[0] if through else node
+    def effect(self, node, use=None):
+        """J as a function of the node's value; with `use` = (node, i), as the i-th operand of that node only."""
+        first = use[0] if use else node
         later, seen = [], {first}
         for other in self.nodes:
             if any(x in seen for x in other.inputs if isinstance(x, Node)):
@@ -37,9 +37,9 @@ class Replay:
 
         def J(value):
             changed = {node: value}
-            if through:
+            if use:
                 operands = self.operands(first)
-                operands[through[1]] = value
+                operands[use[1]] = value
                 changed = {first: np.asarray(first._rule.forward(*operands, **first.params))}
             for other in later:
                 changed[other] = self.compute(other, changed)
@@ -49,13 +49,13 @@ class Replay:
 
 
 def compare(J, x, gradient):
-    """Hold a gradient at x against central differences of the function J.
+    """Compare a gradient at x with central differences of the function J.
 
     Returns
     -------
     residual : float
-        The largest difference, relative to the largest entry of either, or to 0.0001 |J| if that is larger: of a
-        gradient that is 0, differences only find the rounding of J. NaN when nothing could be compared.
+        The largest difference, relative to the largest entry of either, or to 0.0001 |J| if that is larger: for a
+        gradient of 0, the differences are only the rounding of J. NaN when nothing could be compared.
     checked, skipped : int
         How many entries were compared, and how many left out because J has a kink there.
 
@@ -69,17 +69,17 @@ def compare(J, x, gradient):
     (2, 1)
     """
     rng = np.random.default_rng(0)
-    places = np.arange(x.size) if x.size <= SAMPLE else np.sort(rng.choice(x.size, SAMPLE, replace=False))
+    indices = np.arange(x.size) if x.size <= SAMPLE else np.sort(rng.choice(x.size, SAMPLE, replace=False))
     here = J(x)
     scale = max(np.abs(gradient).max(initial=0.0), FLOOR * abs(here))
     pairs, skipped = [], 0  # (slope by the gradient, slope by differences)
-    for place in places:
+    for index in indices:
         direction = np.zeros(x.size)
-        direction[place] = max(1.0, abs(x.flat[place]))
+        direction[index] = max(1.0, abs(x.flat[index]))
         pair = _slopes(J, here, x, gradient, direction.reshape(x.shape), scale)
         skipped += pair is None
         if pair:
-            pairs.append(np.array(pair) / direction[place])
+            pairs.append(np.array(pair) / direction[index])
     checked = len(pairs)
     error = 0.0
     if pairs:

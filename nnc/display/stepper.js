@@ -1,5 +1,5 @@
-/* The backward pass one node at a time: buttons, a slider and the arrow keys. The frame that is shown comes from Python, which gets the
- * number of the step. */
+/* The backward pass one node at a time: buttons, a slider and the arrow keys. Python gets the number of the
+ * step and sends the frame to show. */
 function render({ model, el }) {
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
@@ -32,7 +32,7 @@ function render({ model, el }) {
     if (!(event.key in keys)) return;
     go(keys[event.key](model.get("index")));
     event.preventDefault();
-    event.stopPropagation(); // the notebook would take the arrows for its own cells
+    event.stopPropagation(); // the notebook uses the arrow keys for its cells
   });
 
   const show = () => {

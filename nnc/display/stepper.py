@@ -36,11 +36,11 @@ class Stepper(anywidget.AnyWidget):
         super().__init__(count=len(steps), frame=self._frame(0))
 
     @traitlets.observe("index")
-    def _moved(self, change):
+    def _on_index(self, change):
         self.frame = self._frame(change["new"])
 
     @traitlets.validate("index")
-    def _within(self, proposal):
+    def _clamp(self, proposal):
         return min(max(proposal["value"], 0), len(self._steps) - 1)
 
     def _frame(self, index):

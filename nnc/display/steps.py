@@ -36,7 +36,7 @@ class Part:
     Attributes
     ----------
     input : Node
-        The operand, and `place` its number.
+        The operand; `place` is its index among the inputs.
     rule : str
         LaTeX of what is to be done with the arriving gradient, which is written as a dot.
     product : ndarray
@@ -44,7 +44,7 @@ class Part:
     total : ndarray
         The operand's gradient so far: the products of this step and of the earlier ones that lead to it.
     local : ndarray
-        The local derivative by itself, a Jacobian of the shape node + operand; computed when asked for.
+        The local derivative by itself, a Jacobian of the shape node + operand; computed on access.
     """
 
     node: Node
@@ -66,15 +66,15 @@ class Part:
         return pass_back(self.node, self.place, seeds, self.node.value, self.node._args)[0]
 
 
-def pass_back(node, place, g, out, args):
-    """dJ/d(operand number `place`) as far as it comes through `node`, from g = dJ/d(node).
+def pass_back(node, i, g, out, args):
+    """The contribution of `node` to dJ/d(its i-th operand), from g = dJ/d(node).
 
-    `args` are the values of the operands, and `out` that of the node; g may have axes in front of the node's own. The
-    second result is the shape that the product has before broadcasting is undone.
+    `args` are the values of the operands, and `out` that of the node; g may have batch axes in front of the node's. The
+    second result is the shape of the contribution before broadcasting is undone.
     """
     batch_ndim = g.ndim - np.ndim(out)
-    c = node._rule.vjps[place](g, out, *args, **node.params)
-    shape = g.shape[:batch_ndim] + np.shape(args[place])
+    c = node._rule.vjps[i](g, out, *args, **node.params)
+    shape = g.shape[:batch_ndim] + np.shape(args[i])
     c = np.zeros(shape, g.dtype) if c is None else c
     return (c if c.shape == shape else _unbroadcast(c, shape, batch_ndim)), c.shape[batch_ndim:]
 
@@ -86,9 +86,9 @@ class Step:
     Attributes
     ----------
     number : int
-        1, 2, 3 … in the order in which `backward` goes.
+        1, 2, 3 … in the order of `backward`.
     node : Node
-        The node whose turn it is, an operation; `name` is its name as text.
+        The node of this step, an operation; `name` is its name as text.
     gradient : ndarray
         The gradient that has arrived: dJ/d(node), complete.
     parts : tuple of Part
@@ -127,12 +127,12 @@ class Steps(Sequence):
     root : Node
         Where the pass starts.
     seed : array_like, optional
-        The gradient of `root` itself, 1 by default; needed when `root` is no scalar.
+        The gradient of `root` itself, 1 by default; needed if `root` is not a scalar.
 
     Raises
     ------
     ValueError
-        `root` is no scalar and there is no seed.
+        `root` is not a scalar and there is no seed.
     """
 
     def __init__(self, root, seed=None):
@@ -149,13 +149,13 @@ class Steps(Sequence):
         for node in ancestors(root):
             if node.inputs:
                 g, parts = self.gradients[node], []
-                for place, x in enumerate(node.inputs):
+                for i, x in enumerate(node.inputs):
                     if isinstance(x, Node):
-                        product, before = pass_back(node, place, g, node.value, node._args)
+                        product, before = pass_back(node, i, g, node.value, node._args)
                         product = product.astype(x.dtype, copy=False)
                         total = self.gradients[x] + product if x in self.gradients else product
                         self.gradients[x] = total
-                        parts.append(Part(node, place, x, self.names.local(node, place, before), product, total))
+                        parts.append(Part(node, i, x, self.names.local(node, i, before), product, total))
                 self._steps.append(Step(len(self) + 1, node, self.names.text(node), g, tuple(parts), self))
         top = self.names.text(root)
         self.header = ["step", "node", "operation", f"∂{top}/∂node", "to", "local", "product", f"∂{top}/∂to"]
@@ -167,7 +167,7 @@ class Steps(Sequence):
         return self._steps[index]
 
     def rows(self, steps):
-        """The table's cells: a row for each part, of which the first of a step also has what the step is about."""
+        """The table's cells: a row for each part; the first row of a step also shows its node."""
         for step in steps:
             first = [str(step.number), step.name, step.node.op, summary(step.gradient)]
             for part in step.parts:
@@ -185,7 +185,7 @@ class Steps(Sequence):
         return _html(self.header, self.rows(self[:ROWS]))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        """In a notebook with anywidget a stepper; the table beside it is what a page that is only read shows."""
+        """In a notebook with anywidget a stepper; a page without a kernel shows the table."""
         table = {"text/plain": repr(self), "text/html": self._repr_html_()}
         stepper = self.stepper() if len(self) else None
         return table if stepper is None else {**stepper._repr_mimebundle_()[0], **table}
