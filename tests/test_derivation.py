@@ -123,7 +123,7 @@ def test_no_cost_is_an_error_that_says_so():
         nnc.check_derivation("import numpy as np\na = np.zeros(3)\n")
     with pytest.raises(ValueError, match="cost is 'loss'"):
         nnc.check_derivation(SETUP + FORWARD, cost="loss")
-    with pytest.raises(TypeError, match="no function and no source"):
+    with pytest.raises(TypeError, match="neither a function nor source"):
         nnc.check_derivation(3)
 
 

@@ -69,18 +69,18 @@ class _Terms:
     """The terms of a gradient, in the names that a statement can see."""
 
     def __init__(self, judge, sid, own, run, target):
-        self.root = judge.truth.graph if target.root is None else target.root
+        self.root = judge.reference.graph if target.root is None else target.root
         self.uses, names_of = {}, judge.names_of(sid)
         for node in ancestors(self.root):
             for operand, x in enumerate(node.inputs):
                 if isinstance(x, Node):
                     self.uses.setdefault(x, []).append((node, operand))
-        names = {id(t.node): names_of(t)[0] for t in judge.truth.targets if names_of(t) and names_of(t)[0] != own}
+        names = {id(t.node): names_of(t)[0] for t in judge.reference.targets if names_of(t) and names_of(t)[0] != own}
         for text, (v, _) in judge.scope(sid).items():
             if isinstance(v, np.ndarray) and v.dtype.kind in "biu" and text != own:
                 names.setdefault(id(self._data(v)), text)
         self.writer = Writer(names)
-        targets = judge.truth.targets
+        targets = judge.reference.targets
         if target.root is not None:
             targets = [t for c in judge.checks if c.kind == "local" for t in c.targets if t.root is target.root]
         self.known = self._known(judge, sid, own, run, targets)

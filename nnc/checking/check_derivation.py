@@ -19,7 +19,7 @@ from .edits_of_operations import other_axes, other_operators, other_way_round
 from .judge import Judge
 from .syntax import expression, np_call, replaced, sites
 from .trace import Program
-from .updates import not_along_its_gradient, steps_of_numbers
+from .updates import blame_varying_step, scalar_steps
 
 MOST_WORK = 100_000_000  # of the search for the intended forward pass, in units of `Program.work`
 
@@ -97,7 +97,7 @@ def check_derivation(what, *args, cost=None, names=None, namespace=None, **kwarg
 
 def _check(program, cost, names):
     trace = program.run(first=True, scopes=True, limited=True)
-    trace.turns = {}
+    trace.loop_ends = {}
     J, trace = _find_cost(program, trace, cost, names)
     if J is None:
         return _without_cost(program, trace, cost)
@@ -113,9 +113,9 @@ def _check(program, cost, names):
 
 def _judge(program, trace, J, names, patches=()):
     if patches:
-        turns = trace.turns
-        trace = program.run(patches, scopes=True, limited=True, turns=turns)
-        trace.turns, J = turns, trace.by_id[J.id]
+        loop_ends = trace.loop_ends
+        trace = program.run(patches, scopes=True, limited=True, loop_ends=loop_ends)
+        trace.loop_ends, J = loop_ends, trace.by_id[J.id]
     wrap = {name.partition("#")[0] for name in names.values()}
     for e in trace.events:
         wrap |= {s.name for s in claims.stems(e.base, e.key)}
@@ -140,8 +140,8 @@ def _judge_at_other_values(program, trace, J, names, judge):
     for id_, target in parameters.items():
         moved = target.value + (0.1 + 0.1 * np.abs(target.value)) * rng.uniform(0.5, 1.5, target.shape)
         program.moved[id_] = moved if isinstance(trace.by_id[id_].value, np.ndarray) else float(moved)
-    run = program.run(scopes=True, limited=True, turns=trace.turns)
-    run.turns = trace.turns
+    run = program.run(scopes=True, limited=True, loop_ends=trace.loop_ends)
+    run.loop_ends = trace.loop_ends
     other = None
     if J.id in run.by_id and _is_scalar(run.by_id[J.id].value) and np.isfinite(run.by_id[J.id].value).all():
         other = _judge(program, run, run.by_id[J.id], names)
@@ -149,11 +149,11 @@ def _judge_at_other_values(program, trace, J, names, judge):
             moved = ", ".join(dict.fromkeys(target.name for target in parameters.values()))
             other.remarks.append(f"seen with other values of {moved}: with the given ones, right and wrong lines agree")
             return run, other
-    other_steps = {} if other is None else {c.id: k for c, k in steps_of_numbers(other).items()}
+    other_steps = {} if other is None else {c.id: k for c, k in scalar_steps(other).items()}
     program.moved = {}
-    for check, k in steps_of_numbers(judge).items():
+    for check, k in scalar_steps(judge).items():
         if abs(other_steps.get(check.id, k) - k) > 1e-3 * abs(k):
-            not_along_its_gradient(judge, check)
+            blame_varying_step(judge, check)
     return trace, judge
 
 
@@ -186,10 +186,10 @@ def _find_cost(program, trace, cost, names):
         found = found or _last_scalar(program, trace, scalars)
     if not found:
         return None, trace
-    turns = _loops_to_cut(program, trace, found)
-    if turns:
-        cut = program.run(scopes=True, limited=True, turns=turns)
-        cut.turns = turns
+    loop_ends = _loops_to_cut(program, trace, found)
+    if loop_ends:
+        cut = program.run(scopes=True, limited=True, loop_ends=loop_ends)
+        cut.loop_ends = loop_ends
         ids = {e.id for e in found}
         return _origin_of_cost([e for e in cut.events if e.id in ids][-1], cut), cut
     return _origin_of_cost(found[-1], trace), trace
@@ -403,7 +403,7 @@ def _overflow(program, trace, J):
         for e in trace.events
     ):
         return None
-    wide = program.run(wider, widen=True, turns=trace.turns)
+    wide = program.run(wider, widen=True, loop_ends=trace.loop_ends)
     for e in trace.events:
         other = wide.by_id.get(e.id)
         if other is None or not isinstance(e.value, np.ndarray | np.generic | float) or isinstance(e.value, bool):
@@ -487,14 +487,15 @@ def _judge_intended_forward(program, trace, J, names, judge):
             value = float(np.squeeze(run.by_id[J.id].value))
         except (KeyError, SyntaxError, ValueError, TypeError):
             continue
-        if not np.isfinite(value) or value == judge.truth.value and edit.reason != "sign":
+        if not np.isfinite(value) or value == judge.reference.value and edit.reason != "sign":
             continue
         if not _gradients_match(program, trace, J, sid, edit, judge):
             continue
         if program.work > most_work:
             break
         other = _judge(program, trace, J, names, {sid: edit.tree})
-        before, after = (sum(t.is_leaf and bool(np.any(t.gradient)) for t in j.truth.targets) for j in (judge, other))
+        targets = judge.reference.targets, other.reference.targets
+        before, after = (sum(t.is_leaf and bool(np.any(t.gradient)) for t in found) for found in targets)
         if after < before:
             continue  # the cost no longer depends on all parameters and data
         if not other.faults and sum(bool(other.status(c, other.run())[0]) for c in other.checks) >= judged:
@@ -514,7 +515,7 @@ def _gradients_match(program, trace, J, sid, edit, judge):
     from ..autodiff.node import pullback
 
     found = pullback(last.node, np.float64(1))
-    whole = program.run({sid: edit.tree}, turns=trace.turns)
+    whole = program.run({sid: edit.tree}, loop_ends=trace.loop_ends)
     kinds = ("gradient", "update", *(["step"] if all(c.kind != "gradient" for c in judge.checks) else []))
     compared = 0
     for c in judge.checks:
@@ -545,7 +546,7 @@ def _forward_edits(program, trace, J, judge):
     operand, labels off by one, a sign."""
     for e in trace.events[: J.index]:
         node = program.statements[e.sid].node
-        if e.id in judge.truth.of and isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
+        if e.id in judge.reference.of and isinstance(node, ast.Assign | ast.AugAssign | ast.Return):
             for edit in other_way_round(node, sites(node)):
                 yield e.sid, edit
     seen = set()
@@ -563,17 +564,17 @@ def _forward_edits(program, trace, J, judge):
                 if _involves_exp(program, trace, statement, node):
                     edit.reason = "softmax over the wrong axis"
                 yield e.sid, edit
-        if e.id not in judge.truth.of and e.index > judge.J.index:
+        if e.id not in judge.reference.of and e.index > judge.J.index:
             continue
         scope = trace.scopes.get(e.sid, {})
         arrays = {t: v for t, (v, _) in scope.items() if isinstance(v, np.ndarray) and v.size}
         groups = {}
         for n in here:
             groups.setdefault(ast.unparse(n), []).append(n)
-        if e.id in judge.truth.of:
+        if e.id in judge.reference.of:
             parameters = {
                 t
-                for target in judge.truth.targets
+                for target in judge.reference.targets
                 if target.is_leaf and not judge.is_data(target)
                 for t in judge.names_of(e.sid)(target)
             }

@@ -186,7 +186,7 @@ def _updated_parameter(evidence, e):
     if e.source != e.index and e.how != "in place" and evidence.events[e.source].id in evidence.forward:
         return None  # ``W1 = parameters["W1"]``: another name for it
     known, found = claims.label(e.base, e.key), []
-    for target in evidence.truth.targets:
+    for target in evidence.reference.targets:
         if target.is_leaf and target.is_named:
             other = evidence.trace.by_id[target.index]
             if _origin(evidence, e) == other.index:
@@ -223,7 +223,7 @@ def _state_of(evidence, e):
     name, key = claims.last(e.base), e.key
     if _MOMENT.fullmatch(name):
         key = re.sub(r"^d_?(?=[A-Za-z])", "", key)
-    for target in evidence.truth.targets:
+    for target in evidence.reference.targets:
         if not (target.is_leaf and target.is_named) or target.shape != e.shape or evidence.is_data(target):
             continue
         own = [evidence.trace.by_id[id_] for id_ in _aliases(target) if id_ in evidence.trace.by_id]
@@ -256,7 +256,7 @@ def _claimed(evidence, e):
             return [], None
     for stem in [*_of_the_cost(evidence, e), *claims.stems(e.base, e.key)]:
         found = []
-        for target in evidence.truth.targets:
+        for target in evidence.reference.targets:
             if not target.is_named:
                 continue
             for id_ in _aliases(target):
@@ -321,13 +321,13 @@ def _claimed_by_shape(evidence, e):
     """``grad``: the gradient of the parameter of its shape, if there is only one."""
     if _is_gradient_of_owner(e):
         by_id, own = evidence.trace.by_id, []
-        for t in evidence.truth.targets:
+        for t in evidence.reference.targets:
             owners = [by_id[id_].owner for id_ in _aliases(t) if id_ in by_id]
             own += [t] if t.is_named and t.shape == e.shape and e.owner in owners else []
         return (own[-1:], claims.Stem(own[-1].name, None, "gradient")) if own else ([], None)
     if e.value is None or not claims.GRADIENT.fullmatch(claims.last(e.base)) or np.ndim(e.value) == 0:
         return [], None
-    leaves = [t for t in evidence.truth.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
+    leaves = [t for t in evidence.reference.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
     leaves = [t for t in leaves if t.shape == np.shape(e.value)]
     return (leaves, claims.Stem(leaves[0].name, None, "gradient")) if len(leaves) == 1 else ([], None)
 
@@ -375,15 +375,15 @@ def _target_named(evidence, of, before=None):
     ids = [
         e.id
         for e in evidence.events
-        if e.id in evidence.truth.of
+        if e.id in evidence.reference.of
         and name in _spellings(e)
         and e.index <= (before or evidence.J.index)
         and e.how != "bound"
     ]
-    ids = ids or [e.id for e in evidence.events if e.id in evidence.truth.of and name in _spellings(e)]
+    ids = ids or [e.id for e in evidence.events if e.id in evidence.reference.of and name in _spellings(e)]
     if not ids or k and int(k) > len(ids):
         return None
-    return evidence.truth.of[ids[int(k) - 1] if k else ids[-1]]
+    return evidence.reference.of[ids[int(k) - 1] if k else ids[-1]]
 
 
 def _spellings(e):

@@ -86,8 +86,9 @@ class DerivationReport:
         self._exceptions(program, run, rows, error)
         if trace.stopped:
             self.remarks.append(f"stopped {trace.stopped}")
-        if trace.turns:
-            self.remarks.append(f"only the first iteration of the loop in {program.line(min(trace.turns))} is judged")
+        if trace.loop_ends:
+            loop = program.line(min(trace.loop_ends))
+            self.remarks.append(f"only the first iteration of the loop in {loop} is judged")
         files = list(dict.fromkeys(s.file for s in program.statements))
         order = {s.id: (files.index(s.file), s.number, s.id) for s in program.statements}
         for sid, row in rows.items():
@@ -102,7 +103,7 @@ class DerivationReport:
 
     def _fill_rows(self, program, trace, judge, rows):
         """Fill in the verdicts; return whether a gradient or an update was judged."""
-        truth, judged = judge.truth, False
+        reference, judged = judge.reference, False
         run = judge.run()
         for c in judge.checks:
             row = rows.get(c.sid)
@@ -140,7 +141,7 @@ class DerivationReport:
                 row = rows[fault.sid] = Line(s.number, s.text, fault.name)
             row.ok, row.reason, row.sentence, row.right = False, fault.reason, fault.sentence, fault.right
             row.name = fault.name or row.name
-        how = "the graph" if truth.how == "graph" else f"finite differences, as {truth.why}"
+        how = "the graph" if reference.how == "graph" else f"finite differences, as {reference.why}"
         cost = "J" if judge.J.name == "J" else f"J, here {judge.J.name},"
         self.remarks.insert(0, f"the derivatives of {cost} are from {how}")
         self.remarks += judge.remarks
@@ -152,10 +153,10 @@ class DerivationReport:
             if left:
                 lines = ", ".join(program.line(other) for other in sorted(left))
                 self.remarks.append(f"not judged, as {program.line(sid)} raises: {lines}")
-        if truth.sampled:
+        if reference.sampled:
             self.remarks.append("of large arrays only a sample of the entries was checked")
-        if truth.kinks:
-            self.remarks.append(f"{truth.kinks} entries are at a kink and were left out")
+        if reference.kinks:
+            self.remarks.append(f"{reference.kinks} entries are at a kink and were left out")
         return judged
 
     def _exceptions(self, program, run, rows, error):

@@ -14,7 +14,7 @@ def edits_by_value(judge, node, sid, check, run, scope, names_of):
     value = value_of(node)
     if value is None:
         return
-    for target in judge.truth.targets:  # softmax's whole Jacobian
+    for target in judge.reference.targets:  # softmax's whole Jacobian
         P = names_of(target)
         if target.is_leaf or not P or target.value.ndim == 0 or np.min(target.value, initial=1) < 0:
             continue

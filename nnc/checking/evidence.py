@@ -9,7 +9,7 @@ from . import claims
 from .factors import Factor, Factors
 from .hypotheses import Activation
 from .reference_gradients import ReferenceGradients
-from .scopes import in_the_words_of_loops
+from .scopes import with_loop_counters
 from .trace import Unknown
 
 
@@ -21,18 +21,18 @@ class Evidence:
         self.events = trace.events
         self.patches, self.overrides = dict(patches), {}
         self.wrap = set(wrap)
-        self.truth = ReferenceGradients(program, trace.events, J, self.wrap, patches)
-        self.graphical = self.truth.how == "graph"
+        self.reference = ReferenceGradients(program, trace.events, J, self.wrap, patches)
+        self.graphical = self.reference.how == "graph"
         self.tolerance = 1e-6 if self.graphical else 3e-5
         self.factors = self._factors()
         self._influence, self._names, self._scopes, self._moved, self._of_parameters = {}, {}, {}, {}, None
         self.activations = self._activations()
-        self.forward = set(self.truth.of)
+        self.forward = set(self.reference.of)
         for e in self.events:  # ``A_prev, W, b = cache``: other names in the backward pass
-            target = self.truth.of.get(self.events[e.source].id)
-            if target is not None and e.id not in self.truth.of:
+            target = self.reference.of.get(self.events[e.source].id)
+            if target is not None and e.id not in self.reference.of:
                 target.aliases.append(e.id)
-        for target in self.truth.targets:
+        for target in self.reference.targets:
             if target.index in trace.by_id:
                 target.name = self.named(target).name if target.is_named else target.name
         self.checks, self.remarks = [], []  # what the lines claim; notes for the report
@@ -49,12 +49,12 @@ class Evidence:
         for e in self.events:
             if isinstance(e.value, int | np.integer) and not isinstance(e.value, bool) and e.how != "returned":
                 names.setdefault(int(e.value), e.base if e.key is None else e.name)
-            elif isinstance(e.value, float | np.floating) and e.id not in self.truth.of and e.how != "returned":
+            elif isinstance(e.value, float | np.floating) and e.id not in self.reference.of and e.how != "returned":
                 if 0 < abs(float(e.value)) != 1 and len(numbers) < 5 and e.index < self.J.index:
                     numbers.setdefault(float(e.value), e.name)
         for n in self.batches():
             sizes[n] = names.get(n, str(n))
-        for target in self.truth.targets:
+        for target in self.reference.targets:
             for n in (*target.shape, target.gradient.size if target.gradient.ndim == 2 else 1):
                 if n > 1 and len(sizes) < 7:
                     sizes.setdefault(int(n), names.get(n, str(n)))
@@ -66,22 +66,22 @@ class Evidence:
 
         found = []
         if self.graphical:
-            leaf = next((t for t in self.truth.targets if t.is_leaf), None)
+            leaf = next((t for t in self.reference.targets if t.is_leaf), None)
             if leaf is not None:
-                found += [r for r, _ in _means(self.truth.graph)]
-            for node in ancestors(self.truth.graph):  # a sum over a loop, divided by its length
+                found += [r for r, _ in _means(self.reference.graph)]
+            for node in ancestors(self.reference.graph):  # a sum over a loop, divided by its length
                 divisor = node.inputs[1] if node.op == "divide" and node.size == 1 else None
                 if isinstance(divisor, int | np.integer) and divisor > 1:
                     found.append(int(divisor))
         axes = {}
-        for target in self.truth.targets:
+        for target in self.reference.targets:
             if not target.is_leaf:
                 for n in set(target.shape):
                     axes[n] = axes.get(n, 0) + 1
         counted = {e.value for e in self.events if isinstance(e.value, int)}
         known = {*axes, *counted}  # for a mean over 2 m it is m
         found = [r // 2 if r not in known and r % 2 == 0 and r // 2 in axes else r for r in found]
-        known |= {t.gradient.size for t in self.truth.targets}
+        known |= {t.gradient.size for t in self.reference.targets}
         found = [r for r in found if r in known]  # else it is the factor of a penalty, or of a half
         found += sorted((n for n in axes if n > 1), key=lambda n: -axes[n])[:1]
         return list(dict.fromkeys(int(n) for n in found))
@@ -140,12 +140,12 @@ class Evidence:
 
     def _activations(self):
         found = []
-        targets = [t for t in self.truth.targets if t.value.size and np.isfinite(t.value).all()]
+        targets = [t for t in self.reference.targets if t.value.size and np.isfinite(t.value).all()]
         for i, a in enumerate(targets):
             if a.is_leaf or not a.shape and not a.is_named:
                 continue
             before = targets[i - 1 :: -1] if i else []
-            inside = [] if a.shape else self.truth.scalars[::-1]
+            inside = [] if a.shape else self.reference.scalars[::-1]
             near = [[z for z in zs if z.shape == a.shape and z is not a] for zs in (inside, before)]
             near = [[z for z in zs if z.is_named or a.is_named][:12] for zs in near]
             for z in near[0] + near[1]:
@@ -162,7 +162,7 @@ class Evidence:
         """{text: (value, index of its event)} of what a statement can see."""
         if sid not in self._scopes:
             statements = self.program.statements
-            self._scopes[sid] = in_the_words_of_loops(statements[sid], statements, self.trace.scopes.get(sid, {}))
+            self._scopes[sid] = with_loop_counters(statements[sid], statements, self.trace.scopes.get(sid, {}))
         return self._scopes[sid]
 
     def names_of(self, sid):
@@ -171,7 +171,7 @@ class Evidence:
             table = {}
             for text, (_, index) in self.scope(sid).items():
                 if index is not None and index < len(self.events):
-                    target = self.truth.of.get(self.events[index].id) or self._recomputed(self.events[index])
+                    target = self.reference.of.get(self.events[index].id) or self._recomputed(self.events[index])
                     if target is not None:
                         table.setdefault(id(target), []).append(text)
             calls = len({e.frame for e in self.events if e.sid == sid})
@@ -182,7 +182,7 @@ class Evidence:
 
     def _recomputed(self, e):
         """The target of the same name and value, if the backward pass begins by repeating the forward pass; or None."""
-        for target in self.truth.targets if e.is_array and e.index > self.J.index else ():
+        for target in self.reference.targets if e.is_array and e.index > self.J.index else ():
             same = self.trace.by_id.get(target.index) if target.is_named else None
             if same is not None and (same.base, same.key) == (e.base, e.key) and equal(same.value, e.value):
                 return target
@@ -198,9 +198,9 @@ class Evidence:
     def depends(self, data=True):
         """The ids of all values that depend on the forward pass's floats, or with data=False on its parameters."""
         rng = np.random.default_rng(5)
-        leaves = [t for t in self.truth.targets if t.is_leaf and t.is_named and (data or not self.is_data(t))]
+        leaves = [t for t in self.reference.targets if t.is_leaf and t.is_named and (data or not self.is_data(t))]
         moved = {t.index: t.value * (1 + 0.1 * rng.random(t.shape)) + 0.01 * rng.random(t.shape) for t in leaves}
-        run = self.program.run(self.patches, overrides=moved, turns=self.trace.turns)
+        run = self.program.run(self.patches, overrides=moved, loop_ends=self.trace.loop_ends)
         changed = set()
         for e in self.events:
             other = run.by_id.get(e.id)
@@ -213,7 +213,8 @@ class Evidence:
         if target not in self._moved:
             size = np.abs(target.value)
             d = 1e-3 * (size + np.mean(size) + 1e-3) * np.random.default_rng(9).choice([-1.0, 1.0], target.shape)
-            run = self.program.run(self.patches, overrides={target.index: target.value + d}, turns=self.trace.turns)
+            moved = {target.index: target.value + d}
+            run = self.program.run(self.patches, overrides=moved, loop_ends=self.trace.loop_ends)
             self._moved[target] = d, run
         d, run = self._moved[target]
         now = self.value(run, e.id)
@@ -236,7 +237,7 @@ class Evidence:
         return self.program.run(
             {**self.patches, **dict(patches)},
             overrides={**self.overrides, **dict(overrides)},
-            turns=self.trace.turns,
+            loop_ends=self.trace.loop_ends,
             stop=stop,
         )
 
@@ -347,7 +348,7 @@ class Evidence:
                 return x
 
             own = [e.id for e in self.events if e.sid == sid and id_ in (None, e.id)]
-            run = self.program.run(self.patches, overrides=dict.fromkeys(own, moved), turns=self.trace.turns)
+            run = self.program.run(self.patches, overrides=dict.fromkeys(own, moved), loop_ends=self.trace.loop_ends)
             found = set()
             for e in self.events:
                 other = run.by_id.get(e.id)
@@ -388,7 +389,7 @@ class Evidence:
         """(Target, Factor) of a value = Factor · dJ/d(Target), or None."""
         best = None
         if np.size(value) and np.asarray(value).dtype.kind == "f" and np.any(value):
-            for target in self.truth.targets:
+            for target in self.reference.targets:
                 if target.shape == np.shape(value) or target.gradient.size == np.size(value) > 1:
                     k = self.ratio(value, target)
                     if k is not None and np.any(target.gradient):

@@ -53,7 +53,7 @@ class View:
     helpers: list  # names of the reader's functions that compute an activation's derivative
 
     @property
-    def whole(self):
+    def integers(self):
         """{text: value} of the integers."""
         found = {t: v for t, (v, _) in self.scope.items() if isinstance(v, int | np.integer)}
         return {t: int(v) for t, v in found.items() if not isinstance(v, bool) and "[" not in t}

@@ -22,7 +22,7 @@ from .updates import (
     blame_unused_gradient,
     blame_update_of_gradient,
     blame_uphill_step,
-    steps_of_numbers,
+    scalar_steps,
 )
 from .wrong_cost import blame_wrong_cost
 
@@ -72,7 +72,7 @@ class Judge(Evidence):
         self.is_scaled = True
         blame_local_factors(self)
         self._judge_structure()  # steps uphill, now that the signs of the gradients are right
-        for check in steps_of_numbers(self):
+        for check in scalar_steps(self):
             blame_other_gradient(self, check)
         judge_rules(self)
         return self

@@ -52,11 +52,11 @@ def _families(evidence):
     if not evidence.graphical:
         return found
     users = {}
-    for node in reversed(ancestors(evidence.truth.graph)):
+    for node in reversed(ancestors(evidence.reference.graph)):
         for x in node.inputs:
             users.setdefault(id(x), node)
-    position = {id(node): i for i, node in enumerate(reversed(ancestors(evidence.truth.graph)))}
-    leaves = [t for t in evidence.truth.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
+    position = {id(node): i for i, node in enumerate(reversed(ancestors(evidence.reference.graph)))}
+    leaves = [t for t in evidence.reference.targets if t.is_leaf and t.is_named and not evidence.is_data(t)]
     for target in sorted(leaves, key=lambda t: position.get(id(users.get(id(t.node))), 0)):
         user = users.get(id(target.node))
         if user is not None and user.op in ("add", "add_bias"):

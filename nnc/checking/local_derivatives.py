@@ -22,7 +22,7 @@ def local_targets(evidence, e):
     pairs = []
     for of, by in claims.local_pairs(e.base, e.key):
         a, b = _known_as(evidence, of, e), _known_as(evidence, by, e)
-        if a and b and a[1] is not b[1] and a[1].node is not evidence.truth.graph:
+        if a and b and a[1] is not b[1] and a[1].node is not evidence.reference.graph:
             pairs.append((a[0] + b[0], len(pairs), a[1], b[1], of, by))
     if not pairs:
         return []
@@ -42,7 +42,7 @@ def _known_as(evidence, name, e):
     """(how near, Target) of the forward value that is called by a name, the last one before the event; or None."""
     found = []
     stem = claims.Stem(name, None, "gradient")
-    for target in evidence.truth.targets:
+    for target in evidence.reference.targets:
         for id_ in (target.aliases or [target.index]) if target.is_named and target.node is not None else ():
             other = evidence.trace.by_id.get(id_)
             if other is not None and other.index < e.index:
@@ -61,7 +61,7 @@ def _derivative(a, b):
 
 def _direct(evidence, a, b):
     """The same without the paths through other named values."""
-    named = {t.node for t in evidence.truth.targets if t.is_named} - {a, b}
+    named = {t.node for t in evidence.reference.targets if t.is_named} - {a, b}
     inside, todo = {a}, [a]
     while todo:
         for x in todo.pop().inputs:

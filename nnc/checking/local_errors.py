@@ -6,7 +6,7 @@ import ast
 import numpy as np
 
 from .syntax import expression, replaced, sites
-from .updates import steps_of_numbers
+from .updates import scalar_steps
 
 
 def is_harmful(judge, check, run):
@@ -55,7 +55,7 @@ def _is_in(k, numbers):
 def blame_local_factors(judge):
     """Blame the updates of scalars that have the wrong local derivative as a factor."""
     names = {judge.trace.by_id[c.id].name for c in judge.checks if c.kind == "local"}
-    for check, k in steps_of_numbers(judge).items() if names else ():
+    for check, k in scalar_steps(judge).items() if names else ():
         run = judge.run()
         if not _is_in(k, _usual_steps(judge, check, run)):
             _correct_local_factor(judge, check, names, run)

@@ -1,9 +1,9 @@
-"""What the derivatives really are: the cost's, by every value that its forward pass assigns.
+"""The reference derivatives: of the cost with respect to every value that its forward pass assigns.
 
 The forward lines are run on Nodes, and the graph gives all gradients at once; they are compared with finite differences
-through the reader's own code along random directions. Where a line does not run on Nodes, or the two do not agree,
-finite differences are taken entry by entry, of large arrays for a sample of entries. Entries at a kink, where the
-gradient jumps when the values are moved by 1e-11, are no entries to judge by.
+through the reader's own code along random directions. If a line does not run on Nodes, or the two do not agree, finite
+differences are taken entry by entry, for large arrays at a sample of entries. Entries at a kink, where the gradient
+jumps when the values are moved by 1e-11, are not judged.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autodiff.node import Node, ancestors, pullback
 
-SAMPLE = 60  # entries of an array that finite differences look at, when it has more than MANY
+SAMPLE = 60  # entries of an array to take finite differences of, if it has more than MANY
 MANY = 400
 STEP = 1e-4
 NOISE = 1e-11
@@ -20,18 +20,18 @@ NOISE = 1e-11
 
 @dataclass(eq=False)
 class Target:
-    """Something that the cost can be derived by: a value that was assigned, or one inside an expression."""
+    """A value to differentiate with respect to: one that was assigned, or one inside an expression."""
 
     name: str
     value: np.ndarray
     gradient: np.ndarray
-    index: tuple  # id of the event that assigned it, or inside whose expression it is
+    index: tuple  # id of the event that assigned it, or whose expression contains it
     is_named: bool
-    is_leaf: bool  # nothing of the forward pass went into it: a parameter, or data
-    known: np.ndarray = None  # where the gradient is known and there is no kink; None: everywhere
+    is_leaf: bool  # not computed from other values of the forward pass: a parameter, or data
+    known: np.ndarray = None  # mask of the entries that are known and not at a kink; None: all
     aliases: list = field(default_factory=list)  # other events with the same value
-    node: object = None  # in the graph, where there is one
-    of: str = "J"  # what is derived
+    node: object = None  # in the graph, if there is one
+    of: str = "J"  # the name of what is differentiated
     root: object = None  # its node; None: that of J
 
     @property
@@ -50,14 +50,14 @@ class ReferenceGradients:
     ----------
     targets : list of Target
     scalars : list of Target
-        Numbers inside expressions, which no name claims.
+        Scalars inside expressions, without a name.
     of : dict
         {id of an event: Target}
     how : "graph" or "finite differences"
     why : str
-        What was wrong with the graph, where it is not used.
+        Why the graph is not used; "" if it is.
     kinks : int
-        How many entries were left out.
+        The number of entries at a kink, which are left out.
     """
 
     def __init__(self, program, events, J, names, patches=()):
@@ -71,7 +71,7 @@ class ReferenceGradients:
     # ---- by the graph ----------------------------------------------------------------------------------------------
 
     def _graph(self, events, names):
-        """Fill in the targets; "" or why it was not possible."""
+        """Fill in the targets; return "" or why the graph cannot be used."""
         run, found = self._on_nodes(names)
         if isinstance(why := found, str):
             run, found = self._on_nodes(set())
@@ -88,28 +88,26 @@ class ReferenceGradients:
         for e in run.events:
             if e.node is not None and e.node in found:
                 at.setdefault(e.node, []).append(e.id)
-        depends = {}
-        for node in nodes:
-            depends[node] = any(isinstance(x, Node) for x in node.inputs)
+        is_computed = {node: any(isinstance(x, Node) for x in node.inputs) for node in nodes}
         inside = {}
-        for node in reversed(nodes):  # the event whose expression a node is in: that of the nearest one after it
+        for node in reversed(nodes):  # the event whose expression contains the node: that of the nearest user
             here = at.get(node, [None])[0]
             for x in node.inputs:
                 if isinstance(x, Node) and x not in at:
                     inside.setdefault(x, here if here is not None else inside.get(node, self.J))
-        for place, node in enumerate(nodes):
+        for position, node in enumerate(nodes):
             if node is J:
                 continue
             indices = at.get(node, [inside.get(node, self.J)])
             gradient = np.asarray(found[node], np.float64)
             if np.max(np.abs(gradient), initial=0) <= 1e-14 * largest:
-                gradient = np.zeros_like(gradient)  # as that of a bias before batch normalization
+                gradient = np.zeros_like(gradient)  # as for a bias before batch normalization
             known = np.ones(gradient.shape, bool)
             for others in shaken:
-                if others is not None and len(others) == len(nodes) and others[place].shape == gradient.shape:
+                if others is not None and len(others) == len(nodes) and others[position].shape == gradient.shape:
                     size = np.max(np.abs(gradient), initial=0)
                     known &= (
-                        np.abs(others[place] - gradient)
+                        np.abs(others[position] - gradient)
                         <= 1e-5 * np.abs(gradient) + 1e-5 * size + 100 * NOISE * largest
                     )
             self.kinks += int(np.sum(~known)) if node in at else 0
@@ -119,7 +117,7 @@ class ReferenceGradients:
                 gradient,
                 indices[0],
                 node in at,
-                not depends[node],
+                not is_computed[node],
                 None if known.all() else known,
                 indices,
                 node,
@@ -145,14 +143,14 @@ class ReferenceGradients:
         return run, pullback(J, np.float64(1))
 
     def _shaken(self, names, seed):
-        """The gradients, in the order of the nodes, where all values are moved a little."""
+        """The gradients, in the order of the nodes, with all values moved slightly; None if they cannot be computed."""
         rng = np.random.default_rng(seed)
 
         def shake(x):
             value = x.value if isinstance(x, Node) else x
             if np.asarray(value).dtype.kind != "f" or not np.size(value) or _is_labels(x):
                 return x
-            size = np.abs(value)  # of a masked score, which is -1e9, no other is to be moved as much
+            size = np.abs(value)  # a low quantile of it, as masked scores of -1e9 must not move the others
             step = NOISE * (1 + size + np.quantile(size, 0.25)) * rng.uniform(-1, 1, np.shape(value))
             if not isinstance(x, Node):
                 return x + step
@@ -163,14 +161,14 @@ class ReferenceGradients:
         run, found = self._on_nodes(names, shake=shake)
         if isinstance(found, str):
             return None
-        # the shaking has put one node behind each; those are the ones that the gradients belong to
+        # shaking adds a node after each value; those are the nodes whose gradients are compared
         J = run.by_id[self.J].node
         nodes = list(reversed(ancestors(J)))
         shakes = {n.inputs[0] for n in nodes if n.op == "add" and getattr(n, "name", None) == "shaken"}
         return [np.asarray(found[n]) for n in nodes if n not in shakes]
 
     def _disagreement(self, events):
-        """Whether finite differences along random directions say something else."""
+        """How finite differences along random directions disagree with the graph; "" if they do not."""
         rng = np.random.default_rng(0)
         for target in [t for t in self.targets if t.is_named and t.known is None][:40]:
             x = target.value
@@ -183,7 +181,7 @@ class ReferenceGradients:
                 size = max(abs(a), float(np.sqrt(np.sum((target.gradient * d) ** 2))))
                 is_near = abs(a - n) <= 1e-4 * size + 10 * noise + 1e-9
                 if is_near or not np.all(x):
-                    break  # else tiny numbers, of exponentials, are moved by no more than their own size
+                    break  # else try a step in proportion to x, for tiny values such as exponentials
             if not is_near:
                 if abs(a - self._along(target.index, x, d, STEP / 100)[0]) <= 1e-3 * size + 1000 * noise + 1e-9:
                     continue  # a kink nearby
@@ -238,7 +236,7 @@ class ReferenceGradients:
         self._leaves()
 
     def _leaves(self):
-        """Which values of the forward pass nothing went into: those that stay when all others are moved."""
+        """Find the leaves: the values that stay the same when any other one is moved."""
         for target in self.targets:
             if not target.is_leaf:
                 continue
@@ -249,7 +247,7 @@ class ReferenceGradients:
 
 
 def _is_labels(x):
-    """Whether it is data of zeros and ones, which code compares with: labels, a one-hot matrix, a mask."""
+    """Whether it is data of zeros and ones that code may compare with: labels, a one-hot matrix, a mask."""
     is_computed = isinstance(x, Node) and any(isinstance(y, Node) for y in x.inputs)
     value = np.asarray(x.value if isinstance(x, Node) else x)
     return not is_computed and np.ptp(value) == 1 and bool(np.isin(value, (0.0, 1.0)).all()) if value.size else False

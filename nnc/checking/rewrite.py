@@ -1,4 +1,4 @@
-"""A reader's source with every assignment reporting its value: the syntax tree is rewritten, the file never.
+"""A reader's source in which every assignment reports its value: the syntax tree is rewritten, the file never.
 
 ``Z1 = W1 @ X + b1`` becomes ::
 
@@ -8,9 +8,9 @@
         Z1 = __nnc__.rescue(7, __error__)
     Z1 = __nnc__.put(7, 'Z1', Z1)
 
-where ``__nnc__`` is a `nnc.checking.trace.Recorder`, which looks at the value, and may give back another one. In-place
+where ``__nnc__`` is a `nnc.checking.trace.Recorder`, which records the value, and may return another one. In-place
 statements go through the recorder as well, ``A[A < 0] = 0`` as ``A = __nnc__.store(8, 'A', A, __nnc__.key[A < 0], 0)``:
-on arrays it does what the reader's does; on Nodes, which cannot be written into, it makes a new one.
+on arrays this does the same as the reader's statement; for Nodes, which cannot be changed, it makes a new one.
 """
 
 import ast
@@ -24,13 +24,13 @@ GROWING = ("append", "insert", "appendleft")
 
 @dataclass(eq=False)
 class Statement:
-    """One statement of the reader's: its line number, its text as it stands there, its tree."""
+    """One statement of the reader's code: its line number, its text, its tree."""
 
     id: int
     number: int
     text: str
     node: ast.stmt
-    function: str  # in which it stands; "" outside of functions
+    function: str  # that contains it; "" outside of functions
     loops: tuple = ()  # the loops around it, the outermost first
     file: str = ""  # or the cell of a notebook
 
@@ -62,7 +62,7 @@ class Source:
                 self._enter(handler.body, function, loops)
 
     def _text(self, node):
-        """The lines as they stand there, if nothing else stands on them."""
+        """The lines of a statement, without other statements on them; of a compound statement the first."""
         if hasattr(node, "body"):
             return self.lines[node.lineno - 1].strip()
         lines = [line.encode() for line in self.lines[node.lineno - 1 : node.end_lineno]]  # offsets count bytes
@@ -73,15 +73,15 @@ class Source:
         return "\n".join(line.decode() for line in lines).strip()
 
     def rewritten(self, patches=()):
-        """The code, a piece for each statement of the outermost level, with the statements of `patches` {id: tree} in
-        the place of the reader's. Only the pieces with such a statement in them are made anew."""
+        """The code objects, one for each top-level statement, with the statements of `patches` {id: tree} in place of
+        the reader's. Only those that contain a patched statement are compiled again."""
         pieces = []
         for node in self.tree.body:
             inside = {sid: tree for sid, tree in dict(patches).items() if sid in self._inside(node)}
             if inside or node.sid not in self._pieces:
                 tree = ast.Module(_Rewriter(inside, self._inside, self._made).body([node]), [])
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", SyntaxWarning)  # of a patch; Python has warned of the reader's own
+                with warnings.catch_warnings():  # of a patch; Python has warned of the reader's code already
+                    warnings.simplefilter("ignore", SyntaxWarning)
                     piece = compile(tree, self.name, "exec")
                 if inside:
                     pieces.append(piece)
@@ -138,7 +138,7 @@ def leaves(target):
 
 
 class _Expressions(ast.NodeTransformer):
-    """What cannot be asked of a Node: ``float(x)``, ``x.item()``, ``np.array(x)``, ``math.exp(x)``."""
+    """Redirects what Nodes refuse to the recorder: ``float(x)``, ``x.item()``, ``np.array(x)``, ``math.exp(x)``."""
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -162,7 +162,7 @@ def _is(node, name):
 
 
 class _Rewriter:
-    """Rewrites statements; `made` keeps what became of those without a patch in them, {id: statements}."""
+    """Rewrites statements; `made` caches the results for those without a patch in them, {id: statements}."""
 
     def __init__(self, patches, inside, made):
         self.patches, self.inside, self.made = patches, inside, made
@@ -184,7 +184,7 @@ class _Rewriter:
         return out
 
     def other(self, node):
-        """if, with, try, and all that assigns nothing."""
+        """if, with, try, and all statements that assign nothing."""
         for part in ("body", "orelse", "finalbody"):
             if getattr(node, part, None):
                 setattr(node, part, self.body(getattr(node, part)))
@@ -222,10 +222,10 @@ class _Rewriter:
         return self.loop(node)
 
     def loop(self, node):
-        turn = call("turn", ast.Constant(node.sid))
+        iteration = call("iteration", ast.Constant(node.sid))
         names = [n.id for n in leaves(node.target) if isinstance(n, ast.Name)] if hasattr(node, "target") else []
-        turn.keywords = [ast.keyword(name, ast.Name(name, ast.Load())) for name in dict.fromkeys(names)]
-        node.body = [ast.Expr(turn), *self.body(node.body)]
+        iteration.keywords = [ast.keyword(name, ast.Name(name, ast.Load())) for name in dict.fromkeys(names)]
+        node.body = [ast.Expr(iteration), *self.body(node.body)]
         node.orelse = self.body(node.orelse)
         return [node]
 
@@ -266,7 +266,7 @@ class _Rewriter:
         if isinstance(c, ast.Call) and isinstance(c.func, ast.Attribute) and c.args:
             if c.func.attr in GROWING:
                 name, container = ast.Constant(ast.unparse(c.func.value)), c.func.value
-                if any(isinstance(n, ast.Call) for n in ast.walk(container)):  # not to be called twice
+                if any(isinstance(n, ast.Call) for n in ast.walk(container)):  # which must not be called twice
                     container = ast.Tuple([], ast.Load())
                 c.args[-1] = call("grow", ast.Constant(node.sid), name, load(container), c.args[-1])
             elif c.func.attr == "at" and isinstance(c.args[0], ast.Name):
@@ -322,7 +322,7 @@ _NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 
 
 def _located(node, original):
-    """The node, with the original's place in the file where it and what is in it has none; what has one is complete."""
+    """The node, with the original's line numbers wherever it has none; what was located before is skipped."""
     if not hasattr(node, "lineno"):
         ast.copy_location(node, original)
     todo = [node]

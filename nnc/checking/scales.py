@@ -378,7 +378,7 @@ def _multiplied(node, off, sizes):
 def _size_text(judge, r, sid):
     """An expression for the batch size if it has no name, from the data where possible."""
     names_of = judge.names_of(sid)
-    parameters = {text for t in judge.truth.targets if t.is_leaf and not judge.is_data(t) for text in names_of(t)}
+    parameters = {text for t in judge.reference.targets if t.is_leaf and not judge.is_data(t) for text in names_of(t)}
     scope = judge.scope(sid)
     parts = {text: last(text) for text in scope}
     texts = sorted(

@@ -1,6 +1,6 @@
-"""What a statement can see, in the words of the loop around it: ``zs[l - 1]``, where it is ``zs[1]`` that it sees.
+"""The scope of a statement, written with the counters of the loops around it: ``zs[l - 1]``, not ``zs[1]``.
 
-A right line is put into every turn of its loop, so that it has to speak of the loop's own counter.
+A right line has to hold in every iteration of its loop, so its indices are written with the loop's counter.
 """
 
 import ast
@@ -12,7 +12,7 @@ ITEM = re.compile(r"(.+)\[(\d+)\]")
 
 
 def counters(statement, statements, scope):
-    """{name: value} of the integers that the loops around a statement count with."""
+    """{name: value} of the integer counters of the loops around a statement."""
     names = []
     for sid in statement.loops:
         loop = statements[sid].node
@@ -25,25 +25,25 @@ def counters(statement, statements, scope):
     return {name: int(v) for name, v in values.items() if isinstance(v, int | np.integer) and not isinstance(v, bool)}
 
 
-def in_the_words_of_loops(statement, statements, scope):
-    """The scope with ``zs[l]`` instead of ``zs[2]`` where l is 2, and ``zs[-l]`` where the loop counts from the
-    back; what no counter reaches stays as it is."""
+def with_loop_counters(statement, statements, scope):
+    """The scope with ``zs[l]`` instead of ``zs[2]`` if l is 2, or ``zs[-l]`` if the loop counts from the end; an item
+    whose index is not next to a counter keeps it."""
     own = ast.unparse(statement.node)
     counted = counters(statement, statements, scope)
     if not counted:
-        return _from_the_back(own, scope)
+        return _with_negative_indices(own, scope)
     around = ast.unparse(statements[statement.loops[0]].node)
     lengths, found = _lengths(scope), {}
     for text, seen in scope.items():
         match = ITEM.fullmatch(text)
         others = []
         for name, value in counted.items() if match else ():
-            base, place = match[1], int(match[2])
+            base, position = match[1], int(match[2])
             if f"[-{name}" in around:
-                off = place - lengths[base] + value
+                off = position - lengths[base] + value
                 index = f"-{name}"
             else:
-                off, index = place - value, name
+                off, index = position - value, name
             if abs(off) <= 1:
                 others.append(f"{base}[{index}{('', ' + 1', ' - 1')[off]}]")
         for other in others:
@@ -54,7 +54,7 @@ def in_the_words_of_loops(statement, statements, scope):
 
 
 def _lengths(scope):
-    """{name of a list: how many of its items the scope has}."""
+    """{name of a list: the number of its items in scope}."""
     found = {}
     for text in scope:
         if match := ITEM.fullmatch(text):
@@ -62,8 +62,8 @@ def _lengths(scope):
     return found
 
 
-def _from_the_back(own, scope):
-    """The scope with ``zs[-1]`` as well, where the statement counts from the back."""
+def _with_negative_indices(own, scope):
+    """The scope with ``zs[-1]`` for the last item of ``zs``, if the statement uses negative indices."""
     if not re.search(r"\[-\d", own):
         return scope
     lengths, found = _lengths(scope), {}

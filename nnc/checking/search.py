@@ -1,4 +1,4 @@
-"""The search for the edit that puts a check right: of its own line, or of one before it."""
+"""The search for the edit that corrects a check: of its own line, or of one before it."""
 
 import ast
 
@@ -13,11 +13,11 @@ from .scopes import counters
 from .syntax import sites, value_of
 
 MOST_EDITS = 1500
-MOST_WORK, MOST_WORK_IN_ALL = 120_000_000, 220_000_000  # for one fault, and for all of them: see `Program.work`
+MOST_WORK, MOST_WORK_IN_ALL = 120_000_000, 220_000_000  # for one error, and for all of them: see `Program.work`
 
 
 def search(judge, check, run, quick=False):
-    """(statement, Edit) that puts a check right and most of the others with it."""
+    """(statement, Edit) that corrects a check, and as many of the others as possible; or None."""
     program = judge.program
     until = min(program.work + MOST_WORK, judge.until)
     own = check.sid
@@ -47,15 +47,15 @@ def search(judge, check, run, quick=False):
     order = [own] + [s for s in cone if s not in recognised] + [s for s in cone if s in recognised][:3]
     singles = {}
     before = judge.wrong_statements(run)
-    for place, sid in enumerate(order):
+    for position, sid in enumerate(order):
         if sid in judge.patches and sid != own:
             continue
         node = judge.patches.get(sid, judge.program.statements[sid].node)
         if not hasattr(node, "value") and not isinstance(node, ast.AugAssign | ast.Return):
             continue
-        soon = program.work + 0.4 * (until - program.work)  # the lines before it want some of the work
-        known = {}  # text -> (the edit that came to it first, its rank)
-        for edit in _edits_of_both(judge, sid, check, run):
+        soon = program.work + 0.4 * (until - program.work)  # leave some of the work for the lines before it
+        known = {}  # text -> (the first edit with this result, its rank)
+        for edit in _all_edits(judge, sid, check, run):
             tried += 1
             if tried > MOST_EDITS or program.work > soon:
                 break
@@ -63,17 +63,17 @@ def search(judge, check, run, quick=False):
                 singles.setdefault(sid, []).append(edit)
             if edit.text not in known:
                 doubt = _doubt(judge, sid, recognised, doubtful)
-                known[edit.text] = edit, _rank(judge, check, sid, edit, place, doubt, before)
+                known[edit.text] = edit, _rank(judge, check, sid, edit, position, doubt, before)
             same, rank = known[edit.text]
             if rank is not None:
                 rank = (*rank[:2], rank[2] - same.cost + edit.cost)
                 found.append((rank, len(found), sid, edit))
                 if rank[:2] == (0, False) and rank[2] < 1.15:
-                    return sid, edit  # all is right with it, and it could hardly be less
-        if found and (min(found)[0] < (0, False, 1.45) or place == 0 and named and not cone or tried > MOST_EDITS):
+                    return sid, edit  # everything is right with it, and no edit is much smaller
+        if found and (min(found)[0] < (0, False, 1.45) or position == 0 and named and not cone or tried > MOST_EDITS):
             break
     if not quick and found and min(found)[0][0]:
-        found += _missing_in_what_is_right(judge, check, run, cone, activated, before)
+        found += _missing_derivative(judge, check, run, cone, activated, before)
     if not found and not quick:
         for sid, inserted in singles.items():
             inserted = [e for e in inserted if e.pieces][:40]
@@ -92,16 +92,16 @@ def search(judge, check, run, quick=False):
             if found:
                 break
     if not found and not quick:
-        found = _missing_after_a_call(judge, check, before)
+        found = _missing_after_call(judge, check, before)
     if not found:
         return None
     _, _, sid, edit = min(found, key=lambda x: x[:2])
     return sid, edit
 
 
-def _missing_in_what_is_right(judge, check, run, cone, activated, before):
-    """The rated edits of lines before that are right as dJ/da, and go on as if they were dJ/dz: in which the
-    derivative is missing, if that mends more than this check."""
+def _missing_derivative(judge, check, run, cone, activated, before):
+    """The ranked edits that insert an activation's derivative into earlier lines which are right as dJ/da, but are used
+    as dJ/dz; only those that leave nothing wrong."""
     found = []
     right = {c.sid for c in judge.checks if c.kind == "inner" and judge.status(c, run)[2] in activated}
     for sid in [s for s in judge.cone(check, ()) if s in right and s not in cone and s not in judge.patches]:
@@ -114,9 +114,9 @@ def _missing_in_what_is_right(judge, check, run, cone, activated, before):
     return found
 
 
-def _missing_after_a_call(judge, check, before):
-    """The rated edits of ``grad = layer.backward(grad)`` by which an activation's derivative comes after it, of which
-    the call was left out."""
+def _missing_after_call(judge, check, before):
+    """The ranked edits that insert an activation's derivative after ``grad = layer.backward(grad)``, where the call of
+    the activation's own backward pass is missing."""
     found, seen = [], {check.sid}
     for e in reversed(judge.events[judge.J.index : judge.trace.by_id[check.id].index]):
         node = judge.program.statements[e.sid].node if e.sid >= 0 else None
@@ -133,16 +133,16 @@ def _missing_after_a_call(judge, check, before):
 
 
 def _doubt(judge, sid, recognised, doubtful):
-    """How far a line is from being at fault: one that is known to be right; a helper for an activation's derivative
-    farther than its call."""
+    """How unlikely a line is to be wrong: more if it is known to be right, slightly more for a helper that computes an
+    activation's derivative than for its call."""
     statement = judge.program.statements[sid]
     if statement.function in {name.removeprefix("self.") for name in _helpers(judge)}:
         return 0.1
     return -1.0 if sid in doubtful else float(sid in recognised)
 
 
-def _rank(judge, check, sid, edit, place, recognised, before):
-    """How good an edit is, the least the best; None if it does not help."""
+def _rank(judge, check, sid, edit, position, recognised, before):
+    """The rank of an edit, the best is the smallest; None if it does not help."""
     try:
         run = judge.run({sid: edit.tree}, stop=check.id)
     except (SyntaxError, ValueError, TypeError):
@@ -154,15 +154,15 @@ def _rank(judge, check, sid, edit, place, recognised, before):
     run = judge.run({sid: edit.tree})
     left = judge.wrong_statements(run)
     raising = {id_[0] for id_, _, _ in run.errors} - judge.program.raising
-    if left > before or raising:  # as another call of the same function does, whose values have another shape
+    if left > before or raising:  # as when another call of the same function has values of another shape
         return None
     one = isinstance(k, float) or k.is_one or not check.strict
-    # a line by another name that comes right as well speaks for an edit; a value that was right already against it
-    return left, not one, edit.cost + 0.5 * recognised + 0.3 * (place > 0) + 0.2 * other_shape
+    # a further line that becomes right counts for an edit, editing a line that was right already counts against it
+    return left, not one, edit.cost + 0.5 * recognised + 0.3 * (position > 0) + 0.2 * other_shape
 
 
-def _edits_of_both(judge, sid, check, run):
-    """The edits of a line as it stands there, then, if it was changed before, those of what it was changed to."""
+def _all_edits(judge, sid, check, run):
+    """The edits of the reader's line and, if it was corrected before, those of the corrected one."""
     node = judge.program.statements[sid].node
     patched = judge.patches.get(sid, node)
     if patched is not node:
@@ -187,7 +187,7 @@ def _edits(judge, node, sid, check, run):
 def _view(judge, sid):
     scope, names_of = judge.scope(sid), judge.names_of(sid)
     after = {text for text, (_, i) in scope.items() if _is_after_forward(judge, i)}
-    parameters = {text for target in judge.truth.targets if target.is_leaf for text in names_of(target)}
+    parameters = {text for target in judge.reference.targets if target.is_leaf for text in names_of(target)}
     return View(scope, judge.activations, names_of, after, parameters, _helpers(judge))
 
 
@@ -196,7 +196,7 @@ def _is_after_forward(judge, index):
 
 
 def _helpers(judge):
-    """How the reader's own functions and methods are called that look like an activation's derivative."""
+    """The names of the reader's functions and methods that look like an activation's derivative."""
     found = []
     for n in judge.functions():
         own = "self." if n.args.args and n.args.args[0].arg == "self" else ""

@@ -1,4 +1,4 @@
-"""The expressions inside a statement: which there are, and copies of the statement with others in their place."""
+"""The expressions inside a statement, and copies of the statement with some of them replaced."""
 
 import ast
 
@@ -13,7 +13,7 @@ def value_of(node):
 
 
 def sites(node):
-    """The expressions inside a statement that may be other ones: all that it reads, but not where it writes."""
+    """The expressions inside a statement that can be replaced: all that it reads, but not its targets."""
     writes = set()
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     for target in targets:
@@ -24,7 +24,7 @@ def sites(node):
     found = []
     for n in ast.walk(node):
         if isinstance(n, ast.Call):
-            skip.add(n.func)  # a function is no value, but what a method belongs to is one
+            skip.add(n.func)  # a function is not a value, but the object of a method is
         if isinstance(n, ast.expr) and n not in writes and n not in skip and not isinstance(n, ast.Slice | ast.keyword):
             if not (isinstance(n, ast.Name) and n.id in ("np", "numpy", "math", "range", "len")):
                 found.append(n)
@@ -101,7 +101,7 @@ def is_number_one(n):
 
 
 def scaled(term, k, text):
-    """The tree of a term times a number, which is written as `text`."""
+    """The tree of a term times the number that is written as `text`."""
     if text.startswith("1 / "):
         return ast.BinOp(term, ast.Div(), expression(text[4:]))
     return ast.BinOp(expression(text), ast.Mult(), term)

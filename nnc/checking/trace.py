@@ -1,9 +1,9 @@
-"""Running a reader's code with every assignment recorded, as often as it takes, and the same each time.
+"""Running a reader's code with every assignment recorded, repeatedly and reproducibly.
 
-`Program` holds the rewritten source and copies of what goes in; `Program.run` runs it from the start: in floats of 64
-bits, with some values replaced by others (*overrides*), with some statements replaced (*patches*), or on Nodes.
-A run ends early where nothing after it is wanted. What the code prints is dropped in all runs but the first, files are
-written in the first only, and the random numbers are the same in each.
+`Program` holds the rewritten source and its inputs; `Program.run` runs it from the start in float64, on copies of the
+inputs, optionally with some values replaced (*overrides*), with some statements replaced (*patches*), or on Nodes. A
+run stops early if nothing after that is needed. The code prints, and writes files, in the first run only; the random
+numbers are the same in all runs.
 """
 
 import ast
@@ -29,26 +29,26 @@ MOST_EVENTS = 20_000
 MOST_BYTES = 400_000_000
 MOST_SECONDS = 5.0
 MOST_LAYERS = 20  # of a list of tuples
-WORK_OF_A_RUN, WORK_OF_AN_ASSIGNMENT = 20_000, 300  # in numbers that are assigned: 15 to 20 million are a second
+WORK_OF_A_RUN, WORK_OF_AN_ASSIGNMENT = 20_000, 300  # in numbers assigned: 15 to 20 million take a second
 
 
 @dataclass(eq=False)
 class Event:
-    """One assignment, as it happened."""
+    """One assignment in a run."""
 
     index: int
-    id: tuple  # (statement, the how many-th of it): the same in every run
+    id: tuple  # (statement, its count of events so far): the same in every run
     base: str  # "dW1", "grads", "self.W"
-    key: object  # of an item: grads["dW1"] has "dW1"; None else
+    key: object  # of an item: "dW1" for grads["dW1"]; else None
     how: str  # "assigned", "in place", "bound" (to a function's parameter), "returned", "appended" (to a list)
     frame: int  # which call of which function
-    value: object  # a copy; None where there was an exception
-    source: int  # the event that made this very object: another one's, if it was only handed on
+    value: object  # a copy; None after an exception
+    source: int  # index of the event that created this object: an earlier one, if it has a new name only
     node: object = None
     error: object = None
-    owner: int = None  # of an attribute: whose it is, the id of the object
-    was: int = None  # of a change in place: the event that made this object, or changed it last; of an item: of the old
-    counts: dict = None  # {name: value} of what the loops around it count with
+    owner: int = None  # of an attribute: the id() of its object
+    was: int = None  # index of the event that assigned the object changed in place, or the item replaced
+    counts: dict = None  # {name: value} of the counters of the loops around it
 
     @property
     def sid(self):
@@ -68,7 +68,7 @@ class Event:
 
 
 class Unknown:
-    """What a statement that raised an exception should have assigned; whatever uses it raises one, too."""
+    """In place of the value of a statement that raised an exception; using it raises Dependent."""
 
     __array_ufunc__ = None
 
@@ -84,11 +84,11 @@ class Unknown:
 
 
 class Dependent(TypeError):
-    """Raised by what uses an Unknown."""
+    """Raised when an Unknown is used."""
 
 
 class Stop(BaseException):
-    """Raised by the recorder where a run has seen enough."""
+    """Raised by the recorder to end a run early."""
 
 
 class _Key:
@@ -118,26 +118,26 @@ NOT_IN_PLACE = {
 
 
 class Recorder:
-    """What the rewritten code talks to.
+    """Records the assignments of the rewritten code, which calls its methods.
 
     Parameters
     ----------
     overrides : dict
-        {id of an event: a value, or a function of the value}: what is assigned instead.
+        {id of an event: the value to assign instead, or a function of the value}.
     stop : tuple or None
-        The id of the last event that is wanted.
+        The id of the last event that is needed.
     nodes : set of str or None
         Run on Nodes: arrays of floats become Nodes, and so do the floats with these names.
-    turns : dict
-        {loop: turn}: stop when this loop begins this turn.
+    loop_ends : dict
+        {loop: iteration}: stop when this loop begins this iteration, counted from 1.
     scopes : bool
-        Whether to note the names that each statement can see.
+        Whether to record the scope of each statement.
     shake : callable or None
-        Of each value that is new: what takes its place.
+        Applied to each new value; returns the one to use instead.
     widen : bool
         Whether arrays of integers become int64, to see whether narrower ones have overflowed.
     raising : set of int
-        The statements that raise an exception without Nodes as well.
+        The statements that raise an exception also without Nodes.
     """
 
     key = _Key()
@@ -147,24 +147,24 @@ class Recorder:
         overrides=(),
         stop=None,
         nodes=None,
-        turns=(),
+        loop_ends=(),
         scopes=False,
         widen=False,
         limited=False,
         shake=None,
         raising=(),
     ):
-        self.overrides, self.stop, self.nodes, self.turns = dict(overrides), stop, nodes, dict(turns)
+        self.overrides, self.stop, self.nodes, self.loop_ends = dict(overrides), stop, nodes, dict(loop_ends)
         self.events, self.scopes, self.errors = [], {} if scopes else None, []
         self.shake, self.widen, self.asserts = shake, widen, nodes is None and not overrides
         self.raising = raising
-        self.began = {}  # loop -> [index of the event with which each turn began], in the call that came first
+        self.began = {}  # loop -> [index of the first event of each iteration], in the first call of its function
         self._first_in, self._counts = {}, {}  # loop -> that call; call -> {name: value} of its loops' counters
-        self.stopped = ""  # why the run ended early
+        self.stopped = ""  # where a limit ended the run
         self._known, self._kept, self._counted, self._bytes = {}, [], {}, 0
-        self._grown = []  # (event, its name, the list, the value) of what was appended or inserted
+        self._grown = []  # (event, name of the list, the list, the value) for each append or insert
         self._frames, self._serial = [(0, "")], 0
-        self.latest = {}  # frame -> {name: what it holds}
+        self.latest = {}  # frame -> {name: its latest value}
         self._until = time.process_time() + MOST_SECONDS if limited else None
 
     # ---- functions and loops ---------------------------------------------------------------------------------------
@@ -180,20 +180,20 @@ class Recorder:
     def leave(self):
         self._frames.pop()
 
-    def turn(self, sid, **counters):
-        """A loop begins another turn; `counters` are the names that it assigns to."""
+    def iteration(self, sid, **counters):
+        """A loop begins an iteration; `counters` are the names that it assigns to."""
         self._counted[sid] = n = self._counted.get(sid, 0) + 1
         frame = self._frames[-1][0]
         if self._first_in.setdefault(sid, frame) == frame:
             self.began.setdefault(sid, []).append(len(self.events))
-        whole = {k: int(v) for k, v in counters.items() if isinstance(v, int | np.integer)}
-        if whole:
-            self._counts[frame] = {**self._counts.get(frame, {}), **whole}
-        if self.turns.get(sid) == n:
+        integers = {k: int(v) for k, v in counters.items() if isinstance(v, int | np.integer)}
+        if integers:
+            self._counts[frame] = {**self._counts.get(frame, {}), **integers}
+        if self.loop_ends.get(sid) == n:
             raise Stop
-        self._look_at_the_clock()
+        self._check_limits()
 
-    def _look_at_the_clock(self):
+    def _check_limits(self):
         if self._until and (
             time.process_time() > self._until or len(self.events) > MOST_EVENTS or self._bytes > MOST_BYTES
         ):
@@ -203,7 +203,7 @@ class Recorder:
     # ---- values ----------------------------------------------------------------------------------------------------
 
     def put(self, sid, base, value, how="assigned", key=None):
-        """A value is assigned to a name, an attribute, or an item: it, or what is to be assigned instead."""
+        """Record the value assigned to a name, an attribute or an item; return it, or what to assign instead."""
         if isinstance(value, dict | list):
             return self._each(sid, base, value)
         if isinstance(value, tuple) and how == "assigned" and self.nodes is None and not hasattr(value, "_fields"):
@@ -215,25 +215,25 @@ class Recorder:
         return self._record(sid, base, key, value, how)
 
     def grow(self, sid, base, container, value):
-        """A value is appended to a list or inserted into it: which item it is in the end, `place_items` says."""
+        """A value is appended to a list or inserted into it; `name_items` finds its final index."""
         first = len(self.events)
         value = self.put(sid, f"{base}[]", value, "appended")
         if len(self.events) == first + 1 and isinstance(value, np.ndarray | np.floating | float | Node):
             self._grown.append((self.events[first], base, container, value))
         return value
 
-    def place_items(self):
-        """Call what was appended or inserted by its place in the list."""
-        places = {}
+    def name_items(self):
+        """Name what was appended or inserted by its final index in the list."""
+        positions = {}
         for event, base, container, value in self._grown:
-            if id(container) not in places:
-                places[id(container)] = {id(x): k for k, x in enumerate(container)}
-            k = places[id(container)].get(id(value))
+            if id(container) not in positions:
+                positions[id(container)] = {id(x): k for k, x in enumerate(container)}
+            k = positions[id(container)].get(id(value))
             if k is not None:
                 event.base, event.key = base, k
 
     def _owner(self, base):
-        """The id of the object whose attribute a name like ``layer.W`` is, or that holds the list it is an item of."""
+        """The id of the object that has the attribute ``layer.W``, or the list of which it is an item; or None."""
         parts = base.split(".")
         if len(parts) < 2 or not all(part.isidentifier() for part in parts[:-1]):
             return None
@@ -245,11 +245,11 @@ class Recorder:
             thing = vars(thing).get(part) if hasattr(thing, "__dict__") else None
         if thing is None or isinstance(thing, types.ModuleType):
             return None
-        self._kept.append(thing)  # so that no other gets its id
+        self._kept.append(thing)  # so that no other object gets its id
         return id(thing)
 
     def _each(self, sid, base, container):
-        """The arrays of a list or a dictionary that nobody has seen yet."""
+        """Record the arrays of a list or a dictionary that are not known yet."""
         has_layers = _is_of_layers(container)
         for k, x in container.items() if isinstance(container, dict) else enumerate(container):
             if isinstance(x, np.ndarray | np.floating | float | Node) and id(x) not in self._known:
@@ -261,14 +261,14 @@ class Recorder:
         return container
 
     def _items(self, sid, base, items):
-        """Those of a tuple with the parameters of a layer; what takes the tuple's place."""
+        """Record those of a tuple with the parameters of a layer; return the tuple to use instead."""
         return tuple(
             self._record(sid, base, j, x, "assigned") if isinstance(x, np.ndarray | Node | Unknown) else x
             for j, x in enumerate(items)
         )
 
     def _attributes(self, sid, base, thing):
-        """Those of an object, as of the self that a method gets."""
+        """Record those of an object, such as a method's self."""
         for name, x in list(vars(thing).items()):
             if isinstance(x, np.ndarray | Node | float | np.floating) and id(x) not in self._known:
                 setattr(thing, name, self._record(sid, f"{base}.{name}", None, x, "assigned"))
@@ -323,14 +323,14 @@ class Recorder:
         if key is None:
             here[base] = value
         if self._until and not i % 256:
-            self._look_at_the_clock()
+            self._check_limits()
         if id_ == self.stop:
             raise Stop
         return value
 
     def _scope(self, base="", before=None):
-        """{text: (value, the event that made it, or None)} for all numbers and arrays that the reader's statement can
-        see: names, items, attributes; `base`, which it has just assigned, was `before`."""
+        """{text: (value, index of the event that created it, or None)} for all numbers and arrays in the scope of the
+        reader's statement: names, items, attributes. `before` is the value of `base` before the statement."""
         frame = sys._getframe(1)
         while frame.f_globals is globals():
             frame = frame.f_back
@@ -348,7 +348,7 @@ class Recorder:
                     add(f"{text}.{name}", item, text == "self")
 
         seen = frame.f_globals
-        if frame.f_locals is not seen:  # a function that works on what it is given sees no others' arrays
+        if frame.f_locals is not seen:  # globals count only if the function uses arrays or containers among them
             own = {name: seen[name] for name in frame.f_code.co_names if name in seen}
             seen = seen if any(isinstance(x, np.ndarray | dict | list | Node) for x in own.values()) else own
         for name, x in {**seen, **frame.f_locals}.items():
@@ -357,21 +357,21 @@ class Recorder:
         return found
 
     def _is_own(self, x, frame):
-        """Whether it is an object of one of the reader's classes."""
+        """Whether it is an instance of one of the reader's classes."""
         return hasattr(x, "__dict__") and type(x).__module__ == frame.f_globals.get("__name__")
 
     def store(self, sid, base, container, key, value, in_place=False):
-        """``container[key] = value``: the container, or what is to take its place."""
+        """``container[key] = value``; returns the container, or what replaces it."""
         if isinstance(container, Node) or isinstance(container, np.ndarray) and isinstance(value, Node):
-            return self._record(sid, base, None, written(container, key, value), "in place")
+            return self._record(sid, base, None, with_item(container, key, value), "in place")
         if isinstance(container, np.ndarray):
             container[key] = value
             return self._record(sid, base, None, container, "in place")
-        was, place = self._known.get(id(_item(container, key))), len(self.events)
+        was, first = self._known.get(id(_item(container, key))), len(self.events)
         container[key] = value
         self.stored(sid, base, container, key, "in place" if in_place else "assigned")
-        if not in_place and len(self.events) > place:
-            self.events[place].was = was
+        if not in_place and len(self.events) > first:
+            self.events[first].was = was
         return container
 
     def stored(self, sid, base, container, key, how="assigned"):
@@ -387,7 +387,7 @@ class Recorder:
                 container[key] = self._record(sid, base, key, container[key], how)
 
     def returned(self, sid, value):
-        """A function's result; what has no name yet gets one."""
+        """Record a function's result, unless it has a name already."""
         base = f"<{self._frames[-1][1]}>"
         arrays = np.ndarray | Node | np.floating
         if isinstance(value, arrays):
@@ -415,12 +415,12 @@ class Recorder:
         return Unknown()
 
     def rescue_item(self, sid, base, error, where):
-        """The same where an item should have been assigned to; `where` gives its container and its key. What takes the
-        container's place."""
+        """The same for an assignment to an item; `where` returns its container and its key. Returns what replaces the
+        container."""
         unknown = self.rescue(sid, error)
         try:
             container, key = where()
-        except Exception:  # it was the key that raised, or there is no such container
+        except Exception:  # the key raised the exception, or the container does not exist
             return self._record(sid, base, None, unknown, "assigned")
         if isinstance(container, dict | list) and not isinstance(key, slice):
             if isinstance(container, list) and isinstance(key, int | np.integer) and key < 0:
@@ -431,7 +431,7 @@ class Recorder:
             return container
         return self._record(sid, base, None, unknown, "in place")
 
-    # ---- what Nodes do not do --------------------------------------------------------------------------------------
+    # ---- what Nodes refuse -----------------------------------------------------------------------------------------
 
     def number(self, x):
         return x if isinstance(x, Node) and x.size == 1 else float(x)
@@ -454,7 +454,7 @@ class Recorder:
 
 
 def _item(container, key):
-    """What a dictionary or a list has at a key, or None."""
+    """The item of a dictionary or a list, or None."""
     try:
         return container[key] if isinstance(container, dict | list) else None
     except (LookupError, TypeError):
@@ -462,7 +462,7 @@ def _item(container, key):
 
 
 def _is_of_layers(container):
-    """Whether a list holds the layers of a network, a tuple of arrays each; pairs of examples have no matrices."""
+    """Whether a list holds the layers of a network, a tuple of arrays each; pairs of examples contain no matrices."""
     if not isinstance(container, list) or not 0 < len(container) <= MOST_LAYERS:
         return False
     if not all(type(layer) is tuple for layer in container):
@@ -472,27 +472,27 @@ def _is_of_layers(container):
     return all(1 < len(layer) <= 4 for layer in layers) and any(x.ndim == 2 and min(x.shape) > 1 for x in known)
 
 
-def written(A, key, value):
+def with_item(A, key, value):
     """A Node like A, with A[key] = value."""
     key = tuple(k.value if isinstance(k, Node) else k for k in key) if isinstance(key, tuple) else key
     mask = np.zeros(A.shape, bool)
     mask[key] = True
-    place = np.zeros(A.shape, int)
-    shape = np.shape(place[key])
+    index = np.zeros(A.shape, int)  # of the entry of `value` to take
+    shape = np.shape(index[key])
     size = int(np.prod(np.shape(value), dtype=int))
-    place[key] = np.broadcast_to(np.arange(size).reshape(np.shape(value)), shape)
+    index[key] = np.broadcast_to(np.arange(size).reshape(np.shape(value)), shape)
     value = value if isinstance(value, Node) else Node(np.asarray(value, np.float64))
-    return np.where(mask, value.reshape(-1)[place], A)
+    return np.where(mask, value.reshape(-1)[index], A)
 
 
 # ---- the program -----------------------------------------------------------------------------------------------------
 
 
 class Run:
-    """What came of a run: the recorder's events and errors, and the exception that ended it."""
+    """The result of a run: the recorder's events and errors, and the exception that ended it."""
 
     def __init__(self, recorder, error, result):
-        recorder.place_items()
+        recorder.name_items()
         self.events, self.errors, self.began = recorder.events, recorder.errors, recorder.began
         self.scopes, self.stopped = recorder.scopes, recorder.stopped
         self.error, self.result = error, result
@@ -500,28 +500,28 @@ class Run:
 
 
 class Program:
-    """Source code, functions or methods of the reader's, with what goes in."""
+    """The reader's source code, functions or methods, with their inputs."""
 
     def __init__(self, what, args=(), kwargs=None, namespace=None):
         self.statements, self.sources = [], []
         self.args, self.kwargs, self.functions = args, kwargs or {}, []
-        self.work = 0  # of all runs so far, a measure of their time that is the same on every machine
+        self.work = 0  # of all runs so far: a measure of their time that does not depend on the machine
         self.until = None  # the work at which the searches for right lines end
         self.raising = set()  # the statements that raised an exception in the first run
-        self.moved = {}  # {id of an event: what is assigned instead, in every run}
+        self.moved = {}  # {id of an event: the value to assign instead, in every run}
         if isinstance(what, str):
             self.sources.append(Source(what, statements=self.statements))
             names = {n.id for n in ast.walk(self.sources[0].tree) if isinstance(n, ast.Name)}
             self.namespace = {"np": np, "__name__": "__derivation__", **(namespace or {})}
-            self._take_up([f for name in names if (f := (namespace or {}).get(name)) is not None])
+            self._add_sources([f for name in names if (f := (namespace or {}).get(name)) is not None])
         else:
             self.functions = list(what) if isinstance(what, list | tuple) else [what]
             for f in self.functions:
                 if not callable(f):
-                    raise TypeError(f"check_derivation: {f!r} is no function and no source code")
+                    raise TypeError(f"check_derivation: {f!r} is neither a function nor source code")
             self.namespace = {**self._globals(self.functions[0]), **(namespace or {})}
             names = set()
-            self._take_up(self.functions, names)
+            self._add_sources(self.functions, names)
         self.watched = sorted(
             name for name in names if not name.startswith("_") and self._is_data(self.namespace.get(name))
         )
@@ -535,7 +535,7 @@ class Program:
         return f"line {statement.number}" + (f" of {statement.function}" if several and statement.function else "")
 
     def _is_data(self, x):
-        """What the code may change: arrays, containers, objects of the reader's own classes."""
+        """Whether the code may change it: arrays, containers, instances of the reader's classes."""
         if isinstance(x, np.ndarray | float | dict | list):
             return True
         own = type(x).__module__ in (self.namespace.get("__name__"), "__main__")
@@ -546,14 +546,14 @@ class Program:
         if isinstance(f, type):
             return vars(sys.modules.get(f.__module__, builtins))
         if not hasattr(f, "__globals__"):
-            raise TypeError(f"check_derivation: {f!r} is not written in Python")
+            raise TypeError(f"check_derivation: {f!r} is not with_item in Python")
         cells = {}
         if f.__closure__:
             cells = {n: c.cell_contents for n, c in zip(f.__code__.co_freevars, f.__closure__, strict=True)}
         return {**f.__globals__, **cells}
 
-    def _take_up(self, functions, names=None):
-        """The sources of functions and classes of the reader's, and of those that they call."""
+    def _add_sources(self, functions, names=None):
+        """Add the sources of the reader's functions and classes, and of those that they use."""
         names = set() if names is None else names
         todo, done = list(functions), set()
         while todo:
@@ -581,10 +581,10 @@ class Program:
                 self.sources.append(Source(text, f.__module__, first or 1, self.statements, inspect.getfile(f)))
             except (OSError, TypeError, SyntaxError):
                 if f in functions:
-                    raise ValueError(f"check_derivation: there is no source of {f.__name__} to be found") from None
+                    raise ValueError(f"check_derivation: the source of {f.__name__} was not found") from None
 
     def _owner(self, f):
-        """The class of a method, if it stands in a module."""
+        """The class of a method, if it is at the top level of a module; or None."""
         found = sys.modules.get(f.__module__)
         found = self.namespace.get(
             f.__qualname__.split(".")[0], found and getattr(found, f.__qualname__.split(".")[0], None)
@@ -599,14 +599,14 @@ class Program:
         recorder = Recorder(**{**options, "overrides": overrides, "raising": self.raising})
         codes = [source.rewritten(patches) for source in self.sources]
         error = result = None
-        with _left_alone(self._random, self._seeds, first), np.errstate(all="ignore"):
+        with _isolated(self._random, self._seeds, first), np.errstate(all="ignore"):
             space, args, kwargs, functions = self._inputs()
             space[RECORDER] = recorder
             try:
                 helpers = codes if self.functions else codes[1:]
                 for code in [piece for pieces in reversed(helpers) for piece in pieces]:
-                    exec(code, space)  # what is called is there before what calls it
-                self._watch(recorder, space)
+                    exec(code, space)  # what is called is defined before its callers
+                self._record_inputs(recorder, space)
                 if self.functions:
                     result = self._call(recorder, space, functions, args, kwargs)
                 else:
@@ -624,23 +624,23 @@ class Program:
         return Run(recorder, error, result)
 
     def _inputs(self):
-        """Copies of what goes in, so that no run spoils it for the next."""
+        """Copies of the inputs, which each run may change."""
         kept = {k: v for k, v in self.namespace.items() if k in self.watched}
         methods = [getattr(f, "__self__", None) for f in self.functions]
         memo = {}
         kept, args, kwargs, selves = copy.deepcopy((kept, self.args, self.kwargs, methods), memo)
         return {**self.namespace, **kept}, args, kwargs, selves
 
-    def _watch(self, recorder, space):
+    def _record_inputs(self, recorder, space):
         for name in self.watched:
             space[name] = recorder.put(
                 -1, name, space[name], "bound" if hasattr(space[name], "__dict__") else "assigned"
             )
 
     def _call(self, recorder, space, selves, args, kwargs):
-        """The functions one after the other: each gets by name what the ones before it had or returned, then what is
-        left of the arguments."""
-        pool, left, results, result = dict(kwargs), list(args), [], None
+        """Call the functions in order: each gets, by name, the arguments, local variables and results of those before
+        it, then the remaining arguments."""
+        pool, remaining, results, result = dict(kwargs), list(args), [], None
         swapped = {}
         for f, owner in zip(self.functions, selves, strict=True):
             name = getattr(f, "__name__", "")
@@ -657,18 +657,18 @@ class Program:
             only = len(self.functions) == 1
             for p in signature.parameters.values():
                 if p.kind == p.VAR_POSITIONAL:
-                    given[p.name], left = tuple(left), []
+                    given[p.name], remaining = tuple(remaining), []
                 elif p.kind == p.VAR_KEYWORD:
                     given[p.name] = {k: v for k, v in kwargs.items() if k not in given} if only else {}
                 elif p.name in pool:
                     given[p.name] = pool[p.name]
-                elif left:
-                    given[p.name] = left.pop(0)
+                elif remaining:
+                    given[p.name] = remaining.pop(0)
                 elif results:
                     given[p.name] = results.pop(0)
                 elif p.default is p.empty:
                     raise TypeError(f"check_derivation: nothing is given for the argument {p.name!r} of {name}")
-            if only and left:
+            if only and remaining:
                 raise TypeError(
                     f"check_derivation: {name} takes {len(signature.parameters)} arguments, "
                     f"but {len(self.args)} are given"
@@ -683,7 +683,7 @@ class Program:
         return result
 
     def _names_of_results(self, name, result):
-        """{name: value} of what ``return A, cache`` gave back."""
+        """{name: value} of what ``return A, cache`` returned."""
         found = {}
         for statement in self.statements:
             node = statement.node
@@ -695,7 +695,7 @@ class Program:
         return found
 
     def where(self, error):
-        """The statement in which an exception was raised, by its traceback."""
+        """The statement in which an exception was raised, from its traceback; or None."""
         found = None
         trace = error.__traceback__
         while trace:
@@ -724,14 +724,14 @@ def _names_in(f):
     return found
 
 
-class _Nowhere(io.StringIO):
+class _Discard(io.StringIO):
     def write(self, text):
         return len(text)
 
 
 @contextlib.contextmanager
-def _left_alone(state, seeds, first):
-    """Random numbers as at the beginning, and, but for the first run, nothing printed and no file written."""
+def _isolated(state, seeds, first):
+    """Restart the random numbers; except in the first run, print nothing and write no file."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.setstate(state[0])
     np.random.set_state(state[1])  # noqa: NPY002
@@ -748,8 +748,8 @@ def _left_alone(state, seeds, first):
         warnings.simplefilter("ignore")
         if not first:
             builtins.open = only_reading
-            stack.enter_context(contextlib.redirect_stdout(_Nowhere()))
-            stack.enter_context(contextlib.redirect_stderr(_Nowhere()))
+            stack.enter_context(contextlib.redirect_stdout(_Discard()))
+            stack.enter_context(contextlib.redirect_stderr(_Discard()))
         try:
             yield
         finally:

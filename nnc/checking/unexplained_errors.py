@@ -6,7 +6,7 @@ import numpy as np
 
 from .chain_rule import derived_line
 from .evidence import one_line, shaped
-from .scopes import in_the_words_of_loops
+from .scopes import with_loop_counters
 from .syntax import sites
 from .trace import Unknown
 
@@ -117,7 +117,7 @@ def _true_role(judge, sid, check, run):
         return None
     shape = None if ids[-1] in failed else np.shape(judge.trace.by_id[ids[-1]].value)
     tried = 0
-    for target in sorted(judge.truth.targets, key=lambda t: not t.is_named):
+    for target in sorted(judge.reference.targets, key=lambda t: not t.is_named):
         if shape not in (None, target.shape) or target.known is not None or not np.any(target.gradient):
             continue
         tried += 1
@@ -175,7 +175,7 @@ def _describe(judge, check, value, error):
 
 def _shapes_of_operands(judge, sid, scope):
     statement = judge.program.statements[sid]
-    scope = in_the_words_of_loops(statement, judge.program.statements, scope)
+    scope = with_loop_counters(statement, judge.program.statements, scope)
     node = statement.node
     shapes = {
         t: np.shape(scope[t][0])

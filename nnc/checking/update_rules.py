@@ -89,7 +89,7 @@ def _blame_no_steps(judge):
     moved = {c.targets[0] for c in judge.checks if c.kind == "update"}
     for e in judge.events[judge.J.index + 1 :]:
         node = judge.program.statements[e.sid].node if e.sid >= 0 else None
-        target = judge.truth.of.get(judge.events[e.source].id)
+        target = judge.reference.of.get(judge.events[e.source].id)
         if not isinstance(node, ast.Assign) or target is None or not target.is_leaf or target in moved:
             continue
         if [ast.unparse(t) for t in node.targets] != [ast.unparse(node.value)]:

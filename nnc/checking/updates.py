@@ -144,7 +144,7 @@ def blame_unused_gradient(judge, check, e, run):
     return False
 
 
-def steps_of_numbers(judge):
+def scalar_steps(judge):
     """{update of a scalar parameter: step / gradient}; any step of a scalar is a multiple of its gradient."""
     run = judge.run()
     numbers = [c for c in judge.checks if c.kind == "update" and c.targets[0].gradient.size == 1]
@@ -176,7 +176,7 @@ def blame_other_gradient(judge, check):
     check.skip = True
 
 
-def not_along_its_gradient(judge, check):
+def blame_varying_step(judge, check):
     """Blame the update of a scalar whose step / gradient changes with the values of the parameters."""
     if any(
         check.id in judge.influenced(c.sid, c.id)
