@@ -469,7 +469,7 @@ def test_an_estimator_that_cannot_be_exported_leaves_no_file(tmp_path):
         MLPClassifier().to_onnx(tmp_path / "model.onnx")
     far = np.array([0, 1, 2**63], np.uint64)
     model = MLPClassifier((2,), solver="lbfgs", max_iter=1).fit(np.eye(3), far)
-    with pytest.raises(ValueError, match="to_onnx: labels are whole numbers or strings there, and the classes are"):
+    with pytest.raises(ValueError, match="to_onnx: labels must be whole numbers or strings, but the classes are"):
         model.to_onnx(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -1,7 +1,7 @@
 """scikit-learn's multi-layer perceptrons, trained by the engine: the same names, parameters, attributes and results.
 
 ``from nnc.sklearn import MLPClassifier`` in place of ``from sklearn.neural_network import MLPClassifier`` is the whole
-change. It needs scikit-learn: ``pip install "nnc[sklearn]"``.
+change. It needs scikit-learn: ``pip install "nnc-engine[sklearn]"``.
 """
 
 from .estimators import MLPClassifier, MLPRegressor

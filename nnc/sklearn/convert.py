@@ -1,24 +1,24 @@
-"""Between the estimators, scikit-learn's own, and `nnc.MLP`. Everything learnt is copied."""
+"""Conversions between the estimators, scikit-learn's own, and `nnc.MLP`. Weights and solver state are copied."""
 
 from copy import deepcopy
 
 import numpy as np
-import sklearn.neural_network as theirs
-import sklearn.neural_network._stochastic_optimizers as their_optimizers
+import sklearn.neural_network as sklearn_networks
+import sklearn.neural_network._stochastic_optimizers as sklearn_optimizers
 from sklearn.preprocessing import LabelBinarizer
 
 from ..mlp.model import MLP
 from . import network, optimizers
 
-_OURS_ALONE = ("class_weight", "validation_data", "callback", "progress_bar")  # parameters
+_NOT_IN_SKLEARN = ("class_weight", "validation_data", "callback", "progress_bar")  # parameters
 
 
 # ---- scikit-learn ----------------------------------------------------------------------------------------------------
 
 
 def from_sklearn(cls, estimator):
-    """`cls`, one of ours, out of the class of that name of scikit-learn's."""
-    wanted = getattr(theirs, cls.__name__)
+    """An estimator of class `cls` from scikit-learn's of the same name."""
+    wanted = getattr(sklearn_networks, cls.__name__)
     if not isinstance(estimator, wanted):
         raise TypeError(
             f"{cls.__name__}.from_sklearn takes a sklearn.neural_network.{wanted.__name__}, not {estimator!r}"
@@ -31,14 +31,14 @@ def from_sklearn(cls, estimator):
 
 
 def to_sklearn(estimator):
-    """Their class of that name, out of one of ours."""
+    """scikit-learn's estimator of the same name."""
     parameters = estimator.get_params(deep=False)
     if estimator.activation == "leaky_relu":
         raise ValueError(f"{type(estimator).__name__}.to_sklearn: scikit-learn has no leaky_relu")
-    made = getattr(theirs, type(estimator).__name__)(
-        **{name: value for name, value in parameters.items() if name not in _OURS_ALONE}
+    made = getattr(sklearn_networks, type(estimator).__name__)(
+        **{name: value for name, value in parameters.items() if name not in _NOT_IN_SKLEARN}
     )
-    _copy_fit(estimator, made, their_optimizers)
+    _copy_fit(estimator, made, sklearn_optimizers)
     if hasattr(made, "coefs_"):
         best = getattr(estimator, "_best", None) or (made.coefs_, made.intercepts_)
         made._best_coefs, made._best_intercepts = deepcopy(list(best))
@@ -46,7 +46,7 @@ def to_sklearn(estimator):
 
 
 def _copy_fit(source, made, optimizers_of_made):
-    """What is no parameter: the fit. An optimizer goes on as one of the other package's."""
+    """Copy the attributes that are not parameters; the optimizer becomes the other package's."""
     parameters = source.get_params(deep=False)
     for name, value in vars(source).items():
         if name in parameters or name in ("_best", "_best_coefs", "_best_intercepts"):
@@ -63,7 +63,7 @@ def _copy_fit(source, made, optimizers_of_made):
 
 
 def to_mlp(estimator):
-    """Transposed copies: coefs_[i] (m, n) is W (n, m) there, intercepts_[i] (n,) is b (n, 1)."""
+    """The net with transposed copies: coefs_[i] (m, n) becomes W (n, m), intercepts_[i] (n,) becomes b (n, 1)."""
     sizes = [estimator.coefs_[0].shape[0], *(coef.shape[1] for coef in estimator.coefs_)]
     net = MLP(
         sizes, activation=network.ACTIVATIONS[estimator.activation], init=lambda n, m: np.zeros((n, m)),
@@ -92,7 +92,7 @@ def from_mlp(cls, net, classes=None):
         raise ValueError(f"{name}: the net normalises its inputs (mean, std), which an estimator leaves to a scaler")
     if "leaky_relu" in net.activations and net.slope != network.SLOPE:
         raise ValueError(f"{name}: an estimator's leaky_relu has slope {network.SLOPE}, and the net's {net.slope:g}")
-    names = {theirs: ours for ours, theirs in network.ACTIVATIONS.items()}
+    names = {of_net: of_estimator for of_estimator, of_net in network.ACTIVATIONS.items()}
     made = cls(hidden_layer_sizes=tuple(net.sizes[1:-1]), activation=names[(*net.activations, "relu")[0]])
     made.out_activation_ = outputs[net.loss_name]
     made.coefs_ = [W.T.copy(order="K") for W in net.weights]
@@ -100,7 +100,7 @@ def from_mlp(cls, net, classes=None):
     if not classifies:
         made.loss = net.loss_name
     else:
-        _give_classes(made, net, classes, name)
+        _set_classes(made, net, classes, name)
     made.n_features_in_, made.n_outputs_, made.n_layers_ = net.sizes[0], len(made.intercepts_[-1]), len(net.sizes)
     made.n_iter_ = made.t_ = made._no_improvement_count = 0
     made.loss_curve_, made.best_loss_ = [], np.inf
@@ -108,29 +108,29 @@ def from_mlp(cls, net, classes=None):
     return made
 
 
-def _give_classes(made, net, classes, name):
-    """What output k stands for is `classes[k]`; of one output, classes[0] is its 0 and classes[1] its 1. An estimator's
-    classes are sorted, and its outputs with them; of two classes it has one output."""
+def _set_classes(made, net, classes, name):
+    """Output k is that of `classes[k]`; of a single output, classes[0] is its 0 and classes[1] its 1. An estimator's
+    classes are sorted, and its outputs with them; for two classes it has one output."""
     outputs, kind = net.sizes[-1], made.out_activation_
     wanted = outputs if kind == "softmax" else max(outputs, 2)
     classes = np.arange(wanted) if classes is None else np.asarray(classes)
-    made.classes_, places = np.unique(classes, return_index=True)
+    made.classes_, order = np.unique(classes, return_index=True)
     if classes.shape != (wanted,) or len(made.classes_) != wanted or wanted < 2:
         raise ValueError(
             f"{name}: a net of {outputs} outputs with the loss {net.loss_name!r}, and "
             f"{len(made.classes_)} different classes: {classes}"
         )
-    if kind == "logistic" and outputs > 1:  # labels at once
+    if kind == "logistic" and outputs > 1:  # multilabel
         made.classes_ = classes
         made._label_binarizer = LabelBinarizer().fit(np.eye(outputs, dtype=int))
         return
     made._label_binarizer = LabelBinarizer().fit(classes)
     W, b = net.weights[-1], net.biases[-1][:, 0]
     if outputs == 1:  # minus: the probability of the other class
-        W, b = (W.copy(), b.copy()) if places[0] == 0 else (-W, -b)
+        W, b = (W.copy(), b.copy()) if order[0] == 0 else (-W, -b)
     elif outputs == 2:  # a softmax of two is a sigmoid of the difference of the scores
         made.out_activation_ = "logistic"
-        W, b = W[places[1:]] - W[places[:1]], b[places[1:]] - b[places[:1]]
+        W, b = W[order[1:]] - W[order[:1]], b[order[1:]] - b[order[:1]]
     else:
-        W, b = W[places], b[places]
+        W, b = W[order], b[order]
     made.coefs_[-1], made.intercepts_[-1] = W.T, b

@@ -20,7 +20,7 @@ def _open(estimator, weights, biases, X, target, weight, batch_size, lr, momentu
 
 
 class Epochs:
-    """sgd and adam. From here on the arrays of the estimator are transposed views of the engine's."""
+    """sgd and adam. The arrays of the estimator become transposed views of the engine's."""
 
     def __init__(self, estimator, X, target, weight, batch_size):
         weights, biases = map(network.engine_arrays, (estimator.coefs_, estimator.intercepts_))

@@ -1,7 +1,7 @@
 """MLPClassifier and MLPRegressor: what goes in, what comes out, and the labels; the training is in training.py.
 
-Examples are rows here, as in scikit-learn: X (r, m), ``coefs_[i]`` (m, n). Of arrays that lie in memory as the engine
-wants them both are transposed views of the engine's own.
+Examples are rows here, as in scikit-learn: X (r, m), ``coefs_[i]`` (m, n). Both are
+transposed views of the engine's arrays, if their memory layout is that of the engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from . import convert, network, training
 
 _STOCHASTIC = ("sgd", "adam")
-_DTYPES = (np.float64, np.float32, np.uint8)  # what the engine reads as it is; the first is what others become
+_DTYPES = (np.float64, np.float32, np.uint8)  # what the engine reads; others are converted to the first
 
 
 @contextmanager
@@ -40,16 +40,16 @@ def _all_or_nothing(estimator):
 
 
 def _has_steps(estimator):
-    """Whether the solver goes by steps, so that partial_fit makes sense."""
+    """Whether the solver is stochastic, as partial_fit needs; raises if not."""
     if estimator.solver not in _STOCHASTIC:
         raise AttributeError(
-            f"partial_fit is only available for the stochastic solvers, sgd and adam; {estimator.solver} is none"
+            f"partial_fit is only available for the stochastic solvers, sgd and adam, not for {estimator.solver}"
         )
     return True
 
 
 def _check_range(values, dtype, what):
-    """What becomes of a wider dtype the net's must not become infinite."""
+    """Refuse values of a wider dtype that would be infinite in the net's dtype."""
     is_wider = values.dtype.itemsize > dtype.itemsize and values.size
     if is_wider and max(-values.min(), values.max()) > np.finfo(dtype).max:
         raise ValueError(f"{what} contains a value too large for {dtype!r}, that of the weights.")
@@ -61,7 +61,7 @@ def _flat(y):
 
 
 class _MLP(BaseEstimator):
-    """What the two have in common."""
+    """What both estimators share."""
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
@@ -92,8 +92,8 @@ class _MLP(BaseEstimator):
         "progress_bar": ["boolean"],
     }
 
-    def _keep(self, arguments):
-        """The arguments of __init__, its locals(), become attributes as they are, for get_params and set_params."""
+    def _store_parameters(self, arguments):
+        """Store the arguments of __init__, its locals(), unchanged as attributes, for get_params and set_params."""
         vars(self).update((name, value) for name, value in arguments.items() if name != "self")
 
     # ---- fit ---------------------------------------------------------------------------------------------------------
@@ -121,8 +121,7 @@ class _MLP(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data make no sense, or the weights grew beyond all bounds; the estimator is then what
-            it was before.
+            If a parameter or the data is invalid, or the weights are no longer finite; the estimator is then unchanged.
         """
         with _all_or_nothing(self):
             return self._fit(X, y, sample_weight, False, validation_data)
@@ -131,7 +130,7 @@ class _MLP(BaseEstimator):
         sizes = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if incremental and self.early_stopping and self.solver in _STOCHASTIC:
-            raise ValueError("partial_fit does not support early_stopping=True: it sees a part of the data at a time")
+            raise ValueError("partial_fit does not support early_stopping=True: it sees only a part of the data")
         X, y = self._validate_input(X, y, incremental, first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -158,7 +157,7 @@ class _MLP(BaseEstimator):
             validation_data = self.validation_data
         validation = None if validation_data is None else self._validate_pair(validation_data, y)
         if self.solver in _STOCHASTIC:
-            self._watch(anew=first)
+            self._reset_progress(first)
             training.by_steps(self, X, target, y, weight, incremental, validation)
         else:
             training.by_lbfgs(self, X, target, weight, validation)
@@ -193,9 +192,9 @@ class _MLP(BaseEstimator):
             self.coefs_.append(self._random_state.uniform(-bound, bound, (m, n)).astype(dtype, copy=False))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, n).astype(dtype, copy=False))
 
-    def _watch(self, anew):
-        """Start what decides when to stop; anew where the training so far was L-BFGS's or watched something else."""
-        if anew or not hasattr(self, "loss_curve_"):
+    def _reset_progress(self, first):
+        """Reset what decides when to stop, unless a fit by sgd or adam with the same early_stopping goes on."""
+        if first or not hasattr(self, "loss_curve_"):
             self.loss_curve_ = []
         elif (self.best_loss_ is None) == self.early_stopping:
             return
@@ -206,11 +205,11 @@ class _MLP(BaseEstimator):
         self._best = None
 
     def _check_net(self, sizes):
-        """The net that is there already must be the one that the parameters and the data ask for."""
-        there = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        if there != sizes:
+        """The layers of the net so far must be those that the parameters and the data ask for."""
+        units = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        if units != sizes:
             raise ValueError(
-                f"the net has layers of {there} units, but hidden_layer_sizes and the data ask for {sizes}; "
+                f"the net has layers of {units} units, but hidden_layer_sizes and the data ask for {sizes}; "
                 "use a new estimator, or warm_start=False"
             )
         if self.out_activation_ != self._output():
@@ -237,7 +236,7 @@ class _MLP(BaseEstimator):
         return X, y
 
     def _validate_X(self, X):
-        """Examples for the net that is there, in a dtype that the engine reads."""
+        """Examples for the fitted net, in a dtype that the engine reads."""
         X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=False)
         _check_range(X.data if sparse.issparse(X) else X, self.coefs_[0].dtype, "Input X")
         return X
@@ -262,8 +261,8 @@ class _MLP(BaseEstimator):
         sklearn.exceptions.NotFittedError
             If there was no `fit`.
         ValueError
-            If X is not (r, m), has other names of columns, or numbers that are NaN, infinite or beyond the weights'
-            dtype.
+            If X is not (r, m), has other column names, or numbers that are NaN, infinite or too large for the dtype of
+            the weights.
 
         Examples
         --------
@@ -280,7 +279,7 @@ class _MLP(BaseEstimator):
         return self._outputs_unchecked(self._validate_X(X))
 
     def _outputs_unchecked(self, X):
-        """(r, n): what the last layer says."""
+        """(r, n): the outputs of the last layer, of an X that is checked already."""
         return network.predict(X, self.coefs_, self.intercepts_, self.activation, self.out_activation_)
 
     def _validation_score(self, X, y, sample_weight=None):
@@ -290,7 +289,7 @@ class _MLP(BaseEstimator):
             return np.nan
         return self._metric(y, self._decide(P), sample_weight=sample_weight)
 
-    # ---- other people's nets -----------------------------------------------------------------------------------------
+    # ---- conversions -------------------------------------------------------------------------------------------------
 
     def to_mlp(self):
         """An `nnc.MLP` with these weights: the same outputs, from examples as columns, and classes counted from 0.
@@ -350,16 +349,16 @@ class _MLP(BaseEstimator):
         Parameters
         ----------
         net : nnc.MLP
-            One activation in all hidden layers, and no normalisation of the inputs, which is a scaler's in a pipeline.
+            With one activation in all hidden layers, and no normalisation of the inputs: use a scaler in a pipeline.
         classes : array-like, (n,), optional
-            For a classifier: what each output of the net stands for, 0, 1, … by default; of a single output, what its 0
-            and its 1 do. An estimator's classes are sorted: its outputs are put in their order. A softmax of two
-            becomes the sigmoid that an estimator has for two classes.
+            For a classifier: the class of each output of the net, 0, 1, … by default; for a single output, the classes
+            of its 0 and its 1. An estimator's classes are sorted, and its outputs are put in that order. A softmax of
+            two becomes the sigmoid that an estimator has for two classes.
 
         Raises
         ------
         TypeError
-            If it is no net, or a classifier is asked for and the net's loss is a regressor's.
+            If net is not an nnc.MLP, or its loss is a regressor's and this is a classifier, or the reverse.
         ValueError
             If the net or the classes do not fit.
 
@@ -377,7 +376,7 @@ class _MLP(BaseEstimator):
 
     @classmethod
     def from_sklearn(cls, estimator):
-        """The same estimator, fitted or not, out of `sklearn.neural_network`'s; what it has learnt is copied.
+        """The same estimator from the one of `sklearn.neural_network`, fitted or not; what it has learnt is copied.
 
         Examples
         --------
@@ -389,10 +388,10 @@ class _MLP(BaseEstimator):
         return convert.from_sklearn(cls, estimator)
 
     def to_sklearn(self):
-        """The same estimator of `sklearn.neural_network`, for those who have not nnc; what it has learnt is copied.
+        """The same estimator of `sklearn.neural_network`, to use without nnc; what it has learnt is copied.
 
-        The parameters that are not in scikit-learn, class_weight among them, are left out: they train, and predict
-        nothing. An estimator with leaky_relu cannot be one of theirs, which is a ValueError.
+        The parameters that are not in scikit-learn, class_weight among them, are left out: they affect the training
+        only. An estimator with leaky_relu, which scikit-learn does not have, is a ValueError.
         """
         return convert.to_sklearn(self)
 
@@ -414,8 +413,8 @@ hidden_layer_sizes : array-like of int, default (100,)
     batch_size : int or "auto", default "auto"
         min(200, examples).
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
-        For sgd: as it is; learning_rate_init / (t + 1)^power_t after t examples; or divided by 5 whenever there was no
-        progress for n_iter_no_change epochs.
+        For sgd: learning_rate_init; learning_rate_init / (t + 1)^power_t after t examples; or divided by 5 after every
+        n_iter_no_change epochs without progress.
     learning_rate_init : float, default 0.001
     power_t : float, default 0.5
     max_iter : int, default 200
@@ -432,7 +431,7 @@ hidden_layer_sizes : array-like of int, default (100,)
     nesterovs_momentum : bool, default True
     early_stopping : bool, default False
         Hold out validation_fraction of the examples, stop when their score does not rise by tol within n_iter_no_change
-        epochs, and go back to the best weights.
+        epochs, and restore the best weights.
     validation_fraction : float, default 0.1
     beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
         Of adam.
@@ -440,7 +439,7 @@ hidden_layer_sizes : array-like of int, default (100,)
     max_fun : int, default 15000
         Evaluations of the loss, for lbfgs.
     validation_data : pair (X, y), optional
-        Not in scikit-learn. Examples on which the score is taken after each epoch (`validation_scores_`); with
+        Not in scikit-learn. Examples that are scored after each epoch (`validation_scores_`); with
         early_stopping they are used instead of a part of the training data. A pipeline does not transform them.
     callback : callable, optional
         Not in scikit-learn. ``callback(epoch, estimator)`` after each epoch, counted from 0; True ends the training.
@@ -457,7 +456,7 @@ coefs_, intercepts_ : list of ndarray
     loss_curve_ : list of float
         The loss of each epoch.
     validation_scores_ : list of float or None
-        The score after each epoch, where there are validation examples.
+        The score after each epoch, if there are validation examples.
     best_validation_score_ : float or None
     t_ : int
         Examples seen so far.
@@ -480,7 +479,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
     ----------
     {_PARAMETERS}
     class_weight : dict, "balanced" or None
-        Not in scikit-learn's. How much the examples of each class count, as in its other classifiers.
+        Not in scikit-learn's. The weight of each class, as in its other classifiers.
 
     Attributes
     ----------
@@ -534,19 +533,19 @@ class MLPClassifier(ClassifierMixin, _MLP):
         callback=None,
         progress_bar=False,
     ):
-        self._keep(locals())
+        self._store_parameters(locals())
 
     @available_if(_has_steps)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
-        """One epoch over X and y, from the weights and the solver's state that are there.
+        """One epoch over X and y, from the current weights and solver state.
 
         Parameters
         ----------
         X, y, sample_weight
             As in `fit`.
         classes : array-like, optional
-            All classes that will ever come; needed in the first call.
+            All classes that will occur; needed in the first call.
 
         Returns
         -------
@@ -628,11 +627,12 @@ class MLPClassifier(ClassifierMixin, _MLP):
         X, given = validate_data(self, X, y, accept_sparse="csr", multi_output=True, dtype=_DTYPES, reset=reset)
         y = _flat(given.toarray() if sparse.issparse(given) else given)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._label_binarizer = LabelBinarizer().fit(given if y.ndim == 2 else y)  # sparse labels are predicted so
+            # of sparse labels, so that predictions are sparse, too
+            self._label_binarizer = LabelBinarizer().fit(given if y.ndim == 2 else y)
             self.classes_ = self._label_binarizer.classes_
             return X, y
         if y.ndim == 2 and not self._label_binarizer.y_type_.startswith("multilabel"):
-            raise ValueError(f"y has one label for each example so far, and now is an indicator matrix {y.shape}.")
+            raise ValueError(f"y had one label for each example before, and is now an indicator matrix {y.shape}.")
         classes = unique_labels(y)
         if self.warm_start:
             if set(classes) != set(self.classes_):
@@ -650,7 +650,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         y = _flat(y.toarray() if sparse.issparse(y) else np.asarray(y))
         unknown = np.setdiff1d(unique_labels(y), self.classes_)
         if len(unknown):
-            raise ValueError(f"y has classes {unknown}, which the training y has not")
+            raise ValueError(f"y has classes {unknown}, which are not in the training y")
         return y
 
     def _total_weight(self, y, sample_weight, incremental):
@@ -659,7 +659,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
             return sample_weight
         if incremental and self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' is not supported by partial_fit, which sees a part of the data at a time; "
+                "class_weight='balanced' is not supported by partial_fit, which sees only a part of the data; "
                 "pass the weights as a dict"
             )
         weight = compute_sample_weight(self.class_weight, y)
@@ -674,7 +674,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
         return len(self.classes_) if target.ndim == 1 else target.shape[1]
 
     def _encode(self, y):
-        """The places of the labels in classes_, (r,), for a softmax; else an indicator (r, n) for the sigmoids."""
+        """The indices of the labels in classes_, (r,), for a softmax; else an indicator (r, n) for the sigmoids."""
         if self._label_binarizer.y_type_ == "multiclass":
             return np.searchsorted(self.classes_, y)
         return self._label_binarizer.transform(y).astype(bool)
@@ -751,11 +751,11 @@ class MLPRegressor(RegressorMixin, _MLP):
         callback=None,
         progress_bar=False,
     ):
-        self._keep(locals())
+        self._store_parameters(locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """One epoch over X and y, from the weights and the solver's state that are there.
+        """One epoch over X and y, from the current weights and solver state.
 
         With lbfgs, which has no epochs, a whole training from these weights, as in scikit-learn's regressor.
 
@@ -786,10 +786,10 @@ class MLPRegressor(RegressorMixin, _MLP):
 
     def _validate_y(self, y):
         if y.dtype.kind not in "biuf":
-            raise TypeError(f"y must be numbers, and its dtype is {y.dtype}.")
+            raise TypeError(f"y must be numbers, but its dtype is {y.dtype}.")
         y = _flat(y)
         if self.loss == "poisson" and (y < 0).any():
-            raise ValueError(f"loss='poisson' needs y >= 0, and the least of y is {y.min()}")
+            raise ValueError(f"loss='poisson' needs y >= 0, but the minimum of y is {y.min()}")
         return y
 
     def _validate_validation_y(self, y):

@@ -1,7 +1,7 @@
-"""A net's outputs, and for sparse examples its loss and gradient; how the engine's arrays and the estimator's relate.
+"""A net's outputs, and for sparse examples its loss and gradient; the engine's arrays from the estimator's and back.
 
-Dense examples are the engine's. A sparse X meets only the first layer: Z¹ = W¹ X takes from W¹ the columns of the
-inputs that occur, and ∂J/∂W¹ has no others but for the L2 term; the rest is made of the primitives of `nnc.functional`.
+The engine computes dense examples. Only the first layer sees a sparse X: Z¹ = W¹ X uses the columns of W¹ whose inputs
+occur in X, and without the L2 term the other columns of ∂J/∂W¹ are 0; the rest is the primitives of `nnc.functional`.
 Inside, examples are columns, as everywhere in nnc.
 """
 
@@ -49,17 +49,17 @@ def engine_arrays(arrays):
 
 
 def estimator_arrays(arrays):
-    """The views the other way, of all W and then all b."""
+    """The inverse, as views: coefs and intercepts from all W and then all b."""
     return [array.T if i < len(arrays) // 2 else array[:, 0] for i, array in enumerate(arrays)]
 
 
 def settings(activation, layers, dtype):
-    """activations, slope, mean, std: what the engine wants to know beside weights and biases."""
+    """activations, slope, mean, std: the engine's arguments after weights and biases."""
     return (ACTIVATIONS[activation],) * (layers - 1), SLOPE, np.zeros((1, 1), dtype), np.ones((1, 1), dtype)
 
 
 def decay(alpha, r, weight):
-    """λ of a batch of r examples: alpha by the sum of their weights, as their loss is; 0 where all of them are 0."""
+    """λ of a batch of r examples: alpha divided by the sum of their weights, as their loss is; 0 if that sum is 0."""
     total = r if weight is None else weight.sum(dtype=np.float64)
     return alpha / total if total > 0 else 0.0
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class BaseOptimizer:
-    """A learning rate that stays."""
+    """A constant learning rate."""
 
     def __init__(self, learning_rate_init=0.1):
         self.learning_rate_init = learning_rate_init
@@ -23,7 +23,7 @@ class BaseOptimizer:
         """After each epoch; `time_step` counts the examples seen so far."""
 
     def trigger_stopping(self, msg, verbose):
-        """No more progress, `msg` says: whether that ends the training."""
+        """Whether no more progress, described by `msg`, ends the training."""
         if verbose:
             print(msg + " Stopping.")
         return True
@@ -82,7 +82,7 @@ class AdamOptimizer(BaseOptimizer):
         self.vs = [np.zeros_like(param) for param in params]
 
     def count_to(self, t):
-        """Step t has been taken, or is next: its αₜ."""
+        """Set t, the number of steps, and αₜ."""
         self.t = t
         if t > 0:
             self.learning_rate = self.learning_rate_init * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
@@ -95,10 +95,10 @@ class AdamOptimizer(BaseOptimizer):
 
 
 class EngineState:
-    """An optimizer's state while the engine works on it: lists of arrays like the parameters, changed in place.
+    """An optimizer's state in the engine's layout: lists of arrays like the parameters, which the engine changes.
 
-    The engine's velocity has no learning rate in it, v ← μ v + g, θ ← θ - α v; so with another rate it is another.
-    `to_engine` lays a list of arrays out as the parameters are, `from_engine` makes them look like coefs again.
+    The engine's velocity is without the learning rate, v ← μ v + g, θ ← θ - α v; so it is rescaled when α changes.
+    `to_engine` gives a list of arrays the layout of the engine's parameters, `from_engine` that of coefs.
     """
 
     def __init__(self, optimizer, to_engine=list, from_engine=list):
@@ -121,7 +121,7 @@ class EngineState:
         return self.rate
 
     def close(self, steps):
-        """Give the optimizer its state back, after so many steps in all."""
+        """Write the state back into the optimizer, after `steps` steps in all."""
         if self.is_adam:
             self.optimizer.ms, self.optimizer.vs = map(self.from_engine, self.lists)
             self.optimizer.count_to(steps)

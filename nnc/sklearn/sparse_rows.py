@@ -6,7 +6,7 @@ from .. import _engine
 from . import network
 from .optimizers import EngineState
 
-_ROWS = 256  # of which the engine has one sum of squares
+_ROWS = 256  # in each of the engine's sums of squares
 
 
 class Epochs:
@@ -49,14 +49,14 @@ class Epochs:
             self._update(len(dW) + layer, intercept.reshape(1, -1), which, rows, rate, 0.0, np.zeros(1))
         return J * self.scale + decay / 2 * sum(squares.sum() for squares in self.squares)
 
-    def _update(self, place, array, which, rows, rate, decay, squares):
-        """A parameter's step, given the rows of its gradient that are not zero."""
+    def _update(self, index, array, which, rows, rate, decay, squares):
+        """The step of parameter number `index`, given the rows `which` of its gradient; the others are zero."""
         state, optimizer = self.state, self.state.optimizer
         numbers = (rate, decay, state.beta1, 0.0, 1.0, 1.0, 0.0, False)
         if state.is_adam:
             corrections = 1 - optimizer.beta_1**self.steps, 1 - optimizer.beta_2**self.steps
             numbers = (rate, decay, state.beta1, optimizer.beta_2, *corrections, optimizer.epsilon, True)
-        states = [arrays[place].reshape(array.shape) for arrays in state.lists]
+        states = [arrays[index].reshape(array.shape) for arrays in state.lists]
         states += [None] * (2 - len(states))
         _engine.step_rows(state.name, array, *states, which, np.ascontiguousarray(rows), squares, numbers)
 
@@ -101,8 +101,8 @@ class WholeLoss:
         of_coefs, of_intercepts = self.arrays(gradient)
         inputs, rows = dW[0]
         of_coefs[0][inputs] += rows
-        for mine, g in zip(of_coefs[1:], dW[1:], strict=True):
-            mine += g
-        for mine, g in zip(of_intercepts, db, strict=True):
-            mine[...] = g
+        for array, g in zip(of_coefs[1:], dW[1:], strict=True):
+            array += g
+        for array, g in zip(of_intercepts, db, strict=True):
+            array[...] = g
         return J * self.scale + self.decay / 2 * float(W @ W), gradient

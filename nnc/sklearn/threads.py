@@ -1,7 +1,7 @@
-"""How many threads the engine may use beside others: what joblib, dask and threadpoolctl say, it does.
+"""The engine's number of threads, as joblib, dask and threadpoolctl limit it.
 
-Workers of joblib and of dask are told by OMP_NUM_THREADS how many threads each may have. Worker *threads* of joblib
-share one engine: while several of them train, each has its share of the cores.
+joblib and dask limit the threads of their worker processes by OMP_NUM_THREADS. Worker *threads* of joblib share one
+engine: while several of them train, each has an equal share of the cores.
 """
 
 import os
@@ -15,7 +15,7 @@ from .._engine import get_num_threads, set_num_threads
 
 
 def follow_the_environment():
-    """OMP_NUM_THREADS limits the engine as it limits the BLAS libraries; NNC_NUM_THREADS, if given, is more exact."""
+    """OMP_NUM_THREADS limits the engine as it limits the BLAS libraries; NNC_NUM_THREADS, if set, takes precedence."""
     if "NNC_NUM_THREADS" in os.environ:
         return
     try:
@@ -48,17 +48,17 @@ def register_controller():
     threadpoolctl.register(EngineController)
 
 
-_BLAS_SHARES = 10_000  # numbers of a vector, from which on OpenBLAS shares the work on it among threads
+_BLAS_SHARES = 10_000  # the length of a vector from which OpenBLAS uses several threads
 
 _lock = threading.Lock()
 _sharing = 0  # worker threads of joblib that are inside the engine
 _before = 0
-_limits_blas = threading.Lock()  # held by the thread that has limited it
+_limits_blas = threading.Lock()  # held by the thread that has limited the BLAS
 
 
 @contextmanager
 def share_of_the_cores():
-    """Within a worker thread of joblib's, an equal share of the engine's threads; elsewhere all of them."""
+    """Within a worker thread of joblib, use an equal share of the engine's threads; elsewhere all of them."""
     global _sharing, _before
     backend, _ = joblib.parallel.get_active_backend()
     if not getattr(backend, "nesting_level", 0) or threading.current_thread() is threading.main_thread():
@@ -79,10 +79,10 @@ def share_of_the_cores():
 
 @contextmanager
 def one_blas_thread(size):
-    """While the engine and the BLAS work by turns on vectors of this size: the BLAS on one thread.
+    """Limit the BLAS to one thread while the engine and the BLAS alternate on vectors of this size.
 
-    OpenBLAS's threads stay awake for milliseconds after their share, on the cores that the engine's threads wait for.
-    Where another thread has set the limit already, it is left to that one, which also takes it back.
+    OpenBLAS's threads stay awake for milliseconds after their work, on the cores that the engine's threads need.
+    If another thread has set the limit already, that thread also removes it.
     """
     if size < _BLAS_SHARES or not _limits_blas.acquire(blocking=False):
         yield

@@ -1,4 +1,4 @@
-"""An estimator as an ONNX graph: the net's, as `mlp/to_onnx.py` makes it, and the labels behind it.
+"""An estimator as an ONNX graph: the net's, as `mlp/to_onnx.py` makes it, followed by the labels.
 
 The outputs have the names that skl2onnx gives them, and the probabilities are a tensor, as its `zipmap=False` makes.
 """
@@ -17,8 +17,8 @@ def write(estimator, path):
         graph.output("variable", net.dtype, ["batch", net.sizes[-1]])
     elif estimator.out_activation_ == "softmax":
         add_net(graph, net, "probabilities")
-        place = graph.add("ArgMax", ["probabilities"], "place", axis=1, keepdims=0)
-        _label_at(graph, estimator, place)
+        index = graph.add("ArgMax", ["probabilities"], "index", axis=1, keepdims=0)
+        _label_at(graph, estimator, index)
         graph.output("probabilities", net.dtype, ["batch", net.sizes[-1]])
     elif net.sizes[-1] == 1:
         _of_two_classes(graph, estimator, net)
@@ -36,7 +36,7 @@ def _of_two_classes(graph, estimator, net):
     other = graph.add("Sub", [graph.constant("one", net.dtype.type(1)), "p"], "1-p")
     graph.add("Concat", [other, "p"], "probabilities", axis=1)
     row = graph.constant("row", np.array([-1]))
-    _label_at(graph, estimator, graph.add("Reshape", [_above_half(graph, net, "p", "column"), row], "place"))
+    _label_at(graph, estimator, graph.add("Reshape", [_above_half(graph, net, "p", "column"), row], "index"))
     graph.output("probabilities", net.dtype, ["batch", 2])
 
 
@@ -45,10 +45,10 @@ def _above_half(graph, net, P, result):
     return graph.add("Cast", [above], result, to=graph.code(np.int64))
 
 
-def _label_at(graph, estimator, place):
-    """classes_[place]; where a fit saw one class only, both places are that one."""
+def _label_at(graph, estimator, index):
+    """classes_[index]; a single class is stored twice."""
     classes = _classes(estimator.classes_)
-    graph.add("Gather", [graph.constant("classes", np.resize(classes, max(len(classes), 2))), place], "label")
+    graph.add("Gather", [graph.constant("classes", np.resize(classes, max(len(classes), 2))), index], "label")
     graph.output("label", classes.dtype, ["batch"])
 
 
@@ -59,5 +59,5 @@ def _classes(classes):
     with np.errstate(invalid="ignore"):
         whole = classes.astype(np.int64) if classes.dtype.kind in "biuf" else None
     if whole is None or not np.array_equal(whole, classes):
-        raise ValueError(f"to_onnx: labels are whole numbers or strings there, and the classes are {classes}")
+        raise ValueError(f"to_onnx: labels must be whole numbers or strings, but the classes are {classes}")
     return whole

@@ -1,4 +1,4 @@
-"""The solvers: epochs of steps, with all that happens between two epochs, and L-BFGS over the whole loss."""
+"""The solvers: sgd and adam, with all that happens between two epochs, and L-BFGS on the loss of all examples."""
 
 import warnings
 
@@ -17,12 +17,12 @@ from .threads import one_blas_thread, share_of_the_cores
 
 
 def by_steps(estimator, X, target, y, weight, incremental, validation):
-    """`target` is y as the net learns it, (r,) or (r, n); `validation` a pair (X, y) or None."""
-    estimator.loss_curve_ = [*estimator.loss_curve_]  # a failure leaves the list that was there
+    """Train with sgd or adam. `target` is y encoded for the net, (r,) or (r, n); `validation` a pair (X, y) or None."""
+    estimator.loss_curve_ = [*estimator.loss_curve_]  # a copy: an error leaves the old list unchanged
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer = _optimizer(estimator)
-    X, target, weight, watched = _split(estimator, X, target, y, weight, validation)
-    if watched:
+    X, target, weight, validation = _split(estimator, X, target, y, weight, validation)
+    if validation:
         estimator.validation_scores_ = [*(estimator.validation_scores_ or ())]
     max_iter = 1 if incremental else estimator.max_iter
     order = np.arange(X.shape[0])
@@ -41,12 +41,12 @@ def by_steps(estimator, X, target, y, weight, incremental, validation):
                 estimator.loss_curve_.append(estimator.loss_)
                 if estimator.verbose:
                     print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
-                _take_note(estimator, watched)
+                _update_progress(estimator, validation)
                 estimator._optimizer.iteration_ends(estimator.t_)
                 if bar is not None:
-                    bar.set_postfix_str(_last(estimator, watched))
+                    bar.set_postfix_str(_last(estimator, validation))
                     bar.update()
-                if _no_more_progress(estimator) or _told_to_stop(estimator, epoch):
+                if _no_more_progress(estimator) or _should_stop(estimator, epoch):
                     break
                 if not incremental and estimator.n_iter_ == max_iter:
                     warnings.warn(
@@ -78,9 +78,9 @@ def _optimizer(estimator):
 
 
 def _split(estimator, X, target, y, weight, validation):
-    """(X, target, weight) to train on, and (X, y, weight) to watch, or None.
+    """(X, target, weight) to train on, and (X, y, weight) to validate on, or None.
 
-    Early stopping holds out a part, drawn as scikit-learn draws it: by class where there are two.
+    Early stopping holds out a part, drawn as scikit-learn draws it: stratified if there are two classes.
     """
     if validation is not None:
         if estimator.early_stopping and len(validation[1]) < 2:
@@ -88,10 +88,10 @@ def _split(estimator, X, target, y, weight, validation):
         return X, target, weight, (*validation, None)
     if not estimator.early_stopping:
         return X, target, weight, None
-    by_class = is_classifier(estimator) and estimator.n_outputs_ == 1
+    is_stratified = is_classifier(estimator) and estimator.n_outputs_ == 1
     train, held_out = train_test_split(
         np.arange(X.shape[0]), random_state=estimator._random_state, test_size=estimator.validation_fraction,
-        stratify=target if by_class else None,
+        stratify=target if is_stratified else None,
     )  # fmt: skip
     if len(held_out) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
@@ -110,16 +110,16 @@ def _batch_size(estimator, r):
 
 
 def _shuffled(order, random_state):
-    """`sklearn.utils.shuffle` of an index, by the same draw."""
+    """The same permutation as that of `sklearn.utils.shuffle`."""
     where = np.arange(len(order))
     random_state.shuffle(where)
     return order[where]
 
 
-def _take_note(estimator, watched):
-    """Of the validation score, the best weights, and whether there was progress."""
-    if watched:
-        score = estimator._validation_score(*watched)
+def _update_progress(estimator, validation):
+    """Record the validation score, the best weights, and whether there was progress."""
+    if validation:
+        score = estimator._validation_score(*validation)
         estimator.validation_scores_.append(score)
         if estimator.verbose:
             print(f"Validation score: {score:f}")
@@ -151,14 +151,14 @@ def _no_more_progress(estimator):
     return False
 
 
-def _told_to_stop(estimator, epoch):
+def _should_stop(estimator, epoch):
     """Only True stops the training: many callbacks return something else without meaning to stop it."""
     stop = None if estimator.callback is None else estimator.callback(epoch, estimator)
     return isinstance(stop, (bool, np.bool_)) and bool(stop)
 
 
-def _last(estimator, watched):
-    score = f", score {estimator.validation_scores_[-1]:.4f}" if watched else ""
+def _last(estimator, validation):
+    score = f", score {estimator.validation_scores_[-1]:.4f}" if validation else ""
     return f"loss {estimator.loss_:.4f}{score}"
 
 
@@ -172,21 +172,21 @@ def _progress_bar(total):
 
 
 def by_lbfgs(estimator, X, target, weight, validation):
-    """SciPy's, over all parameters in one vector of their dtype."""
+    """Train with SciPy's L-BFGS-B, on one vector of all parameters in their dtype."""
     dtype = estimator.coefs_[0].dtype
     kind = sparse_rows if sparse.issparse(X) else dense
-    whole = kind.WholeLoss(estimator, X, target, weight)
+    loss = kind.WholeLoss(estimator, X, target, weight)
     bar = _progress_bar(estimator.max_iter) if estimator.progress_bar else None
     estimator.n_iter_ = 0
     stopped = False
     if validation is not None:
         estimator.validation_scores_ = []
 
-    def take(x, loss):
-        coefs, intercepts = whole.arrays(x)
+    def set_weights(x, J):
+        coefs, intercepts = loss.arrays(x)
         estimator.coefs_ = [np.array(coef, dtype, order="K") for coef in coefs]
         estimator.intercepts_ = [np.array(intercept, dtype) for intercept in intercepts]
-        estimator.loss_ = float(loss)
+        estimator.loss_ = float(J)
 
     def iteration_ended(intermediate_result):
         nonlocal stopped
@@ -195,20 +195,20 @@ def by_lbfgs(estimator, X, target, weight, validation):
             print(f"Iteration {estimator.n_iter_}, loss = {intermediate_result.fun:.8f}")
         if validation is None and estimator.callback is None and bar is None:
             return
-        take(intermediate_result.x, intermediate_result.fun)
+        set_weights(intermediate_result.x, intermediate_result.fun)
         if validation is not None:
             estimator.validation_scores_.append(estimator._validation_score(*validation))
         if bar is not None:
             bar.set_postfix_str(_last(estimator, validation))
             bar.update()
-        stopped = _told_to_stop(estimator, estimator.n_iter_ - 1)
+        stopped = _should_stop(estimator, estimator.n_iter_ - 1)
         if stopped:
             raise StopIteration
 
     try:
-        with share_of_the_cores(), one_blas_thread(whole.start.size):
+        with share_of_the_cores(), one_blas_thread(loss.start.size):
             result = scipy.optimize.minimize(
-                whole, whole.start, method="L-BFGS-B", jac=True, callback=iteration_ended,
+                loss, loss.start, method="L-BFGS-B", jac=True, callback=iteration_ended,
                 options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
             )  # fmt: skip
     finally:
@@ -222,4 +222,4 @@ def by_lbfgs(estimator, X, target, weight, validation):
             stacklevel=5,
         )
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
-    take(result.x, result.fun)
+    set_weights(result.x, result.fun)
