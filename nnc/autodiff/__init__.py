@@ -11,11 +11,11 @@ autograd runs with ``numpy`` itself instead of ``autograd.numpy``. What is diffe
   domain, where one computed from the result alone is not: tanh, the logistic function, expm1, arcsin.
 - **Integers** and bools count as float64 and have gradients; JAX refuses them. float32 stays float32, and float64 needs
   no switch.
-- **Complex numbers are refused** with a TypeError, since there is no agreed gradient by one: autograd's and JAX's are
+- **Complex numbers are refused** with a TypeError, since there is no one convention: autograd's and JAX's gradients are
   conjugates of each other. The graph is for costs, which are real functions of real numbers.
 - **Nothing leaves the graph silently.** ``float(node)``, ``array[i] = node`` and the like are TypeErrors, and so is a
-  second derivative where there is none, as for a `nnc.custom` whose vjp takes arrays only. The gradient by an argument
-  that the result does not depend on is 0.
+  second derivative where there is none, as for an `nnc.custom` whose vjp takes arrays only. The gradient with respect
+  to an argument that the result does not depend on is 0.
 - **No tracing.** f runs as plain Python: ``if`` and loops see a Node's values, and an array that is changed between
   forward and backward is a RuntimeError.
 

@@ -100,7 +100,7 @@ def refused_arguments():
     lines = ["| arguments | functions |", "|---|---|"]
     for names, callers in sorted(functions.items(), key=lambda pair: (min(pair[1]), pair[0])):
         lines.append(f"| {listed(names)} | {' '.join(sorted(callers))} |")
-    lines += ["", "| argument | instead |", "|---|---|"]
+    lines += ["", "| argument | what works instead |", "|---|---|"]
     lines += [f"| `{name}` | {instead_of(name)} |" for name in sorted(set().union(*functions))]
     return f"## Arguments that are not supported\n\n{ARGUMENTS}\n\n" + "\n".join(lines)
 

@@ -29,12 +29,12 @@ def bias(operand, i, node, k):
 def product(operand, i, node, k):
     """Z = W X + b: the columns of Z are those of X, its rows those of W and b; all may have batch axes."""
     ends = [name for name, x in zip(("rows", "columns"), node.inputs, strict=False) if np.ndim(x) > 1]
-    behind = k - node.ndim + len(ends)
-    if behind >= 0:
-        if ends[behind] == "columns":
+    end = k - node.ndim + len(ends)
+    if end >= 0:
+        if ends[end] == "columns":
             return operand.ndim - 1 if i == 1 else None
         return operand.ndim - 2 if i != 1 else None
-    axis = operand.ndim - 2 + behind
+    axis = operand.ndim - 2 + end
     return axis if axis >= 0 and operand.shape[axis] == node.shape[k] else None
 
 

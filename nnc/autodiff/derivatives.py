@@ -13,7 +13,7 @@ from .node import Node, ancestors, pullback
 
 
 def jacobian_of_nodes(y, x, per_example):
-    """The Jacobian of y by x, one of its ancestors."""
+    """The Jacobian of y with respect to x, one of its ancestors."""
     nodes = ancestors(y)
     if not per_example:
         return _gradients(y, x, np.eye(y.size, dtype=y.dtype).reshape(y.shape * 2), y.ndim)

@@ -123,8 +123,8 @@ def roll_back(g, C, A, shift, axis=None):
     if not (isinstance(shift, int) and isinstance(axis, int)):
         return np.roll(g, np.negative(shift), all_from_end(axis, A.ndim))
     axis, shift = from_end(axis, A.ndim), shift % (A.shape[axis] or 1)
-    behind = [slice(None)] * (-1 - axis)
-    return np.concatenate((g[(..., slice(shift, None), *behind)], g[(..., slice(shift), *behind)]), axis)
+    after = [slice(None)] * (-1 - axis)
+    return np.concatenate((g[(..., slice(shift, None), *after)], g[(..., slice(shift), *after)]), axis)
 
 
 def rot90_back(g, C, A, k=1, axes=(0, 1)):

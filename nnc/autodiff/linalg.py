@@ -95,7 +95,7 @@ def cofactors(C, A):
     """The derivative of the determinant: det A A⁻ᵀ, and where A has no inverse one determinant for each entry."""
     n = A.shape[-1]
     is_regular = np.linalg.cond(value_of(A)) < 1e3 if is_node(A) else np.not_equal(C, 0)
-    if np.all(is_regular):  # a second derivative by A⁻ᵀ loses the digits of cond² A
+    if np.all(is_regular):  # in second derivatives A⁻ᵀ loses the digits of cond² A
         return column(column(C)) * t(np.linalg.inv(A))
     others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, max(n - 1, 0))
     minors = A[..., others[:, None, :, None], others[None, :, None, :]]

@@ -404,7 +404,7 @@ def _dispatch(function, args, kwargs):
             kwargs = {name: _raw(x) for name, x in kwargs.items()}
         return function(*map(_raw, args), **kwargs)
     if isinstance(function, np.ufunc) and "scipy.special" in sys.modules:
-        from . import special  # noqa: F401  (enters its rows)
+        from . import special  # noqa: F401  (adds its rows)
     rule = UFUNCS.get(function) or FUNCTIONS.get(function)  # a ufunc may be composed, too
     if rule:
         try:

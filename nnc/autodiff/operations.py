@@ -22,7 +22,7 @@ too: the same vjp is called with **Nodes**, g, C, A and B, each of which may be 
   methods (``np.add.reduce``), ``out=``, ``np.asarray(g)``, ``out[...] = g`` are not.
 - It must be differentiable where the operation is: a value of A, B or C may be taken as a constant only in what is
   piecewise constant, such as masks and counts. Comparisons of Nodes are plain arrays; `value_of(A)` is the plain value
-  of any operand. A special case such as B == 2 must not lose the gradient by a Node B.
+  of any operand. A special case such as B == 2 must not lose the gradient of a Node B.
 - Where arrays have a faster vjp, which cannot take Nodes, the tuple has a third entry, the vjp for Nodes:
   ``(mean_back, latex, mean_back_of_nodes)``. The first one is called with plain arrays only.
 - What cannot be composed of such functions is an operation with its own row: `scatter` for getitem's vjp

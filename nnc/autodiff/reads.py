@@ -8,14 +8,15 @@ import dis
 from types import FunctionType
 
 ALL = -1  # all bits are set
-SHAPES = {"shape", "ndim", "size", "dtype"}  # what does not change when an array is written into
+SHAPES = {"shape", "ndim", "size", "dtype"}  # attributes that a write into an array does not change
 VARARGS = 4  # inspect.CO_VARARGS
 
 
 def reads(*vjps):
     """Bits: the i-th is set if one of these functions (g, C, *operands, **params) reads the i-th operand's numbers.
 
-    A Python function cannot read an argument without naming it, so its bytecode tells; anything else reads all.
+    A Python function cannot read an argument without naming it, so its bytecode is inspected; anything else
+    counts as reading all.
 
     >>> bin(reads(lambda g, C, A, B: g * B))
     '0b10'

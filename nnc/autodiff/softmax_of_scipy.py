@@ -55,7 +55,7 @@ def over_all_axes(function, x):
 
 @implements_scipy
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
-    """ln |Σ b e^a|, and the sign of the sum, which is a plain number; without that, NaN where the sum is negative."""
+    """ln |Σ b e^a|, and the sign of the sum, which is a plain array; without return_sign, NaN where that is -1."""
     params = {"axis": axis, "keepdims": keepdims}
     arrays = np.broadcast_arrays(*map(np.atleast_1d, (a,) if b is None else (a, b)))
     out = weighted_logsumexp(*arrays, **params) if len(arrays) > 1 else np.logaddexp.reduce(*arrays, **params)

@@ -92,7 +92,7 @@ def grad(f, argnums=0):
 
 
 def jacobian(y, x=None, per_example=False, argnums=0):
-    """The derivative of every number of y by every number of x; if y is a function, the function that returns it.
+    """The derivative of every entry of y with respect to every entry of x; for a function, a function that returns it.
 
     Parameters
     ----------
@@ -100,10 +100,10 @@ def jacobian(y, x=None, per_example=False, argnums=0):
         y was computed from x. Or y is a function of arrays, and x is not given.
     per_example : bool
         Pair the examples, which are y's last axis: the rows of the result are examples, as in the notes. Where x has
-        the examples on its last axis, too (Z, A, X), row i is the derivative by the i-th of them; by the others it is
-        0. Whether x has them there is decided along the graph from y to x, not by size: a W (n, r) does not.
+        the examples on its last axis, too (Z, A, X), row i is the derivative with respect to the i-th of them; the
+        others' is 0. Whether x has them is decided along the graph from y to x, not by size: a W (n, r) does not.
     argnums : int or tuple of int
-        For a function, the arguments to differentiate by. May be given in place of x: ``nnc.jacobian(f, 1)``.
+        Of a function, which arguments. May be given in place of x, as in ``nnc.jacobian(f, 1)``.
 
     Returns
     -------
@@ -245,8 +245,8 @@ def jvp(f, primals, tangents):
 
     Notes
     -----
-    The gradient is linear in its seed u, and its derivative by u is the product with the tangents; so this costs a
-    backward pass and another one through it.
+    The gradient is linear in its seed u; the derivative of its product with the tangents with respect to u is the
+    result. So this costs a backward pass and another one through it.
 
     Examples
     --------
@@ -413,7 +413,7 @@ def _out(y, is_outer):
 
 
 def _rows(y, variables, per_example):
-    """The Jacobian of y by each of the variables, in their structure."""
+    """The Jacobian of y with respect to each of the variables, in their structure."""
     if not isinstance(y, Node):
         y = Node(y)
     xs, depends = leaves(variables), set(ancestors(y))

@@ -8,7 +8,7 @@
 
 
 def tree_map(f, tree):
-    """The same structure, with f of every array instead of the array."""
+    """The same structure, with f applied to every array."""
     if isinstance(tree, dict):
         return {key: tree_map(f, branch) for key, branch in tree.items()}
     if isinstance(tree, tuple) and hasattr(tree, "_make"):  # a namedtuple

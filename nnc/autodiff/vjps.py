@@ -13,7 +13,7 @@ from .. import _direct, _engine, functional
 from .dispatch import value_of
 from .indexing import axes_of, from_end
 
-MANY = _engine.MANY  # numbers from which on the engine's elementwise kernels use all cores; NumPy's use one
+MANY = _engine.MANY  # the size from which on the engine's elementwise kernels use all cores; NumPy's use one
 
 
 def times(g, A, s=1):
@@ -197,7 +197,7 @@ def matmul_right(g, C, A, B, b=None):
 
 def power_base(g, C, A, B):
     """g B A^(B-1), and 0 where B = 0, also where A = 0."""
-    if isinstance(B, _engine.Node):  # the derivative by B must be right, too, where B = 0
+    if isinstance(B, _engine.Node):  # B's derivative must be right, too, where B = 0
         return g * (B * A ** np.where((value_of(A) == 0) & (value_of(B) == 0), 1, B - 1))
     if getattr(B, "ndim", 0) == 0:
         if B == 2:
@@ -221,7 +221,7 @@ def ratio(A, C):
 
 
 def share_of(A, B):
-    """e^A / (e^A + e^B), the derivative of ln(e^A + e^B) by A; one half for equal infinities."""
+    """e^A / (e^A + e^B), the derivative of ln(e^A + e^B) in A; one half for equal infinities."""
     same = (value_of(A) == value_of(B)) & np.isinf(value_of(A))
     return _direct.sigmoid(np.where(same, 0, A) - np.where(same, 0, B))
 

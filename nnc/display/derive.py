@@ -33,21 +33,21 @@ MAX_LINES = 200
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line: the derivative of J by one node, made of those by the nodes after it.
+    """One line: the derivative of J with respect to one node, from those with respect to the nodes that use it.
 
     Attributes
     ----------
     latex, text : str
         The formula with the shape of every factor.
     node : Node
-        What J is differentiated by in this line.
+        The node that J is differentiated with respect to.
     through : Node or None
         A node that is used several times has a line for each use: this is the node that uses it. None in the line of
         the sum, and in the only line of a node that is used once.
     shape : tuple
         Of the node and the derivative.
     shapes : tuple of tuple
-        The shapes of the gradients and operands that the line is made of.
+        The shapes of the gradients and operands in the line.
     value : ndarray
         The derivative in float64, computed by the formula from the values of the lines above.
     residual : float

@@ -226,8 +226,8 @@ def corner(a, b, c, r=8):
 
     def toward(p):
         far = max(abs(p[0] - b[0]), abs(p[1] - b[1]))
-        part = min(r / far, 0.5)
-        return b[0] + part * (p[0] - b[0]), b[1] + part * (p[1] - b[1])
+        fraction = min(r / far, 0.5)
+        return b[0] + fraction * (p[0] - b[0]), b[1] + fraction * (p[1] - b[1])
 
     end = toward(c)
     return toward(a), f"Q{b[0]:g} {b[1]:g} {end[0]:g} {end[1]:g}"

@@ -151,14 +151,14 @@ def heights(rows, left, tall, gap, n):
     for sweep in range(SWEEPS):
         for row in rows if sweep % 2 else reversed(rows):
             wanted = [mean([y[u] for u in near[v]], y[v], [weight[u] for u in near[v]]) for v in row]
-            apart = [(tall[u] + tall[v]) / 2 + gap for u, v in pairwise(row)]
-            for v, height in zip(row, spread(wanted, [weight[v] for v in row], apart), strict=True):
+            distances = [(tall[u] + tall[v]) / 2 + gap for u, v in pairwise(row)]
+            for v, height in zip(row, spread(wanted, [weight[v] for v in row], distances), strict=True):
                 y[v] = height
     return y
 
 
-def spread(wanted, weight, apart):
-    """The positions nearest to the wanted ones (weighted least squares) with at least `apart` between neighbours.
+def spread(wanted, weight, distances):
+    """The positions nearest to the wanted ones (weighted least squares) with at least `distances` between neighbours.
 
     Without the distances this is isotonic regression, solved exactly by pooling adjacent violators.
 
@@ -168,7 +168,7 @@ def spread(wanted, weight, apart):
     [0.0, 30.0]
     """
     shift = [0.0]
-    for distance in apart:
+    for distance in distances:
         shift.append(shift[-1] + distance)
     pools = []  # [sum of weights, mean, how many]
     for x, w, s in zip(wanted, weight, shift, strict=True):
