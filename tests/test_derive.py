@@ -128,7 +128,7 @@ def test_values_are_the_gradients_and_residuals_are_small(f, fused, dtype):
     for node in p.values():
         derivation = derive(J, wrt=node)
         assert derivation.value.dtype == np.float64 and derivation.value.shape == node.shape
-        eps = np.finfo(dtype).eps  # the gradient in the graph's dtype has some thirty roundings of numbers around 1
+        eps = np.finfo(dtype).eps  # the gradient in the graph's dtype has about 30 rounding errors of numbers near 1
         np.testing.assert_allclose(derivation.value, node.grad, rtol=100 * eps, atol=100 * eps)
         # central differences with h = 6e-6 of J ≈ 1: rounding 1e-10 and truncation 1e-11, for gradients near 1e-2
         assert derivation.residual == max(line.residual for line in derivation)
@@ -454,7 +454,7 @@ def test_latex_for_a_paper_and_for_a_notebook():
     assert block.startswith("\\begin{aligned}\n") and block.endswith("\n\\end{aligned}")
     assert block.count(r"\\") == len(derivation) - 1 and block.count("&=") == len(derivation)
     shown = derivation._repr_latex_()
-    assert re.fullmatch(r"\$\$[^$]+\$\$", shown), "one formula: some readers of notebooks show the second as text"
+    assert re.fullmatch(r"\$\$[^$]+\$\$", shown), "one formula: some notebook viewers show a second one as text"
     lines = shown.splitlines()[2:-2]
     assert len(lines) == len(derivation)
     for line in lines:

@@ -360,7 +360,7 @@ def test_a_warning_names_the_loss():
 
 
 def test_nodes_of_plain_arrays_do_not_go_through_numpy(monkeypatch):
-    """Others reach their row through Node.__array_ufunc__."""
+    """Nodes of other arrays go through Node.__array_ufunc__."""
     W, X, b = np.ones((3, 2)), np.ones((2, 4)), np.ones((3, 1))
     through = []
     original = nnc.Node.__array_ufunc__

@@ -35,7 +35,7 @@ def operands(name, ufunc, count, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", KINDS)
-def test_row(name, dtype):
+def test_the_function_agrees_with_its_reference(name, dtype):
     ufunc = getattr(_engine, name)
     for count in (0, 1, 5, 1000):
         inputs = operands(name, ufunc, count, dtype)

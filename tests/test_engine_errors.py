@@ -108,7 +108,7 @@ def test_the_penalty_is_half_the_weight_decay_times_the_sum_of_squares(sizes, th
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("changes", [{}, {"momentum": 0.5}, ADAM, {"shuffle": True}], ids="-".join)
 def test_two_processes_train_as_one(dtype, changes):
-    """The first has 5 examples and the second 3: unshuffled, a batch of 4 holds none of the latter's."""
+    """The first has 5 examples and the second 3: unshuffled, the first batch of 4 has no example of the second."""
     whole = network(dtype)
     y = np.arange(8) % 3
     fit(dtype, weights=whole["weights"], biases=whole["biases"], y=y, **changes).epochs(3)

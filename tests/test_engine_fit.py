@@ -130,7 +130,7 @@ def test_fit_keeps_its_arrays_alive_and_frees_them():
     gc.collect()
     assert all(a() is not None for a in alive)
     assert np.isfinite(running.epochs(1)).all()
-    alive[2]().fit = running  # a cycle: the array, its __dict__, the fit
+    alive[2]().fit = running  # a reference cycle: the array, its __dict__, the fit
     del running
     gc.collect()
     assert all(a() is None for a in alive)

@@ -80,7 +80,7 @@ def check(f, x):
         try:
             y = f(node)
         except (ValueError, IndexError):
-            assert not x.size  # of empty arrays some functions have a value in NumPy, and raise an error with Nodes
+            assert not x.size  # for some empty arrays NumPy returns a value, and Nodes raise an error
             return
         np.testing.assert_allclose(y.value, expected, rtol=1e-13, atol=1e-14)
         assert y.shape == np.shape(expected) and y.dtype == np.float64

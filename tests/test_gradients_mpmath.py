@@ -114,7 +114,7 @@ NOT_TESTED = {
         solve svd svdvals""",
     "the gradient is 0, g, g/2 or slope g, or a function of A, which is rounded":
         " ".join(["maximum_backward", *(f"{name}_backward" for name in WITH_BACKWARD)]),
-    "has a test of its own, test_sinc: near 0 its derivative is a difference of large numbers": "sinc",
+    "tested by test_sinc: near 0 its derivative is a difference of large numbers": "sinc",
 }  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def worst(found, right, points):
 
 
 @pytest.mark.parametrize("name", UNARY)
-def test_unary(name):
+def test_gradients_of_functions_of_one_number(name):
     f, x, right = UNARY[name]
     with np.errstate(all="ignore"):
         value, found = f(x), nnc.grad(lambda x: np.sum(f(x)))(x)
@@ -158,7 +158,7 @@ def test_unary(name):
 
 
 @pytest.mark.parametrize("name", BINARY)
-def test_binary(name):
+def test_gradients_of_functions_of_two_numbers(name):
     f, (x, y), rights = BINARY[name]
     with np.errstate(all="ignore"):
         value, found = f(x, y), nnc.grad(lambda x, y: np.sum(f(x, y)), (0, 1))(x, y)
@@ -191,7 +191,7 @@ def test_ulps_sees_small_errors_and_lost_values():
     assert worst([1 / 3, np.nan], lambda x: right, [(1.0,), (2.0,)])[1] == (2.0,)
 
 
-# ---- where there is no derivative -----------------------------------------------------------------------------------
+# ---- points without a derivative -------------------------------------------------------------------------------------
 
 SUBGRADIENTS = {
     "norm": (np.linalg.norm, np.zeros(3)),

@@ -84,8 +84,7 @@ def test_ctrl_c_leaves_the_weights_of_a_whole_step(tmp_path, threads, batch_size
     options, found = keywords(momentum), []
 
     def callback(epoch, history):
-        some = slice(batch_size * (epoch + 1), batch_size * (epoch + 2))
-        batch[...] = X[:, some]
+        batch[...] = X[:, batch_size * (epoch + 1) : batch_size * (epoch + 2)]
         pairs = zip(net.weights + net.biases, left.weights + left.biases, strict=True)
         if all(np.array_equal(a, b) for a, b in pairs):
             found.append(epoch)

@@ -65,11 +65,11 @@ def test_an_overflow_warns_and_inf_and_nan_stay_in_their_row():
     only[:, 0] = np.finfo("f4").max  # rounded to fewer digits, it would be infinite
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(nnc.matmul(only, np.eye(256, dtype="f4")), only)
-    for odd in np.inf, -np.inf, np.nan:
-        A[200, 5] = odd
+    for special in np.inf, -np.inf, np.nan:
+        A[200, 5] = special
         with np.errstate(all="raise"):
             got = nnc.matmul(A, B)
-        np.testing.assert_array_equal(got[200], odd * B[5])
+        np.testing.assert_array_equal(got[200], special * B[5])
         assert np.isfinite(np.delete(got, 200, 0)).all()
 
 

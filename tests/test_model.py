@@ -263,7 +263,7 @@ def test_parameters_are_live_and_copied_from_init():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("init", ["kaiming", lambda n, m: np.ones((n, m))], ids=["kaiming", "a function"])
 def test_weights_are_aligned_to_cache_lines(init, dtype):
-    net = nnc.MLP([784, 200, 30, 10], init=init, dtype=dtype, seed=0)  # NumPy's arrays are aligned to 16 bytes
+    net = nnc.MLP([784, 200, 30, 10], init=init, dtype=dtype, seed=0)  # NumPy's own may be aligned to 16 bytes only
     assert [W.ctypes.data % 64 for W in net.weights] == [0, 0, 0]
     assert all(W.flags.c_contiguous and W.flags.writeable and W.dtype == dtype for W in net.weights)
 

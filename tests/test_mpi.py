@@ -123,7 +123,7 @@ def test_the_result_is_that_of_one_process(tmp_path):
         eps = 2.0**-23 if line["case"] in ("float32", "all options") else 2.0**-52
         assert line["same"] and line["accuracy"] and line["lower"], line
         assert line["epochs"][0] == line["epochs"][1], line
-        # Sums of 8 or 101 terms in another order, in 4 to 404 steps of which each adds its rounding
+        # Sums of 8 or 101 terms in another order, in 4 to 404 steps, each with its rounding errors
         assert line["apart"] <= 2000 * eps and line["losses"] <= 2000 * eps, line
 
 

@@ -124,7 +124,7 @@ def test_every_backward_is_mutated():
     assert {name for name, _ in MUTANTS.values()} == BACKWARDS <= {row.name for row in ROWS}
 
 
-# ---- the whole of section 10: three layers, the mean of eq. 5.3 in one place -----------------------------------------
+# ---- section 10 as a whole: three layers, and 1/r of eq. 5.3 in one place --------------------------------------------
 
 SIZES, EXAMPLES = (5, 4, 4, 3), 6
 

@@ -52,7 +52,7 @@ gc.freeze()
 count = 1 << 15
 while count > 1 and result(count // 2) == 0:
     count //= 2
-low, high = count // 2, count  # some allocation after `low` fails, none after `high`
+low, high = count // 2, count  # an allocation after `low` fails, none after `high`
 while high - low > 16:
     middle = (low + high) // 2
     low, high = (low, middle) if result(middle) == 0 else (middle, high)
