@@ -57,7 +57,7 @@ typedef enum nnc_status {
     NNC_INTERRUPTED   /* the poll function of a fit asked to stop; the weights are those of a whole step */
 } nnc_status;
 
-/* Hand a failing status on to the caller of the function in which this stands. */
+/* Return any status but NNC_OK from the function in which this is used. */
 #define NNC_TRY(call)                       \
     do {                                    \
         nnc_status nnc_try_status = (call); \
@@ -85,15 +85,15 @@ NNC_API nnc_status nnc_set_num_threads(int n);
 NNC_API int nnc_get_num_threads(void);
 NNC_API int nnc_max_threads(void);
 /* Nanoseconds that a message takes from one core to another, measured. How many threads a step of training takes, at
- * most nnc_get_num_threads(), follows from it; the results do not. nnc_set_core_to_core says what it is instead, to try
- * what comes of it; 0: measured again. */
+ * most nnc_get_num_threads(), follows from it; the results do not. nnc_set_core_to_core sets it, for
+ * experiments; 0: measured again. */
 NNC_API int64_t nnc_core_to_core(void);
 NNC_API void nnc_set_core_to_core(int64_t nanoseconds);
 /* The cores that the CPU quotas of Linux's control groups leave, rounded up; 0 where there is no quota. `root` is put
  * in front of all paths that are read: "", or the root of another tree. */
 NNC_API int nnc_quota_cores(const char *root);
 
-/* Of a clock that nobody sets. */
+/* The time of a monotonic clock. */
 NNC_API int64_t nnc_nanoseconds(void);
 
 /* ---- the network ------------------------------------------------------------------------------------------------ */
@@ -141,12 +141,12 @@ typedef struct nnc_fit_options {
     ptrdiff_t batch_size;   /* >= 1; the last batch of an epoch may be smaller and is averaged over its own size */
     nnc_optimizer optimizer;
     double lr;              /* eq. 6.3: w <- w - lr dJ/dw */
-    double beta1, beta2, eps; /* beta1 is the momentum; optimizers.inc says who uses which */
+    double beta1, beta2, eps; /* beta1 is the momentum; optimizers.inc says which uses which */
     int eps_after;          /* eps is added to Adam's sqrt v before the correction of its bias, not after it */
     double weight_decay;    /* adds 1/2 weight_decay sum W^2 to J of every batch, biases left out */
     int decay_is_shared;    /* that is divided by the batch's sum of weights, as the loss is */
     int64_t steps;          /* that the state has taken already, for Adam's correction of the bias */
-    int penalty;            /* report what the weight decay adds to J, which takes another look at W each step */
+    int penalty;            /* report what the weight decay adds to J, which reads W once more each step */
     int shuffle;            /* visit the examples in a new random order each epoch */
     uint64_t seed;          /* of that order */
     int (*poll)(void *arg); /* may be NULL; called on the fit's own thread every 20 ms or so, nonzero stops */
@@ -155,8 +155,8 @@ typedef struct nnc_fit_options {
      * one's X, labels and targets are the examples first .. first + r of `total`; the batch size, the order and the
      * sample weights are those of all. `sum` holds the parameters' number and one more, in the network's dtype: the
      * gradient of this process's part of a batch, each layer's W and then each layer's b, and a last number that is
-     * not 0 if it wishes to stop. reduce makes of each number its sum over the processes, on the fit's own thread; it
-     * returns nonzero if that failed. The training stops as one: NNC_INTERRUPTED, after the same whole step. */
+     * not 0 if it wishes to stop. reduce replaces each number by its sum over the processes, on the fit's own thread;
+     * it returns nonzero if that failed. The training stops as one: NNC_INTERRUPTED, after the same whole step. */
     ptrdiff_t first, total; /* 0 and 0 where there is no other process */
     void *sum;
     int (*reduce)(void *arg); /* NULL where there is no other process */
@@ -169,7 +169,7 @@ typedef struct nnc_labels {
     ptrdiff_t count, stride;
 } nnc_labels;
 
-/* What an epoch was like */
+/* The result of an epoch */
 typedef struct nnc_epoch {
     double loss;    /* the mean loss of the examples as they were seen */
     double penalty; /* the mean of what the weight decay added to the batches' J; 0 unless asked for */

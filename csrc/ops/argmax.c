@@ -3,7 +3,7 @@
 #include "ops.h"
 
 enum {
-    WIDEST = 256 /* columns at a time, whose largest numbers so far stay in the nearest cache */
+    WIDEST = 256 /* columns at a time, whose largest numbers so far stay in the L1 */
 };
 
 #define NNC_TEMPLATE "ops/argmax.c"

@@ -1,5 +1,5 @@
-/* cross_entropy.c - the loss of probabilities (eq. 5.1), L_i = - sum_k y_ki ln P_ki, and what its gradient makes of
- * probabilities that are there already (eq. 10.1). */
+/* cross_entropy.c - the loss of probabilities (eq. 5.1), L_i = - sum_k y_ki ln P_ki, and the gradient of
+ * softmax and cross-entropy where the probabilities were saved (eq. 10.1). */
 #ifndef NNC_TEMPLATE
 #include "ops.h"
 

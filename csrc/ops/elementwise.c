@@ -2,7 +2,7 @@
 #ifndef NNC_TEMPLATE
 #include "ops.h"
 
-/* Relu's worth of elements from which a second thread pays, and from which one does that must be woken */
+/* Elements times their work (relu's is 1) from which a second thread pays, and from which it pays to wake one */
 enum {
     ELEMENTS_FOR_THREADS = 1 << 18,
     ELEMENTS_TO_WAKE = 1 << 20,
@@ -81,7 +81,7 @@ static void FN(transpose_all)(FN(map) *m) {
     for (int k = 0; k < FN(OPERANDS); k++) m->M[k] = PUBLIC(transposed)(m->M[k]);
 }
 
-/* One row, of all or of all transposed, where that can be; else rows along which the results are near each other */
+/* One row, of all or of all transposed, where possible; else rows along which the results are near each other */
 static void FN(flatten)(FN(map) *m) {
     int one = FN(is_one_row)(m);
     if (!one) {

@@ -27,7 +27,7 @@ static const int corrected[] = {
 #include "../optimizers.inc"
 };
 
-/* Numbers in no visible order, 64 bits each, from a state of 64 bits that counts up (the finaliser of splitmix64). */
+/* Pseudo-random numbers of 64 bits, from a state of 64 bits that counts up (splitmix64). */
 static uint64_t next_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -35,7 +35,7 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
-/* Fisher and Yates: every order is as likely as any other, but for less than count in 2^32. */
+/* Fisher and Yates: all orders are equally likely, up to a bias below count / 2^32. */
 static void shuffle(uint32_t *order, ptrdiff_t count, uint64_t *state) {
     for (ptrdiff_t i = count - 1; i > 0; i--) {
         const uint64_t j = ((next_random(state) >> 32) * (uint64_t)(i + 1)) >> 32;
@@ -67,7 +67,7 @@ struct PUBLIC(fit) {
     nnc_examples X;
     nnc_fit_options options;
     FN(pass) pass;
-    void *memory;    /* all that is below, in one piece */
+    void *memory;    /* one block for all that is below */
     uint32_t *order; /* (total) the examples of an epoch, of all processes */
     uint32_t *own;   /* (r) those of this process, in that order, from 0 on; alone it is `order` */
     ptrdiff_t *own_begin; /* (batches + 2) where in `own` each batch begins; NULL alone */
@@ -93,10 +93,10 @@ struct PUBLIC(fit) {
     int stop; /* written by thread 0 before a barrier, read by all after it */
     ptrdiff_t parameters;
     nnc_barrier barrier;
-    unsigned subnormals; /* what the caller does about them */
+    unsigned subnormals; /* the caller's setting (subnormals.h) */
 };
 
-/* What an epoch needs to know of a chunk: begin .. begin + r of the own examples, of a batch of batch_r. */
+/* A chunk: begin .. begin + r of the own examples, of a batch of batch_r. */
 typedef struct FN(chunk) {
     ptrdiff_t begin, r, batch_r;
     int first, last; /* of this process's chunks of the batch; one that has none of its examples has an empty chunk */
@@ -104,7 +104,7 @@ typedef struct FN(chunk) {
     ptrdiff_t batch;    /* its number in the epoch */
 } FN(chunk);
 
-/* The chunk after that, or the first; `before` also knows the weight of a batch that goes on. After the last batch
+/* The chunk after `before`, or the first; `before` also knows the weight of a batch that goes on. After the last batch
  * there is one of no examples. */
 static FN(chunk) FN(chunk_after)(const PUBLIC(fit) *fit, const FN(chunk) *before) {
     const ptrdiff_t B = fit->options.batch_size, batch = before ? before->batch + before->last : 0;
@@ -159,7 +159,7 @@ static void FN(loss_and_gradient)(PUBLIC(fit) *fit, FN(chunk) c, ptrdiff_t j0, p
     }
 }
 
-/* What the optimizer is told of the batch's step */
+/* The optimizer's numbers for the batch's step */
 static FN(batch_step) FN(step_of)(const PUBLIC(fit) *fit, FN(chunk) c) {
     const nnc_fit_options *o = &fit->options;
     const int64_t t = fit->steps + c.batch + 1;
@@ -290,7 +290,7 @@ static int FN(forward_and_backward)(PUBLIC(fit) *fit, FN(chunk) c, FN(input) X, 
 }
 
 /* The chunk *at, whose examples are in *buffer, and on to the next; 0 if thread 0 wished to stop. Only after the loss,
- * between two barriers, do all threads see the same of that wish. */
+ * between two barriers, do all threads see the same value of `stop`. */
 static int FN(run_chunk)(PUBLIC(fit) *fit, FN(chunk) *at, int *buffer, int thread, int threads) {
     const FN(pass) *p = &fit->pass;
     const FN(chunk) c = *at;
@@ -340,7 +340,7 @@ static void FN(epoch_task)(void *arg, int thread, int threads) {
     }
 }
 
-/* About what a chunk's step takes: multiply-adds, and W and the optimizer's state read and written. Threads
+/* The approximate work of a chunk's step: multiply-adds, and W and the optimizer's state read and written. Threads
  * read each other's A of a hidden layer and dZ of the layer above, with a barrier after each. */
 static nnc_work FN(work_of)(const PUBLIC(fit) *fit) {
     const ptrdiff_t layers = fit->net.layers, *sizes = fit->net.sizes;
@@ -434,9 +434,9 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
             if (base) p->states[i][l] = W, p->states_b[i][l] = b;
         }
         const int in_state = p->accumulation == INTO_VELOCITY || fit->options.optimizer == NNC_GRADIENT;
-        const int apart = p->accumulation == INTO_GRADIENT && !in_state && !fit->options.reduce;
-        REAL *D = apart ? FN(arena_alloc)(base, &used, count, sizeof(REAL)) : NULL;
-        REAL *db = apart ? FN(arena_alloc)(base, &used, units, sizeof(REAL)) : NULL;
+        const int separate = p->accumulation == INTO_GRADIENT && !in_state && !fit->options.reduce;
+        REAL *D = separate ? FN(arena_alloc)(base, &used, count, sizeof(REAL)) : NULL;
+        REAL *db = separate ? FN(arena_alloc)(base, &used, units, sizeof(REAL)) : NULL;
         if (base) p->A[l] = A, p->dZ[l] = dZ, p->D[l] = D, p->db[l] = db;
         if (base && in_state) p->D[l] = p->states[0][l], p->db[l] = p->states_b[0][l];
         if (base && fit->options.reduce)
@@ -446,7 +446,7 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
     return used;
 }
 
-/* Labels or targets and weights, copied and (labels) checked: nobody can change them during an epoch. */
+/* Labels or targets and weights, copied and (labels) checked: they cannot change during an epoch. */
 static nnc_status FN(copy_truth)(PUBLIC(fit) *fit, const PUBLIC(truth) *truth) {
     const ptrdiff_t n = fit->net.sizes[fit->net.layers];
     for (ptrdiff_t i = 0; truth->weights && i < fit->total; i++) {

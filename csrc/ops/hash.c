@@ -12,7 +12,7 @@ enum {
 
 nnc_hash_keys nnc_keys;
 
-/* One number for each that is far from it: the finaliser of splitmix64. */
+/* A one-to-one function that mixes all bits: the finaliser of splitmix64. */
 static uint64_t mixed(uint64_t x) {
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -30,7 +30,7 @@ void nnc_draw_keys(void) {
 uint64_t nnc_hash_end(const nnc_hash_state *state) {
     uint64_t hash = (uint64_t)state->row;
     for (int i = 0; i < NNC_HASH_LANES; i++)
-        hash += (state->lanes[i] ^ state->lanes[i] >> 32) * (nnc_keys.rows[i][0] | 1); /* one number for each */
+        hash += (state->lanes[i] ^ state->lanes[i] >> 32) * (nnc_keys.rows[i][0] | 1); /* odd, for each lane */
     return mixed(hash);
 }
 

@@ -1,4 +1,4 @@
-/* hash.h - a hash of memory, by which a graph sees whether an array is still what it was. */
+/* hash.h - a hash of memory, with which a graph checks whether an array has changed. */
 #ifndef NNC_OPS_HASH_H
 #define NNC_OPS_HASH_H
 #include "../kernels/kernels.h"

@@ -1,13 +1,13 @@
 /* loss.c - the losses of ../losses.inc: of a chunk in training, of all examples in prediction, and by themselves.
  *
  * A loss takes the scores Z (n, r) and the targets; it gives L (r), a loss for each example, dZ = dL/dZ * dL, and A,
- * the output. Those whose outputs know nothing of each other are three elementwise kernels; the softmax with the
+ * the output. Those with independent outputs are three elementwise kernels; the softmax with the
  * cross-entropy goes over whole columns. */
 #ifndef NNC_TEMPLATE
 #include "loss.h"
 
 enum {
-    BLOCK = 512 /* examples that the functions for people take at a time */
+    BLOCK = 512 /* examples that the public functions take at a time */
 };
 
 int nnc_optimizer_states(nnc_optimizer optimizer) {
@@ -52,7 +52,7 @@ static void FN(cross_entropy_columns)(const FN(kernels) *k, const FN(loss_chunk)
     }
 }
 
-/* The same of a loss whose outputs know nothing of each other, a row of Z after the other */
+/* The same for a loss with independent outputs, one row of Z after the other */
 static void FN(elementwise_columns)(const FN(kernels) *k, const FN(loss) *loss, const FN(loss_chunk) *c, ptrdiff_t j0,
                                     ptrdiff_t j1) {
     REAL *Y = c->max, *terms = c->sum, *L = c->L;

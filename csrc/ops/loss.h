@@ -1,4 +1,4 @@
-/* loss.h - what fit.c and predict.c ask of loss.c. */
+/* loss.h - what fit.c and predict.c use of loss.c. */
 #ifndef NNC_OPS_LOSS_H
 #define NNC_OPS_LOSS_H
 #include "ops.h"

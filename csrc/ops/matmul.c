@@ -1,6 +1,6 @@
 /* matmul.c - the matrix product, for any shape and stride, on all cores.
  *
- * The kernel wants the rows of B and of C contiguous. Here everything else is brought into that form: a C
+ * The kernel needs the rows of B and of C contiguous. Here everything else is brought into that form: a C
  * that lies column by column is computed as its transpose, C^T = B^T A^T. A B whose rows are not contiguous,
  * or has them so far apart that they would push each other out of the cache, or beginning in the middle of a register,
  * is packed into panels one tile wide. */
@@ -122,8 +122,8 @@ static void FN(multiply_group)(const FN(product) *task, REAL *panel, ptrdiff_t k
     FN(multiply)(task, FN(part)(task, k0, k, rows.begin + done, rows.end, j, width), panel);
 }
 
-/* Rows i0 .. i1 and columns j0 .. j1 of C, with panels that nobody else uses: a slab of them at a time, which meets one
- * block of A's rows after the other. */
+/* Rows i0 .. i1 and columns j0 .. j1 of C, with panels that no other thread uses: a slab of them at a time, which meets
+ * one block of A's rows after the other. */
 static void FN(product_alone)(const FN(product) *task, REAL *panels, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j0,
                               ptrdiff_t j1) {
     const ptrdiff_t p = j1 - j0, groups = FN(groups)(task, p), k = task->g.k;

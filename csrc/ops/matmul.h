@@ -1,4 +1,4 @@
-/* matmul.h - the matrix product with a bias, which linear.c asks of matmul.c. */
+/* matmul.h - the matrix product with a bias, which linear.c uses. */
 #ifndef NNC_OPS_MATMUL_H
 #define NNC_OPS_MATMUL_H
 #include "ops.h"

@@ -102,7 +102,7 @@ void FN(nnc_pass_forward)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdi
     const ptrdiff_t m = p->net->sizes[l], i0 = units.begin, n = units.end - i0;
     REAL *Z = p->A[l] + i0 * p->ld;
     if (n <= 0 || examples.begin >= examples.end) return;
-    if (input.rows && r <= p->few) { /* too few for anybody to be given some of them */
+    if (input.rows && r <= p->few) { /* too few to be shared among threads */
         for (ptrdiff_t i = 0; i < n; i++)
             for (ptrdiff_t j = 0; j < r; j++) Z[i * p->ld + j] = p->net->b[l][i0 + i];
         p->k->gemm_few(Z, p->net->W[l] + i0 * m, input.rows, n, m, r, p->ld, 1, m, input.rows_ld, 1);
@@ -189,7 +189,7 @@ void FN(nnc_pass_step)(const FN(pass) *p, ptrdiff_t l, nnc_range units, const FN
 }
 
 /* The step of these units and inputs of W (eqs. 6.3, 6.4). The gradient is computed a few rows at a time, so that they
- * are still in a cache when the optimizer reads them. If nobody needs them later, all are computed into the same few
+ * are still in a cache when the optimizer reads them. If they are not needed later, all are computed into the same few
  * rows, so that the gradient takes no more of the cache than these do. */
 void FN(nnc_pass_update)(const FN(pass) *p, ptrdiff_t l, FN(input) input, ptrdiff_t r, nnc_range units,
                          nnc_range inputs, const FN(batch_step) *step) {

@@ -1,4 +1,4 @@
-/* predict.c - the probabilities of many examples: forward in chunks, each thread with chunks and panels of its own.
+/* predict.c - the probabilities of many examples: forward in chunks, each thread with its own chunks and panels.
  * Threads share a single chunk by its examples, too, and where there are too few of them, or fewer chunks than threads,
  * by the units of each layer. Then each reads all examples for itself: to take them from another core's cache takes
  * longer (8 images by 784-200-10, two threads: 1.55 times as long). */
@@ -105,18 +105,18 @@ static void FN(predict_task)(void *arg, int thread, int threads) {
     pass.ld = width, pass.rows_ld = job->rows_ld;
     pass.few = FN(few)(pass.k);
 
-    /* X as rows and as a panel, and two panels that the layers take in turn */
+    /* X as rows and as a panel, and two panels between which the layers alternate */
     char *scratch = job->scratch + thread * job->share;
-    REAL *turns = (REAL *)scratch + width * (job->rows_ld + m), **A = (REAL **)(turns + 2 * width * job->widest);
+    REAL *outputs = (REAL *)scratch + width * (job->rows_ld + m), **A = (REAL **)(outputs + 2 * width * job->widest);
     pass.A = A;
     for (ptrdiff_t l = 0; l < layers; l++)
-        A[l] = turns + l % 2 * width * job->widest;
+        A[l] = outputs + l % 2 * width * job->widest;
     for (ptrdiff_t i = mine.begin; i < mine.end; i += job->piece) {
         const ptrdiff_t r = mine.end - i < job->piece ? mine.end - i : job->piece;
         const ptrdiff_t left = job->X->r - i, chunk = job->piece == CHUNK ? (left < CHUNK ? left : CHUNK) : job->X->r;
         /* The activations run over whole lines: what lies past the last example must be a number, or flags may rise. */
         if (i == mine.begin && r < width && chunk > pass.few)
-            memset(turns, 0, (size_t)(2 * width * job->widest) * sizeof(REAL));
+            memset(outputs, 0, (size_t)(2 * width * job->widest) * sizeof(REAL));
         for (ptrdiff_t l = 0; l < layers; l++)
             FN(predict_layer)(job, (FN(layer)){job, &pass, scratch, l, i, r, chunk});
         const PUBLIC(matrix) P = {FN(at)(job->P, 0, i), n, r, job->P.rs, job->P.cs};

@@ -1,9 +1,9 @@
 /* softmax.c - softmax and cross-entropy (eqs. 4.2, 5.1, 5.2, 10.1) over the columns of Z (n, r): n classes, r examples.
  *
  * All of them begin with the same two numbers of each example, its largest score and the sum of e^{z - largest}, and
- * differ in what they make of them. Examples are taken a block at a time, as many as leave their scores in the cache
- * for the second pass; a block that does not lie in columns (or as rows) is copied into columns first. Exponentials
- * of which the quotients go to memory directly are kept in a block of their own. */
+ * differ in what they compute from them. Examples are taken a block at a time, as many as leave their scores in the
+ * cache for the second pass; a block that does not lie in columns (or as rows) is copied into columns first.
+ * Exponentials of which the quotients go to memory directly are kept in a separate block. */
 #ifndef NNC_TEMPLATE
 #include "ops.h"
 
@@ -12,7 +12,7 @@ enum {
     NARROWEST = 1024, /* bytes in a row of it: what is shorter has to be waited for */
     STEP = 64, /* of its width */
     LINE = 64, /* bytes of a cache line */
-    WORK_FOR_THREADS = 1 << 11, /* registers of scores: what takes as long whatever fits into one */
+    WORK_FOR_THREADS = 1 << 11, /* registers of scores, which take the same time for either dtype */
     WORK_TO_WAKE = 1 << 14,
     MANY_LINES = 16 /* in a row, for which it pays to peel the first examples off, up to the next line */
 };
@@ -170,7 +170,7 @@ static void FN(softmax_task)(void *arg, int thread, int threads) {
         FN(columns)(task, i, end - i < task->width ? end - i : task->width, scratch);
 }
 
-/* How wide a block is, and where its numbers wait */
+/* How wide a block is, and where its intermediate results are kept */
 static nnc_status FN(plan)(FN(softmax) *task, int threads) {
     const ptrdiff_t size = (ptrdiff_t)sizeof(REAL), share = task->r / threads + LINE / size;
     task->width = nnc_cpu_l2() / 4 / (task->n * size) / STEP * STEP;

@@ -2,7 +2,7 @@
  * occur in a batch of sparse examples. Momentum, Adam's means and the weight decay move them all the same.
  *
  * All of param and its states passes through the cores once, and nothing else does: for the rows without a gradient a
- * short row of zeros stands in. */
+ * short row of zeros is used. */
 #ifndef NNC_TEMPLATE
 #include "ops.h"
 #include "subnormals.h"
@@ -38,7 +38,7 @@ static void FN(step_without_gradient)(const FN(rows_step) *s, ptrdiff_t i, ptrdi
     }
 }
 
-/* Where in `which` the first row is that is not before i */
+/* The index in `which` of the first row from i on */
 static ptrdiff_t FN(first_from)(const FN(rows_step) *s, ptrdiff_t i) {
     ptrdiff_t low = 0, high = s->count;
     while (low < high) {

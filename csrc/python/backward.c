@@ -18,8 +18,8 @@ typedef struct node_list {
 
 static long long traversals; /* so far; each has a number, which it leaves at the nodes that it visits */
 
-/* Append the node, unless this traversal has been there. Nothing of Python runs meanwhile, so no other comes between,
- * and the last node keeps all others alive. */
+/* Append the node, unless this traversal has been there. No Python code runs meanwhile, so no other traversal comes
+ * between, and the last node keeps all others alive. */
 static int append(node_list *list, node_object *node, long long traversal) {
     if (node->traversal == traversal) return 0;
     if (list->count == list->capacity) {
@@ -50,7 +50,7 @@ static int latest_first(const void *a, const void *b) {
 
 PyObject *nnc_ancestors(PyObject *Py_UNUSED(module), PyObject *last) {
     node_list list = {NULL, 0, 0};
-    if (!nnc_is_node(last)) return PyErr_Format(PyExc_TypeError, "ancestors: %R is no Node", last);
+    if (!nnc_is_node(last)) return PyErr_Format(PyExc_TypeError, "ancestors: %R is not a Node", last);
     const long long traversal = ++traversals;
     int result = append(&list, (node_object *)last, traversal);
     for (Py_ssize_t i = 0; result == 0 && i < list.count; i++) /* the list grows meanwhile */
@@ -93,7 +93,7 @@ static partial *partial_of(const backward *b, const node_object *node) {
 
 static int is_view(PyObject *c) { return PyArray_Check(c) && PyArray_BASE((PyArrayObject *)c) != NULL; }
 
-/* Is c of the shape and dtype of the value? That it says no where NumPy would say yes costs a call of `unbroadcast`. */
+/* Is c of the shape and dtype of the value? A wrong no only costs a call of `unbroadcast`. */
 static int fits(PyObject *c, PyObject *value) {
     if (!PyArray_Check(c) || !PyArray_Check(value)) return Py_TYPE(c) == Py_TYPE(value);
     PyArrayObject *a = (PyArrayObject *)c, *b = (PyArrayObject *)value;
@@ -178,7 +178,7 @@ static PyObject *copy_of(PyArrayObject *a) {
     return copy;
 }
 
-/* A leaf's gradient is the caller's own: no other node's, and no view. */
+/* A leaf's gradient belongs to the caller: it is not shared with another node, and not a view. */
 static int own(partial *leaf) {
     if (!PyArray_Check(leaf->gradient) || !(leaf->is_shared || is_view(leaf->gradient))) return 0;
     PyObject *copy = copy_of((PyArrayObject *)leaf->gradient);
@@ -232,7 +232,7 @@ PyObject *nnc_backward(PyObject *Py_UNUSED(module), PyObject *args) {
         return NULL;
     const Py_ssize_t count = PyTuple_GET_SIZE(b.nodes);
     for (Py_ssize_t i = 0; i < count; i++)
-        if (!nnc_is_node(PyTuple_GET_ITEM(b.nodes, i))) return PyErr_Format(PyExc_TypeError, "backward: no Node");
+        if (!nnc_is_node(PyTuple_GET_ITEM(b.nodes, i))) return PyErr_Format(PyExc_TypeError, "backward: not a Node");
     if (nnc_check_unchanged(b.nodes) < 0) return NULL;
     if ((b.partials = PyMem_Calloc((size_t)count, sizeof *b.partials)) == NULL) return PyErr_NoMemory();
     if (is_kept) /* first, so that the new gradients find the memory of the old ones */

@@ -4,8 +4,8 @@
  * broadcast, convert and overlap. On small arrays that is what a call costs, and the answer nearly always is: not at
  * all. direct(ufunc) is called as the ufunc is, looks for just this answer (plain.c), and then runs the loop that NumPy
  * would have run, on the same pointers, sizes and steps; all else goes to the ufunc itself, or to the function given as
- * `fallback`, and so behaves as if none of this were here. What else a ufunc can be asked for, its name, its at(),
- * whether it is one, that ufunc answers.
+ * `fallback`, and so behaves as if none of this were here. All other attributes, such
+ * as its name and at(), are those of the ufunc.
  *
  * Nodes whose values are plain go the same way, and the result is a Node. There may be another ufunc for them, which
  * has a second result, which is saved for backward behind the node's operands. */
@@ -77,7 +77,7 @@ static int is_named(PyObject *keyword, const char *name) {
     return PyUnicode_CompareWithASCIIString(keyword, name) == 0;
 }
 
-/* Is there nothing among the keywords but an array for `out`, and None where that says nothing? */
+/* Are the keywords only an array for `out`, and None where that is the default? */
 static int only_out(PyObject *keywords, PyObject *const *values, PyArrayObject **out) {
     const Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -91,7 +91,7 @@ static int only_out(PyObject *keywords, PyObject *const *values, PyArrayObject *
     return 1;
 }
 
-/* A table or a column of one, as pandas and polars have them: what they make of a ufunc knows no rows and columns. */
+/* A table or a column of pandas or polars: their own handling of ufuncs does not know of our rows and columns. */
 static int is_table(PyObject *x) {
     return !PyArray_Check(x) && !nnc_is_node(x) && PyObject_HasAttrString(x, "to_numpy");
 }

@@ -1,11 +1,11 @@
-/* fit.c - Fit, a training in progress, some epochs a call; and predict. The GIL is let go while the engine works. */
+/* fit.c - Fit, a training in progress, some epochs a call; and predict. The GIL is released while the engine works. */
 #include "network.h"
 
 #include <math.h>
 #include <stddef.h>
 
 enum {
-    AT_ONCE = 64 /* epochs of a call, at wanted */
+    AT_ONCE = 64 /* epochs of a call, at most */
 };
 
 #define NNC_TEMPLATE "python/training.inc"
@@ -19,7 +19,7 @@ typedef struct Fit {
     PyObject *reduce, *sum; /* of a data-parallel training: called after each batch to add up `sum`; or NULL */
     double penalty;  /* of the last epoch */
     int busy;              /* guarded by the GIL */
-    PyThreadState *thread; /* of the call of epochs that is going on, which has let go of the GIL */
+    PyThreadState *thread; /* of the call of epochs that is going on, which has released the GIL */
 } Fit;
 
 /* The engine asks now and then whether to stop; Ctrl-C arrives here, as the exception of its signal handler. */
@@ -270,7 +270,7 @@ static int fit_traverse(PyObject *object, visitproc visit, void *arg) {
 
 static PyMethodDef fit_methods[] = {
     {"epochs", (PyCFunction)(void (*)(void))fit_epochs, METH_VARARGS | METH_KEYWORDS,
-     "epochs(count, lr=None, order=None): as many passes over all examples, but at wanted 64 a call and none after one "
+     "epochs(count, lr=None, order=None): as many passes over all examples, but at most 64 a call and none after one "
      "that lost its numbers, or once another process stops the training; a list of (the mean loss of the examples "
      "as they were seen, seconds) for each. From here on lr is the learning rate, and order, intp (r,), the "
      "order of the examples (which a shuffle starts from)."},

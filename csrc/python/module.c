@@ -39,7 +39,7 @@ static PyObject *set_num_threads(PyObject *Py_UNUSED(module), PyObject *arg) {
         return NULL;
     }
     int max = nnc_max_threads();
-    if (nnc_raise("set_num_threads", nnc_set_num_threads(overflow > 0 || n > max ? max : (int)n)) < 0) return NULL;
+    nnc_set_num_threads(overflow > 0 || n > max ? max : (int)n); /* from 1 on: it cannot fail */
     Py_RETURN_NONE;
 }
 
@@ -86,7 +86,8 @@ static int choose_threads(void) {
         return -1;
     }
     int max = nnc_max_threads();
-    return nnc_raise("NNC_NUM_THREADS", nnc_set_num_threads(n > max ? max : (int)n));
+    nnc_set_num_threads(n > max ? max : (int)n); /* from 1 on: it cannot fail */
+    return 0;
 }
 
 /* ---- the module (PEP 489) ---------------------------------------------------------------------------------------- */

@@ -174,7 +174,7 @@ static PyObject *all_arrays(PyObject *const args[]) {
     return all;
 }
 
-/* As nnc_network_read, with tuples for the three sequences: nobody can change them meanwhile. */
+/* As nnc_network_read, with tuples for the three sequences: they cannot change meanwhile. */
 static int read_tuples(network *net, const char *op, PyObject *const args[], double slope, int writes) {
     Py_ssize_t layers = PyTuple_GET_SIZE(args[WEIGHTS]);
     if (layers < 1 || PyTuple_GET_SIZE(args[BIASES]) != layers || PyTuple_GET_SIZE(args[ACTIVATIONS]) != layers - 1) {

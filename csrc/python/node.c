@@ -48,7 +48,7 @@ static int node_traverse(PyObject *object, visitproc visit, void *arg) {
     return 0;
 }
 
-/* What is left can be asked anything that a Node can. */
+/* A cleared Node still has all attributes. */
 static int node_clear(PyObject *object) {
     node_object *node = (node_object *)object;
     Py_SETREF(node->value, Py_NewRef(Py_None));
@@ -56,12 +56,12 @@ static int node_clear(PyObject *object) {
     Py_SETREF(node->name, Py_NewRef(Py_None));
     Py_SETREF(node->rule, Py_NewRef(Py_None));
     Py_SETREF(node->params, Py_NewRef(known.no_params));
-    Py_SETREF(node->inputs, PyTuple_New(0)); /* always the same one, so it is there */
+    Py_SETREF(node->inputs, PyTuple_New(0)); /* the empty tuple exists always: this cannot fail */
     Py_SETREF(node->args, PyTuple_New(0));
     return 0;
 }
 
-/* A Node may be the last to hold its inputs, and they theirs; their tuples keep a long chain of them off the stack. */
+/* A Node may own the last reference to its inputs, and they to theirs; the tuples between them limit the recursion. */
 static void node_dealloc(PyObject *object) {
     node_object *node = (node_object *)object;
     PyObject_GC_UnTrack(object);
@@ -96,7 +96,7 @@ static PyObject *get_value(PyObject *object, void *Py_UNUSED(closure)) {
     return Py_NewRef(((node_object *)object)->value);
 }
 
-/* What was computed from a value would no longer be what it says. */
+/* Otherwise a graph would no longer say how its values were computed. */
 static int check_settable(const node_object *node) {
     const char *what = node->is_argument                ? "an argument of a function that is differentiated"
                        : PyTuple_GET_SIZE(node->inputs) ? "a result; set that of a leaf, and compute this one again"
@@ -135,8 +135,8 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-/* node[index] is here and not in Python, where its class would become a sequence to C, too: of array[0] = node NumPy
- * would then say that a sequence is no number, and not what node.py says. */
+/* node[index] is here and not in Python, where its class would become a sequence to C, too: the error of array[0] =
+ * node would then be NumPy's, about a sequence, and not that of node.py. */
 static PyObject *subscript(PyObject *node, PyObject *index) {
     return PyObject_CallMethodOneArg(node, known.getitem, index);
 }
@@ -210,7 +210,7 @@ static PyTypeObject *type_of_first_node(PyObject *inputs) {
     return NULL;
 }
 
-/* The array that a result holds: nobody else's, and read-only. It may be a view of an operand, but is none itself. */
+/* The array that a result holds: its own, and read-only. It may be a view of an operand, but not the operand itself. */
 static PyObject *read_only(PyObject *value, PyObject *args) {
     if (!PyArray_Check(value)) return value;
     for (Py_ssize_t i = 0; value && i < PyTuple_GET_SIZE(args); i++)

@@ -17,10 +17,10 @@ typedef struct node_object {
     long long set;    /* the serial number at which a leaf's value was last set */
     npy_uint64 reads; /* bit i: a vector-Jacobian product reads the i-th operand */
     npy_uint64 operands_hash;  /* a hash of the operands that are read and can change, as they were (unchanged.c) */
-    char is_mutable;     /* somebody may write into the value: a leaf's, or a view of a leaf's */
+    char is_mutable;     /* the value can be written into: a leaf's, or a view of a leaf's */
     char is_argument; /* of a function that is differentiated: its value cannot be set */
     long long traversal; /* the last one that visited it (backward.c) ... */
-    Py_ssize_t index;    /* ... and where this node stood in it */
+    Py_ssize_t index;    /* ... and this node's position in it */
 } node_object;
 
 extern PyTypeObject nnc_node_type;

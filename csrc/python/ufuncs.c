@@ -62,7 +62,7 @@ nnc_status nnc_run_loop(const ufunc_head *head, int type, char *const *data, con
                              : row->loop_f64(row->function_f64, data, dims, steps);
 }
 
-/* NumPy has let go of the GIL when it calls these. A ufunc does not say that a label is out of range. */
+/* NumPy has released the GIL when it calls these. A ufunc does not say that a label is out of range. */
 static int finish(PyArrayMethod_Context *context, nnc_status status) {
     if (status == NNC_OK || status == NNC_ERR_LABEL) return 0;
     PyGILState_STATE gil = PyGILState_Ensure();
@@ -97,7 +97,7 @@ static int add_loop(PyObject *ufunc, PyArray_DTypeMeta *real, PyArrayMethod_Stri
     return PyUFunc_AddLoopFromSpec(ufunc, &spec);
 }
 
-/* NumPy thinks of every ufunc as elementwise: that an output may be one of the inputs. A gufunc's output, if it
+/* NumPy treats every ufunc as elementwise, so that an output may be one of the inputs. A gufunc's output, if it
  * overlaps an input, must go through a copy. */
 static void forbid_overlap(PyUFuncObject *ufunc) {
     for (int i = ufunc->nin; i < ufunc->nargs; i++)
@@ -108,7 +108,7 @@ static void forbid_overlap(PyUFuncObject *ufunc) {
 static int add_ufunc(PyObject *module, const ufunc_row *row) {
     const ufunc_head *head = &row->head;
     const int nin = (int)strcspn(head->roles, "R"), nout = (int)strlen(head->roles) - nin;
-    /* No loops yet: those that carry a status are added afterwards. `data` is ours to use then. */
+    /* No loops yet: those that carry a status are added afterwards. `data` is free for our own use then. */
     PyObject *ufunc = PyUFunc_FromFuncAndDataAndSignature(NULL, (void *)row, NULL, 0, nin, nout, PyUFunc_None,
                                                           head->name, head->doc, 0, head->signature);
     if (ufunc == NULL) return -1;

@@ -1,7 +1,7 @@
 /* unchanged.c - whether what the gradients of a graph are computed from is still what it was.
  *
  * A graph keeps the arrays that went into it by reference. Results are read-only, but a leaf can be set again, and an
- * array of data, or the array in a leaf, can be written into by whoever else has it. The first is recorded by its
+ * array of data, or the array in a leaf, can be written into by others that have it. The first is recorded by its
  * serial number: every result made before it is out of date. For the second a result keeps a hash of its operands, of
  * all their numbers, and backward compares it. That takes time, so only what a vector-Jacobian product reads is hashed
  * (a rule says it by its `reads`): with a plain X, the W of a layer W X + b is not, and the gradient is the same
@@ -138,14 +138,14 @@ static npy_uint64 hash_of(PyObject *x, memo *memo) {
     return hash;
 }
 
-/* Can somebody write into it: a leaf's array or one that is no Node's, or a result that is a view of such a one? */
+/* Can it be written into: a leaf's array, one that is not a Node's, or a result that is a view of one of these? */
 static int is_mutable(PyObject *input) {
     return nnc_is_node(input) ? ((node_object *)input)->is_mutable : PyArray_Check(input);
 }
 
-/* Does a vector-Jacobian product read the i-th operand, which is open? */
+/* Does a vector-Jacobian product read the i-th operand, and can that change? */
 static int is_read(const node_object *node, Py_ssize_t i) {
-    const unsigned long long far = sizeof node->reads * 8 - 1; /* the last bit stands for all operands from there on */
+    const unsigned long long far = sizeof node->reads * 8 - 1; /* the last bit represents all operands from there on */
     return (node->reads >> ((unsigned long long)i < far ? (unsigned long long)i : far) & 1) &&
            is_mutable(PyTuple_GET_ITEM(node->inputs, i));
 }
@@ -180,7 +180,7 @@ static int note_reads(node_object *node) {
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Whose memory it is in the end. */
+/* The object that owns the memory. */
 static PyObject *owner(PyObject *a) {
     for (PyObject *base; PyArray_Check(a) && (base = PyArray_BASE((PyArrayObject *)a)) != NULL;) a = base;
     return a;
@@ -265,6 +265,7 @@ int nnc_check_unchanged(PyObject *nodes) {
 PyObject *nnc_check(PyObject *Py_UNUSED(module), PyObject *nodes) {
     if (!PyTuple_CheckExact(nodes)) return PyErr_Format(PyExc_TypeError, "check_unchanged(a tuple of Nodes)");
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(nodes); i++)
-        if (!nnc_is_node(PyTuple_GET_ITEM(nodes, i))) return PyErr_Format(PyExc_TypeError, "check_unchanged: no Node");
+        if (!nnc_is_node(PyTuple_GET_ITEM(nodes, i)))
+            return PyErr_Format(PyExc_TypeError, "check_unchanged: not a Node");
     return nnc_check_unchanged(nodes) < 0 ? NULL : Py_NewRef(Py_None);
 }

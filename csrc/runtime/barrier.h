@@ -1,4 +1,4 @@
-/* barrier.h - a barrier for the threads of a task, to be used again and again. */
+/* barrier.h - a reusable barrier for the threads of a task. */
 #ifndef NNC_RUNTIME_BARRIER_H
 #define NNC_RUNTIME_BARRIER_H
 
@@ -9,7 +9,7 @@
 typedef struct nnc_barrier {
     nnc_event phase;    /* counts the barriers passed */
     atomic_int arrived; /* at the current barrier */
-    atomic_int spins;   /* fewer after a wait for which they were too few: the others may have no core of their own */
+    atomic_int spins;   /* fewer after a wait for which they were too few: the others may have no core */
 } nnc_barrier;
 
 /* Needs no counterpart: a barrier holds nothing but its own memory. */

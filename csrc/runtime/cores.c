@@ -23,7 +23,7 @@ int nnc_spins(int threads, int spins) { return threads <= nnc_num_cores() ? spin
 
 static atomic_int chosen; /* by nnc_set_num_threads; 0: nothing yet */
 
-/* More threads than cores never help, but 16 can be had anywhere, to see that they do no harm. */
+/* More threads than cores never help, but 16 are allowed on any machine, to test that they do no harm. */
 int nnc_max_threads(void) { return nnc_num_cores() > 16 ? nnc_num_cores() : 16; }
 
 int nnc_get_num_threads(void) {

@@ -14,8 +14,8 @@ void nnc_event_init(nnc_event *event) {
     nnc_condition_init(&event->wake);
 }
 
-/* Either this sees that somebody sleeps, or who goes to sleep sees the new count: both sides write their own number
- * first and read the other's then, and sequential consistency puts one of the two first. */
+/* Either this sees a sleeping thread, or a thread that goes to sleep sees the new count: each side writes its own
+ * number first and then reads the other's, and sequential consistency puts one of the two first. */
 void nnc_event_advance(nnc_event *event, int wake) {
     atomic_fetch_add(&event->count, 1);
     if (wake && atomic_load(&event->sleepers) != 0) {
@@ -34,8 +34,8 @@ static void cpu_pause(void) {
 #endif
 }
 
-/* After the spinning come some yields: if the thread we wait for is queued on this very core, a yield is the shortest
- * way to it. */
+/* After the spinning come some yields: if the thread we wait for is queued on this core, a yield runs it
+ * soonest. */
 nnc_wait nnc_event_wait(nnc_event *event, unsigned seen, int spins) {
     for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&event->count, memory_order_acquire) != seen) return NNC_SPUN;

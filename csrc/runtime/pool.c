@@ -1,10 +1,10 @@
 /* pool.c - a small pool of threads.
  *
  * Each worker has an event of its own. The caller of nnc_parallel writes the task down, offers a share of it to each
- * worker it wants, advances that worker's event, does its own share and then those that no worker has taken yet, for to
- * wake a sleeper may take longer than the work, and waits for the last worker to advance `done`. The task needs no
+ * worker it wants, advances that worker's event, does its own share and then those that no worker has taken yet, since
+ * waking a thread may take longer than the work, and waits for the last worker to advance `done`. The task needs no
  * lock: only who claimed a share reads it, and the next task is written after all of those are done. One caller at a
- * time has the pool; `busy` is all there is to that, and it also keeps a task from asking for the pool that it runs on.
+ * time has the pool; `busy` ensures that, and it also keeps a task from using the pool that it runs on.
  *
  * The child of a fork has none of its parent's threads, and finds the pool as it happened to be at that moment, perhaps
  * in the hands of a thread that is gone. It starts again from an empty pool. */
@@ -18,8 +18,8 @@
 
 enum {
     RECENTLY = 100000, /* nanoseconds after a task in which the next one wakes its workers anyway */
-    AFTER_SLEEP = 8,   /* times as many spins, once: else two sides that sleep by turns would go on so */
-    FLAGS = FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW | FE_UNDERFLOW /* inexact is nearly always set, and nobody asks */
+    AFTER_SLEEP = 8,   /* times as many spins, once: else two threads that sleep alternately would go on so */
+    FLAGS = FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW | FE_UNDERFLOW /* inexact is nearly always set and rarely tested */
 };
 
 typedef struct worker {
@@ -27,12 +27,12 @@ typedef struct worker {
     atomic_int spins;
     nnc_event event; /* on cache lines of its own, with the above: its spinning disturbs no other thread */
     int thread;     /* its number in every task, from 1 */
-    int core;       /* of who started it */
+    int core;       /* of the thread that started it */
 } worker;
 
 static struct {
     _Alignas(64) atomic_flag busy;
-    int started; /* workers there are */
+    int started; /* the number of workers */
     worker workers[NNC_MAX_THREADS - 1];
 
     nnc_task *task; /* written before the events are advanced */
@@ -74,13 +74,13 @@ static void work(void *arg) {
     }
 }
 
-/* In the child of a fork: nothing of what the pool was is true any more. */
+/* In the child of a fork: it has none of the parent's workers. */
 static void forget_workers(void) {
     pool.started = 0;
     atomic_flag_clear(&pool.busy);
 }
 
-/* See to it that there are `wanted` workers, or as many as the system allows. */
+/* Start workers until there are `wanted` of them, or as many as the system allows. */
 static void start_workers(int wanted) {
     if (pool.started == 0) {
         static int registered; /* inherited by children, as the registration is */

@@ -11,7 +11,7 @@ typedef void nnc_task(void *arg, int thread, int threads);
  * no worker has taken when its own is done.
  *
  * t = min(threads_wanted, nnc_get_num_threads()), or less: as many as the system lets us start, and 1 when the pool is
- * busy, be it with another caller's work or because the caller is itself part of a task. So a task must do the whole
+ * busy, with another caller's work or because the caller is itself part of a task. So a task must do the whole
  * work for every t.
  *
  * To wake a thread that sleeps may take longer than some work that is worth sharing with one that is awake. With `wake`
@@ -19,7 +19,8 @@ typedef void nnc_task(void *arg, int thread, int threads);
  * Without, a worker takes part if it still spins after the work before this.
  *
  * A floating-point exception flag (fetestexcept) raised in any of the threads is raised in the caller, and the threads
- * work in the caller's floating-point environment (rounding, subnormals): nothing tells where a number was computed. */
+ * work in the caller's floating-point environment (rounding, subnormals): results do not depend on the
+ * thread that computed them. */
 void nnc_parallel(nnc_task *task, void *arg, int threads_wanted, int wake);
 
 typedef struct nnc_range {
@@ -28,7 +29,7 @@ typedef struct nnc_range {
 
 /* Where the i-th of `parts` even shares of `count` begins; the shares are cut at multiples of `unit`. */
 static inline ptrdiff_t nnc_share(ptrdiff_t count, ptrdiff_t unit, int i, int parts) {
-    if (parts == 1) return i == 0 ? 0 : count; /* small networks would feel the divisions */
+    if (parts == 1) return i == 0 ? 0 : count; /* small networks would notice the divisions */
     const ptrdiff_t units = (count + unit - 1) / unit, begin = units * i / parts * unit;
     return begin < count ? begin : count;
 }

@@ -18,7 +18,7 @@ typedef struct hierarchy {
     char root[PATH], mount[PATH]; /* the group from which on the mount shows the tree, and where */
 } hierarchy;
 
-/* A line without its end; what is longer than that is cut off. */
+/* A line without its newline, cut off after PATH - 1 characters. */
 static char *next_line(char line[PATH], FILE *file) {
     if (fgets(line, PATH, file) == NULL) return NULL;
     char *end = strchr(line, '\n');

@@ -1,4 +1,4 @@
-/* status.c - what each nnc_status means, for people. */
+/* status.c - the messages of nnc_status. */
 #include "../nnc.h"
 
 const char *nnc_status_message(nnc_status status) {

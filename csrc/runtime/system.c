@@ -41,8 +41,8 @@ int nnc_start_thread(void (*run)(void *arg), void *arg) {
     if (begin == NULL) return 0;
     *begin = (start){run, arg};
 
-    /* The program's signals are for the program's threads. A thread is born with its creator's mask, so this one never
-     * sees any, not even in its first moments. */
+    /* The program's signals are for the program's threads. A thread inherits its creator's mask, so this one never
+     * receives any, not even at its start. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -105,8 +105,8 @@ ptrdiff_t nnc_cache_size(int level) {
 #endif
 }
 
-/* Tiles are 8 KB, more than Linux keeps room for in every thread that might never need it: a process must ask, and from
- * then on each stack for signals must have room for them. The answer is no if one is there already that has not. */
+/* Tiles are 8 KB, more than Linux reserves in threads that may never need them: a process must ask, and from then on
+ * each alternate signal stack must have space for them. It is refused if a smaller one exists already. */
 int nnc_ask_for_tiles(void) {
 #if defined(__linux__) && defined(SYS_arch_prctl)
     enum {
@@ -140,7 +140,7 @@ void nnc_aligned_free(void *memory) { free(memory); }
 #include <windows.h>
 
 _Static_assert(sizeof(nnc_mutex) == sizeof(SRWLOCK) && sizeof(nnc_condition) == sizeof(CONDITION_VARIABLE),
-               "system.h has room for a lock and a condition variable");
+               "system.h has space for a lock and a condition variable");
 
 void nnc_mutex_init(nnc_mutex *mutex) { InitializeSRWLock((PSRWLOCK)mutex); }
 void nnc_mutex_lock(nnc_mutex *mutex) { AcquireSRWLockExclusive((PSRWLOCK)mutex); }
@@ -175,7 +175,7 @@ int nnc_start_thread(void (*run)(void *arg), void *arg) {
     return thread != 0;
 }
 
-int nnc_at_fork(void (*in_child)(void)) { /* there is none */
+int nnc_at_fork(void (*in_child)(void)) { /* Windows has no fork */
     (void)in_child;
     return 1;
 }
@@ -205,7 +205,7 @@ ptrdiff_t nnc_cache_size(int level) {
     return 0;
 }
 
-int nnc_ask_for_tiles(void) { return 1; } /* Windows keeps room for what os_saves reports */
+int nnc_ask_for_tiles(void) { return 1; } /* Windows reserves space for what os_saves reports */
 
 int64_t nnc_nanoseconds(void) {
     LARGE_INTEGER now, frequency;

@@ -30,7 +30,7 @@ void nnc_condition_wake_all(nnc_condition *condition);
 int nnc_start_thread(void (*run)(void *arg), void *arg);
 /* Have in_child called in the child of every fork; 0 if the system refuses. */
 int nnc_at_fork(void (*in_child)(void));
-/* Let another thread that is ready have this core. */
+/* Yield this core to another thread that is ready. */
 void nnc_yield(void);
 
 /* Cores that the system lets this process run on; below 1 where it does not say. */
@@ -42,7 +42,7 @@ void nnc_leave_core(int core);
 
 /* Bytes of the data cache of a level, 1 to 3; 0 where the system does not say. */
 ptrdiff_t nnc_cache_size(int level);
-/* Ask for room for the matrix unit's tiles in every thread; 0 if the system refuses. */
+/* Ask for space for the matrix unit's tiles in every thread; 0 if the system refuses. */
 int nnc_ask_for_tiles(void);
 
 /* Memory that begins at a multiple of `alignment`, a power of two; NULL if there is none. */

@@ -18,22 +18,22 @@ enum {
     LINE = 64,
     WAIT = 40,               /* messages: steps of 784-200-10 on two cores of a virtual machine, less the rest */
     IN_FLIGHT = 8,           /* lines that a core waits for at the same time */
-    MESSAGES = 20,           /* there and back, in a piece of the measurement; the fastest piece counts */
-    PIECES = 10,
-    SPINS = 1 << 19,         /* after which the other thread is taken to have no core, and nothing was measured */
-    NO_CORE = 500,          /* nanoseconds, where it is: then only long steps are worth the waiting */
+    MESSAGES = 20,           /* round trips in a sample of the measurement; the fastest sample counts */
+    SAMPLES = 10,
+    SPINS = 1 << 19,         /* after which the other thread is assumed to have no core, and nothing was measured */
+    NO_CORE = 500,          /* nanoseconds assumed then: only long steps are worth the waiting */
     AGAIN_AFTER = 1000000000, /* nanoseconds */
     SOON_AFTER = 50000000    /* where nothing was measured */
 };
 
-/* Threads more than these take at least so much of the time: the model is none that would decide closer calls. */
+/* More threads are taken only if they need less than this part of the time: the model is no better. */
 static const double CLEARLY = 0.85;
 
 static _Atomic int64_t message = NO_CORE, next_at;
 static atomic_int is_given;
 
 typedef struct exchange {
-    _Alignas(2 * LINE) atomic_int turn; /* whose it is, or -1: one of the two has given up */
+    _Alignas(2 * LINE) atomic_int turn; /* the thread whose turn it is, or -1: one of the two has given up */
     _Alignas(2 * LINE) int64_t nanoseconds;
 } exchange;
 
@@ -41,7 +41,7 @@ typedef struct exchange {
 static void exchange_task(void *arg, int thread, int threads) {
     exchange *e = arg;
     if (threads < 2) return;
-    for (int piece = 0; piece < PIECES; piece++) {
+    for (int sample = 0; sample < SAMPLES; sample++) {
         const int64_t start = nnc_nanoseconds();
         for (int i = 0; i < MESSAGES; i++) {
             int spins = 0, turn;
