@@ -61,7 +61,7 @@ cost = model.learn(batch, 3.0)
 """,
         [
             ("w - (rate / len(examples)) * sum_w", "w + (rate / len(examples)) * sum_w",
-             "a step uphill", "self.w = [w - rate / len(examples) * sum_w for w, sum_w in zip(self.w, grad_w)]"),
+             "a step uphill", "self.w = [w - rate / len(examples) * sum_w for "),  # Python 3.10: for (w, sum_w) in
             ("outs[-l - 1].transpose()", "outs[-l].transpose()",
              "outs[-l] where outs[-l - 1] is meant", "grad_w[-l] = np.dot(delta, outs[-l - 1].transpose())"),
         ],
