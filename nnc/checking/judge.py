@@ -5,7 +5,7 @@ corrected by the edit from `nnc.checking.edits` that gives the true derivative o
 """
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .checks import find_checks
 from .edits_by_value import regularised
@@ -38,13 +38,14 @@ DIAGNOSES = (  # tried before the search for an edit
 
 @dataclass(eq=False)
 class Fault:
+    """A statement to blame, and what would be right."""
+
     sid: int
     name: str
     reason: str
     sentence: str
     right: str
     unexplained: bool = False
-    parts: list = field(default_factory=list)
 
 
 class Judge(Evidence):
@@ -118,7 +119,7 @@ class Judge(Evidence):
         return None
 
     def _is_misshaped(self, check, run):
-        """Whether the sum of a gradient's terms has the wrong shape, which cannot be a convention."""
+        """Whether a term added to a gradient has the wrong shape, which cannot be a convention."""
         value = self.value(run, check.id)
         return bool(check.parts) and value is not None and self.laid_out(value, check.targets[0]) is None
 
@@ -134,7 +135,7 @@ class Judge(Evidence):
         return any(k is not None and k.value < 0 for k in (self.status(c, run)[1] for c in own))
 
     def _helps(self, check, hurt):
-        """Whether checks in `hurt` become right when this value is what its name claims."""
+        """Whether fewer lines are wrong, or one of `hurt` is right, when this value is what its name claims."""
         before = self.wrong_statements(self.run())
         for factor in self.conventions_of(check):
             for target in check.targets:

@@ -185,7 +185,7 @@ class ReferenceGradients:
             if not is_near:
                 if abs(a - self._along(target.index, x, d, STEP / 100)[0]) <= 1e-3 * size + 1000 * noise + 1e-9:
                     continue  # a kink nearby
-                return f"the graph's derivative by {target.name} is not that of finite differences"
+                return f"the graph's dJ/d{target.name} is not that of finite differences"
         return ""
 
     # ---- by finite differences -------------------------------------------------------------------------------------

@@ -95,10 +95,10 @@ def intermediates(judge, run):
 def introduced_factors(judge, run, check):
     """Yield (statement, name, factor, Target) for the claimed lines before a check that introduce a factor."""
     lines = intermediates(judge, run)
-    for place, (sid, name, factor, target, strict) in enumerate(lines):
+    for position, (sid, name, factor, target, strict) in enumerate(lines):
         if strict and sid != check.sid and check.id in judge.influenced(sid):
             ids = [e.id for e in judge.events if e.sid == sid]
-            before = [line for line in lines[:place] if any(i in judge.influenced(line[0]) for i in ids)]
+            before = [line for line in lines[:position] if any(i in judge.influenced(line[0]) for i in ids)]
             if before and before[-1][4] and _near(factor, before[-1][2]):
                 continue  # it comes from the line before
             for off in dict.fromkeys((factor / before[-1][2] if before else factor, factor)):
@@ -109,18 +109,20 @@ def introduced_factors(judge, run, check):
 def _blame_intermediate(judge, run):
     gradients = _gradients(judge, run)
     lines = intermediates(judge, run)
-    for place, (sid, name, factor, target, strict) in enumerate(lines):
+    for position, (sid, name, factor, target, strict) in enumerate(lines):
         after = {k for c, k in gradients.items() if c.id in judge.influenced(sid) and c.sid != sid}
         if not after or after == {1.0} or not strict or sid in judge.rescaled:
             continue
         ids = [e.id for e in judge.events if e.sid == sid]
-        before = [line for line in lines[:place] if line[0] != sid and any(i in judge.influenced(line[0]) for i in ids)]
+        before = [
+            line for line in lines[:position] if line[0] != sid and any(i in judge.influenced(line[0]) for i in ids)
+        ]
         if len(after) == 1:
             off = after.pop()
             if before and not _near(factor / before[-1][2], off):
                 continue
             if not before and (_near(factor, 1) or factor * off < 0):
-                continue  # it is what its name says, or has the other sign: the factor is from elsewhere
+                continue  # it is what its name says, or has the opposite sign: the factor is from elsewhere
             if not _is_right_without(judge, sid, ids, off, gradients):
                 continue
         else:  # in a loop over the layers it enters again with each layer
@@ -161,7 +163,7 @@ def _arrays(judge, run, sid):
 
 def changed_by(judge, e):
     """The event whose value another one changes, for ``dh *= …`` that of ``dh = …``; or None."""
-    if e.how == "in place" and e.was is not None:
+    if e.how == "in position" and e.was is not None:
         return judge.events[e.was]
     same = [x for x in judge.events[: e.index] if (x.base, x.key, x.frame) == (e.base, e.key, e.frame)]
     return same[-1] if same and is_partial(judge, same[-1]) else None
@@ -260,7 +262,7 @@ def describe(judge, off, what, sid):
     }
     sign = "sign, " if off < 0 else ""
     size = abs(off)
-    minus = "the sign is the other one, and " if off < 0 else ""
+    minus = "the sign is wrong, and " if off < 0 else ""
     batches = judge.batches() if not _near(size, 1) else []
     twos = [(1, "")]
     if not _near(size, 2) and not _near(size, 0.5):
@@ -310,7 +312,7 @@ def right_text(judge, sid, off):
         return ast.unparse(new)
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     adds = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub)
-    if adds or isinstance(target, ast.Subscript) and judge.trace.by_id[(sid, 0)].how == "in place":
+    if adds or isinstance(target, ast.Subscript) and judge.trace.by_id[(sid, 0)].how == "in position":
         whole = ast.unparse(target.value if isinstance(target, ast.Subscript) else target)
         return f"{ast.unparse(node)}; {whole} /= {number_text(off, sizes)}"  # only a part of the array is assigned here
     return ast.unparse(next(_multiplied(node, off, sizes)))

@@ -205,12 +205,12 @@ class Recorder:
     def put(self, sid, base, value, how="assigned", key=None):
         """Record the value assigned to a name, an attribute or an item; return it, or what to assign instead."""
         if isinstance(value, dict | list):
-            return self._each(sid, base, value)
+            return self._record_container(sid, base, value)
         if isinstance(value, tuple) and how == "assigned" and self.nodes is None and not hasattr(value, "_fields"):
             return value
         if not isinstance(value, int | float | np.generic | np.ndarray | Node | Unknown):
             if how == "bound" and hasattr(value, "__dict__") and not isinstance(value, type | types.ModuleType):
-                self._attributes(sid, base, value)
+                self._record_attributes(sid, base, value)
             return value
         return self._record(sid, base, key, value, how)
 
@@ -248,32 +248,32 @@ class Recorder:
         self._kept.append(thing)  # so that no other object gets its id
         return id(thing)
 
-    def _each(self, sid, base, container):
+    def _record_container(self, sid, base, container):
         """Record the arrays of a list or a dictionary that are not known yet."""
         has_layers = _is_of_layers(container)
         for k, x in container.items() if isinstance(container, dict) else enumerate(container):
             if isinstance(x, np.ndarray | np.floating | float | Node) and id(x) not in self._known:
                 container[k] = self._record(sid, base, k, x, "assigned")
             elif isinstance(x, dict | list) and len(x) <= 100:
-                self._each(sid, f"{base}[{k!r}]", x)
+                self._record_container(sid, f"{base}[{k!r}]", x)
             elif has_layers:
-                container[k] = self._items(sid, f"{base}[{k!r}]", x)
+                container[k] = self._record_tuple(sid, f"{base}[{k!r}]", x)
         return container
 
-    def _items(self, sid, base, items):
+    def _record_tuple(self, sid, base, items):
         """Record those of a tuple with the parameters of a layer; return the tuple to use instead."""
         return tuple(
             self._record(sid, base, j, x, "assigned") if isinstance(x, np.ndarray | Node | Unknown) else x
             for j, x in enumerate(items)
         )
 
-    def _attributes(self, sid, base, thing):
+    def _record_attributes(self, sid, base, thing):
         """Record those of an object, such as a method's self."""
         for name, x in list(vars(thing).items()):
             if isinstance(x, np.ndarray | Node | float | np.floating) and id(x) not in self._known:
                 setattr(thing, name, self._record(sid, f"{base}.{name}", None, x, "assigned"))
             elif isinstance(x, dict | list) and len(x) <= 100:
-                self._each(sid, f"{base}.{name}", x)
+                self._record_container(sid, f"{base}.{name}", x)
 
     def _record(self, sid, base, key, value, how):
         id_ = (sid, self._counted.get(("event", sid), 0))
@@ -367,7 +367,7 @@ class Recorder:
         if isinstance(container, np.ndarray):
             container[key] = value
             return self._record(sid, base, None, container, "in place")
-        was, first = self._known.get(id(_item(container, key))), len(self.events)
+        was, first = self._known.get(id(_item_or_none(container, key))), len(self.events)
         container[key] = value
         self.stored(sid, base, container, key, "in place" if in_place else "assigned")
         if not in_place and len(self.events) > first:
@@ -380,9 +380,9 @@ class Recorder:
             if isinstance(container, list) and isinstance(key, int | np.integer) and key < 0:
                 key += len(container)
             if isinstance(container[key], dict | list):
-                self._each(sid, f"{base}[{key!r}]", container[key])
+                self._record_container(sid, f"{base}[{key!r}]", container[key])
             elif _is_of_layers(container):
-                container[key] = self._items(sid, f"{base}[{key!r}]", container[key])
+                container[key] = self._record_tuple(sid, f"{base}[{key!r}]", container[key])
             elif isinstance(container[key], int | float | np.generic | np.ndarray | Node | Unknown):
                 container[key] = self._record(sid, base, key, container[key], how)
 
@@ -453,7 +453,7 @@ class Recorder:
         return function(*args, **kwargs)
 
 
-def _item(container, key):
+def _item_or_none(container, key):
     """The item of a dictionary or a list, or None."""
     try:
         return container[key] if isinstance(container, dict | list) else None
