@@ -109,7 +109,7 @@ def by_peer(group):
     """A row for each peer, fastest first, of a work of one case: a column for each dtype and number of threads."""
     first, *_ = group
     (case,) = first.cases
-    values = [first.work.UNIT, "beside nnc", *["of the peak"] * hasattr(first.work, "flop")]
+    values = [first.work.UNIT, "relative to nnc", *["of the peak"] * hasattr(first.work, "flop")]
     body = []
     for p in sorted(first.peers, key=lambda p: first.best[p][case]):
         cells = [[found.seconds(p, case), found.ratio(p, case), found.share(p, case)] for found in group]

@@ -93,7 +93,7 @@ static int choose_threads(void) {
 /* ---- the module (PEP 489) ---------------------------------------------------------------------------------------- */
 
 /* What is kept between calls belongs to the interpreter that was the first to import the module. The slot below tells
- * that to Python from 3.12 on, which asks only for interpreters with a lock of their own. */
+ * that to Python from 3.12 on, which asks only for interpreters with their own lock. */
 static int claim_interpreter(void) {
     static _Atomic int64_t owner = -1;
     int64_t expected = -1;

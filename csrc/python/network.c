@@ -1,4 +1,4 @@
-/* network.c - checks what Python hands over, so that the engine can rely on every pointer, size and stride. */
+/* network.c - checks the arguments from Python, so that the engine can rely on every pointer, size and stride. */
 #include "network.h"
 
 enum {

@@ -3,8 +3,8 @@
  * Operands are plain if each is an ndarray and no subclass, aligned and of native byte order, and all are of one dtype,
  * float32 or float64 (labels: intp). Those of a generalised ufunc have the dimensions of the signature, none more and
  * none less; those of an elementwise one are of one shape, of one dimension at least, and C-contiguous.
- * A setting may be a Python float as well. An output is plain if it is writeable besides, contiguous, and
- * overlaps no operand - unless, elementwise, it is that operand. */
+ * A setting may be a Python float as well. An output is plain if it is also writeable, contiguous, and overlaps
+ * no operand - unless, elementwise, it is that operand. */
 #ifndef NNC_PYTHON_PLAIN_H
 #define NNC_PYTHON_PLAIN_H
 

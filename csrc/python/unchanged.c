@@ -32,7 +32,7 @@ static npy_uint64 hash_few(const char *data, npy_intp bytes) {
     return hash;
 }
 
-/* The axes of an array with gaps, those of the longest strides first; one of stride 0 repeats what is there. */
+/* The axes of an array with gaps, those of the longest strides first; one of stride 0 only repeats. */
 typedef struct layout {
     npy_intp size[NPY_MAXDIMS], stride[NPY_MAXDIMS];
     int ndim;

@@ -4,8 +4,8 @@
 
 /* A thread at a barrier has work left to do, and spins for longer than one without a task. With NNC_SPINS the threads
  * of 200 training steps of 784-200-10 sleep 10 to 60 times, so 1 to 4 times, and the epoch takes 0.9 of the time;
- * beside a busy process, which gets the core of every sleeper, 0.2 to 0.4. Where even that was too little, half as many
- * are next: four such trainings at once on two cores take half of the time that they do without. */
+ * with a busy process, which gets the core of every sleeping thread, 0.2 to 0.4. Where even that was too little, the
+ * next wait has half as many: four such trainings at once on two cores take half of the time that they do without. */
 enum {
     MOST_SPINS = 10 * NNC_SPINS
 };

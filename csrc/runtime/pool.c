@@ -1,9 +1,9 @@
 /* pool.c - a small pool of threads.
  *
- * Each worker has an event of its own. The caller of nnc_parallel writes the task down, offers a share of it to each
+ * Each worker has its own event. The caller of nnc_parallel writes the task down, offers a share of it to each
  * worker it wants, advances that worker's event, does its own share and then those that no worker has taken yet, since
  * waking a thread may take longer than the work, and waits for the last worker to advance `done`. The task needs no
- * lock: only who claimed a share reads it, and the next task is written after all of those are done. One caller at a
+ * lock: only a thread with a share reads it, and the next task is written after all of those are done. One caller at a
  * time has the pool; `busy` ensures that, and it also keeps a task from using the pool that it runs on.
  *
  * The child of a fork has none of its parent's threads, and finds the pool as it happened to be at that moment, perhaps
@@ -25,7 +25,7 @@ enum {
 typedef struct worker {
     _Alignas(64) atomic_int offered; /* a share, which goes to the first to take it: this worker or the caller */
     atomic_int spins;
-    nnc_event event; /* on cache lines of its own, with the above: its spinning disturbs no other thread */
+    nnc_event event; /* on its own cache lines, with the above: its spinning disturbs no other thread */
     int thread;     /* its number in every task, from 1 */
     int core;       /* of the thread that started it */
 } worker;

@@ -76,7 +76,7 @@ int nnc_this_core(void) {
 #endif
 }
 
-/* A thread that is woken may be put on the very core of the one that woke it, and be left there for tens of
+/* A thread that is woken may be put on the core of the one that woke it, and be left there for tens of
  * milliseconds, while another core is idle and the two wait for each other. Taking that core out of its affinity mask
  * for a moment makes the scheduler move it. Without this, on two cores and after 5 ms of sleep, a product of 512 x 512
  * and 512 x 1024 takes 1.5 times as long (the median), and two epochs of 512 examples of 784-200-10 1.3 times. */

@@ -104,7 +104,7 @@ static void check_shares(void) {
             run_on_own_threads(count_share, &all, 4);
         for (int i = 0; i < 4; i++)
             expect(all.done[i] == 1, "share %d is done %d times", i, all.done[i]);
-        expect(round % 3 || all.by_caller == 1, "the caller does %d shares of threads that have met", all.by_caller);
+        expect(round % 3 || all.by_caller == 1, "the caller does %d shares after a barrier", all.by_caller);
         by_caller += all.by_caller - 1;
     }
     expect(by_caller > 0, "no share of a sleeping thread was done by the caller in %d rounds", rounds);
