@@ -102,7 +102,7 @@ def _forward(f):
     def forward(*arrays, **params):
         y = np.asarray(f(*arrays, **params))
         if any(isinstance(x, np.ndarray) and np.may_share_memory(x, y) for x in arrays):
-            y = y.copy()  # a Node's value shares no memory with its operands
+            y = y.copy()  # not a view of an operand
         return y[()]
 
     return forward

@@ -425,7 +425,7 @@ def length(A, ord=2, axis=None, keepdims=False):
 
 
 def length_back(g, C, A, ord=2, axis=None, keepdims=False):
-    """g sign(A) |A / C|^(p-1), and 0 at the length 0."""
+    """g sign(A) |A / C|^(p-1), and 0 where the norm is 0."""
     g, C = restore_axes(g, A.ndim, axis, keepdims), restore_axes(C, A.ndim, axis, keepdims)
     is_zero = np.equal(C, 0)
     slope = A / np.where(is_zero, 1, C)

@@ -271,7 +271,7 @@ def derive(J, wrt):
         for consumer, i in uses[node]:
             g = gradients[consumer]
             value, before = pass_back(consumer, i, g, replay.values[consumer], replay.operands(consumer))
-            arriving = "" if consumer is J and node.shape else symbol(consumer)  # ∂J/∂J: the notes write it for numbers
+            arriving = "" if consumer is J and node.shape else symbol(consumer)  # ∂J/∂J: in the notes for numbers only
             right = names.product(consumer, i, arriving, before)
             shapes = (node.shape, g.shape, *(np.shape(x) for k, x in enumerate(consumer.inputs) if k != i))
             use = (consumer, i) if len(uses[node]) > 1 else None

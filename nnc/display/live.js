@@ -1,4 +1,4 @@
-/* Training as it goes on: the curves of loss and accuracy, and the first layer's weights as pictures. */
+/* Live plots of training: the curves of loss and accuracy, and the first layer's weights as pictures. */
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 360, HEIGHT = 160, MARGIN = 34;
 

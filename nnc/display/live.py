@@ -1,4 +1,4 @@
-"""Training as it goes on, in a notebook: `Live` is a callback of `nnc.MLP.fit` and a widget. It needs anywidget."""
+"""Live plots of training, in a notebook: `Live` is a callback of `nnc.MLP.fit` and a widget. It needs anywidget."""
 
 import math
 from pathlib import Path
