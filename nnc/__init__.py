@@ -1,6 +1,6 @@
 """nnc: a neural network derived by hand, run line by line on NumPy arrays, checked, and trained at full speed.
 
-The primitives stand in `nnc.functional`, each with its twin in plain NumPy in `nnc.reference`.
+The primitives are in `nnc.functional`, each with its twin in plain NumPy in `nnc.reference`.
 """
 
 import os
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 try:
     from . import _engine  # noqa: F401
-except ImportError as error:  # the environment says NNC_ISA=bogus, say
-    # `python -m nnc` looks for the command line in here, and `nnc` starts with it: that wants a line and no traceback.
+except ImportError as error:  # NNC_ISA=bogus in the environment, for example
+    # `nnc` and `python -m nnc` import this package first; the command line reports errors in one line, no traceback.
     if sys.argv and os.path.splitext(os.path.basename(sys.argv[0]))[0] in ("-m", "nnc"):
         sys.exit(f"nnc: {error}")
     raise
@@ -49,7 +49,7 @@ __all__ = [
     "vjp",
 ]
 
-# The larger modules are imported when somebody first asks for one of their names: `import nnc` takes a moment only.
+# The larger modules are imported when one of their names is first used, which keeps `import nnc` fast.
 _WHERE = {
     "MLP": "mlp.model",
     "Node": "autodiff.node",

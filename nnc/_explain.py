@@ -227,7 +227,7 @@ def dtype_of(x):
     """The dtype of an operand of any kind; None if it cannot become an array."""
     try:
         dtype = getattr(x, "dtype", None)
-        return dtype if isinstance(dtype, np.dtype) else np.asarray(x).dtype  # that of a table may be one of pandas
+        return dtype if isinstance(dtype, np.dtype) else np.asarray(x).dtype  # a table may have a dtype of pandas
     except (TypeError, ValueError):
         return None
 
@@ -238,7 +238,7 @@ def dtype_of(x):
 def function_of_nodes(function, known, reason=None):
     """The error for a function that is not in `known`, with the reason."""
     if reason is None and (getattr(function, "__module__", None) or "").startswith("numpy.fft"):
-        reason = "its results are complex numbers, or come from such, which Nodes cannot have"
+        reason = "its results are complex numbers, or come from such, which Nodes do not support"
     if reason is None:
         near = _near(function.__name__, sorted({f.__name__ for f in known}))
         reason = f"the nearest that do are {near}" if near else "it has no row in the table of operations"
@@ -262,7 +262,7 @@ INSTEAD = {  # an argument that Nodes do not take -> what does the same
     "keepdims": "np.expand_dims afterwards does",
     "mode": "indices % n wrap and np.clip of them clips, before",
     "correction": "ddof= is another name for it",
-    "mean": "np.mean((x - mean) ** 2) computes with one that is given",
+    "mean": "np.mean((x - mean) ** 2) uses a mean that is given",
     "weights": "only np.average has weights of Nodes",
     "overwrite_input": "the graph may need what would be overwritten",
     "copy": "the graph needs its values unchanged, and copies what it must",

@@ -1,10 +1,10 @@
 """Data-parallel training: one process, or the ranks of an MPI communicator, each with a share of the examples.
 
 All ranks hold the same weights. In every step each computes the gradient of its part of the batch, the sum over the
-ranks (Allreduce) is that of the batch, and all take the same step with it. It is the training of one
-process on the shares joined in the order of the ranks: the same batches, and the same sums but for their rounding.
+ranks (Allreduce) is that of the batch, and all take the same step with it. It is the training of one process on the
+shares joined in the order of the ranks: the same batches, and the same sums but for their rounding.
 
-The ranks must run the same collective calls in the same order, or they wait for each other for ever. So everything that
+The ranks must run the same collective calls in the same order, or they wait for each other forever. So everything that
 may fail on one of them, or runs the user's code, goes through `together`, after which all ranks know whether it failed
 on any. Between two of these, and in the middle of an epoch, Ctrl-C waits for the next.
 """
@@ -175,7 +175,7 @@ class Ranks:
             self._abort_if_lost(error)
 
     def _abort_if_lost(self, error):
-        """After an error of MPI itself the ranks can no longer communicate, and would wait for ever."""
+        """After an error of MPI itself the ranks can no longer communicate, and would wait forever."""
         if isinstance(error, self.MPI.Exception):
             self._abort(error)
 

@@ -638,8 +638,8 @@ class MLP:
     def from_onnx(cls, path: str | os.PathLike[str], loss: str | None = None) -> MLP:
         """The net of an ONNX graph of dense layers, as `to_onnx`, PyTorch, Keras and skl2onnx write them.
 
-        Such a graph may have a normalisation of X, dense layers (Gemm, or MatMul and Add), the activations
-        of a net, and at the end Softmax, Sigmoid, Exp or nothing. Its output of real numbers is used.
+        Such a graph may have a normalisation of X, dense layers (Gemm, or MatMul and Add), the activations of a net,
+        and at the end Softmax, Sigmoid, Exp or nothing. Its output of real numbers is used.
 
         Parameters
         ----------

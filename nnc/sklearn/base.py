@@ -166,7 +166,7 @@ class BaseMLP(BaseEstimator):
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(sizes)
-        self.out_activation_ = self._output()
+        self.out_activation_ = self._output_activation()
         self.coefs_, self.intercepts_ = [], []
         factor = 2.0 if self.activation == "logistic" else 6.0
         for m, n in zip(sizes[:-1], sizes[1:], strict=True):
@@ -194,10 +194,10 @@ class BaseMLP(BaseEstimator):
                 f"the net has layers of {units} units, but hidden_layer_sizes and the data ask for {sizes}; "
                 "use a new estimator, or warm_start=False"
             )
-        if self.out_activation_ != self._output():
+        if self.out_activation_ != self._output_activation():
             raise ValueError(
-                f"the net's last activation is {self.out_activation_}, but loss and y ask for {self._output()}; "
-                "use a new estimator, or warm_start=False"
+                f"the net's last activation is {self.out_activation_}, but loss and y ask for "
+                f"{self._output_activation()}; use a new estimator, or warm_start=False"
             )
 
     def _validate_pair(self, pair, trained_on):

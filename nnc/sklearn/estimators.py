@@ -228,7 +228,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError(f"class_weight must be finite numbers, at least 0, got {self.class_weight}.")
         return weight if sample_weight is None else weight * sample_weight
 
-    def _output(self):
+    def _output_activation(self):
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _count_outputs(self, target):
@@ -360,7 +360,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _total_weight(self, y, sample_weight, incremental):
         return sample_weight
 
-    def _output(self):
+    def _output_activation(self):
         return "exp" if self.loss == "poisson" else "identity"
 
     def _count_outputs(self, target):
