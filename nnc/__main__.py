@@ -406,9 +406,9 @@ def _parser(prog):
     command = commands.add_parser(
         "predict",
         help="print the probability of each class for one image",
-        description="Print the probability of each class for one image (PNG, JPEG, GIF, BMP, TIFF or PPM). It is taken "
-        "as grey levels and, if its size is another, resized to that of the training images, without keeping its "
-        "proportions. A digit is expected as in MNIST: light on dark, upright, in the middle, with a margin.",
+        description="Print the probability of each class for one image (PNG, JPEG, GIF, BMP, TIFF or PPM). It is "
+        "converted to grey levels and, if its size differs, resized to that of the training images; its proportions "
+        "are not kept. A digit is expected as in MNIST: light on dark, upright, in the middle, with a margin.",
     )
     command.set_defaults(run=predict)
     command.add_argument("model", metavar="MODEL", help=_MODEL).complete = _FILES

@@ -43,7 +43,7 @@ def as_examples(op, X, m, dtype, name="X"):
 def at_least_one(op, X, name="X"):
     """Refuse X without examples where a mean over them is wanted."""
     if X.shape[1] == 0:
-        raise ValueError(f"{op}: {name} is {X.shape}: there is no example in it, so there is no mean to take")
+        raise ValueError(f"{op}: {name} is {X.shape}: it has no examples, so there is no mean")
 
 
 def with_contiguous_examples(X):
