@@ -1,11 +1,11 @@
 /* concatenate.c - the backward pass of concatenate: each of the arrays gets its slice of the gradient.
  *
- * It is a slice, which autodiff/indexing.py could take; but to find out in Python where it begins takes longer than the
+ * It is a slice, which autodiff/indexing.py could take; but finding where it begins takes longer in Python than the
  * slice itself, for each of the arrays: forward and backward of eight small ones would take 1.7 times as long, those of
  * a recurrent layer tanh(W [h, x] + b) of 32 units 1.1 times. */
 #include "glue.h"
 
-/* The array's axis, counted from its end, as NumPy's C API counts; -1 with an exception if it has none such. */
+/* The array's axis, counted from its end, as NumPy's C API counts; -1 with an exception if there is none. */
 static int axis_of(PyObject *array, long from_end) {
     const long ndim = PyArray_Check(array) ? PyArray_NDIM((PyArrayObject *)array) : 0;
     if (from_end < 0 && ndim + from_end >= 0) return (int)(ndim + from_end);

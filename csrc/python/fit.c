@@ -76,7 +76,8 @@ static PyObject *fit_epochs(PyObject *object, PyObject *args, PyObject *kwargs) 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:epochs", names, &count, &lr, &order)) return NULL;
     const Py_ssize_t wanted = PyNumber_AsSsize_t(count, PyExc_OverflowError);
     if (wanted < 1) {
-        if (!PyErr_Occurred()) PyErr_Format(PyExc_ValueError, "Fit.epochs: one at least, not %zd", wanted);
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_ValueError, "Fit.epochs: count is %zd, but it must be at least 1", wanted);
         return NULL;
     }
     if (self->busy) {
