@@ -388,7 +388,7 @@ static void *FN(arena_alloc)(char *base, size_t *used, ptrdiff_t count, size_t s
     return at;
 }
 
-static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *truth, const PUBLIC(state) *state) {
+static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(targets) *y, const PUBLIC(state) *state) {
     const ptrdiff_t layers = fit->net.layers, n = fit->net.sizes[layers], unit = LINE / (ptrdiff_t)sizeof(REAL);
     const ptrdiff_t ld = (fit->chunk + unit - 1) / unit * unit, r = fit->X.r, m = fit->X.m;
     FN(pass) *p = &fit->pass;
@@ -405,9 +405,9 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
     fit->own = fit->options.reduce ? FN(arena_alloc)(base, &used, r, sizeof *fit->own) : fit->order;
     fit->own_begin =
         fit->options.reduce ? FN(arena_alloc)(base, &used, fit->batches + 2, sizeof *fit->own_begin) : NULL;
-    fit->y = truth->labels ? FN(arena_alloc)(base, &used, r, sizeof *fit->y) : NULL;
-    fit->Y = truth->labels ? NULL : FN(arena_alloc)(base, &used, r * n, sizeof(REAL));
-    fit->weights = truth->weights ? FN(arena_alloc)(base, &used, fit->total, sizeof(REAL)) : NULL;
+    fit->y = y->labels ? FN(arena_alloc)(base, &used, r, sizeof *fit->y) : NULL;
+    fit->Y = y->labels ? NULL : FN(arena_alloc)(base, &used, r * n, sizeof(REAL));
+    fit->weights = y->weights ? FN(arena_alloc)(base, &used, fit->total, sizeof(REAL)) : NULL;
     fit->squares = fit->options.penalty ? FN(arena_alloc)(base, &used, fit->units, sizeof(REAL)) : NULL;
     for (int i = 0; i < 2; i++) {
         fit->rows[i] = FN(arena_alloc)(base, &used, fit->chunk * p->rows_ld, sizeof(REAL));
@@ -447,20 +447,20 @@ static size_t FN(lay_out)(PUBLIC(fit) *fit, char *base, const PUBLIC(truth) *tru
 }
 
 /* Labels or targets and weights, copied and (labels) checked: they cannot change during an epoch. */
-static nnc_status FN(copy_truth)(PUBLIC(fit) *fit, const PUBLIC(truth) *truth) {
+static nnc_status FN(copy_targets)(PUBLIC(fit) *fit, const PUBLIC(targets) *y) {
     const ptrdiff_t n = fit->net.sizes[fit->net.layers];
-    for (ptrdiff_t i = 0; truth->weights && i < fit->total; i++) {
-        const REAL weight = truth->weights[i * truth->weights_s];
+    for (ptrdiff_t i = 0; y->weights && i < fit->total; i++) {
+        const REAL weight = y->weights[i * y->weights_s];
         if (!(weight >= 0)) return NNC_ERR_ARGUMENT;
         fit->weights[i] = weight;
     }
     for (ptrdiff_t i = 0; i < fit->X.r; i++) {
-        if (truth->labels) {
-            if (truth->labels[i] < 0 || truth->labels[i] >= n) return NNC_ERR_LABEL;
-            fit->y[i] = truth->labels[i];
+        if (y->labels) {
+            if (y->labels[i] < 0 || y->labels[i] >= n) return NNC_ERR_LABEL;
+            fit->y[i] = y->labels[i];
         } else
             for (ptrdiff_t k = 0; k < n; k++)
-                fit->Y[i * n + k] = truth->targets[k * truth->rs + i * truth->cs];
+                fit->Y[i * n + k] = y->targets[k * y->rs + i * y->cs];
     }
     return NNC_OK;
 }
@@ -474,13 +474,13 @@ static nnc_accumulation FN(accumulation_of)(const PUBLIC(fit) *fit, const PUBLIC
     return o->optimizer == NNC_MOMENTUM && (in_one || !state) ? INTO_VELOCITY : INTO_GRADIENT;
 }
 
-static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *X, const PUBLIC(truth) *truth,
+static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *X, const PUBLIC(targets) *y,
                                     const PUBLIC(state) *state, const nnc_fit_options *o) {
     const ptrdiff_t total = o->reduce ? o->total : X->r;
     if (o->batch_size < 1 || total < 1 || total > UINT32_MAX || net->loss == NNC_LOSSES) return NNC_ERR_ARGUMENT;
     if (o->reduce && (!o->sum || o->first < 0 || X->r > total - o->first || o->optimizer == NNC_GRADIENT))
         return NNC_ERR_ARGUMENT;
-    if (!truth->targets && (!truth->labels || net->loss != NNC_CROSS_ENTROPY)) return NNC_ERR_ARGUMENT;
+    if (!y->targets && (!y->labels || net->loss != NNC_CROSS_ENTROPY)) return NNC_ERR_ARGUMENT;
     if (nnc_optimizer_states(o->optimizer) < 0 || !(o->weight_decay >= 0) || o->steps < 0) return NNC_ERR_ARGUMENT;
     if (o->optimizer == NNC_GRADIENT && (!state || o->batch_size < X->r)) return NNC_ERR_ARGUMENT;
     if (o->optimizer == NNC_ADAM && !(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1))
@@ -490,9 +490,9 @@ static nnc_status FN(check_options)(const PUBLIC(mlp) *net, const nnc_examples *
 }
 
 nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc_examples *X,
-                            const PUBLIC(truth) *truth, const PUBLIC(state) *state, const nnc_fit_options *options) {
+                            const PUBLIC(targets) *y, const PUBLIC(state) *state, const nnc_fit_options *options) {
     NNC_TRY(FN(nnc_pass_check)(net, X));
-    NNC_TRY(FN(check_options)(net, X, truth, state, options));
+    NNC_TRY(FN(check_options)(net, X, y, state, options));
     PUBLIC(fit) *fit = calloc(1, sizeof *fit);
     if (fit == NULL) return NNC_ERR_MEMORY;
     fit->net = *net, fit->X = *X, fit->options = *options, fit->random = options->seed, fit->steps = options->steps;
@@ -514,17 +514,17 @@ nnc_status PUBLIC(fit_open)(PUBLIC(fit) **out, const PUBLIC(mlp) *net, const nnc
     fit->pass.accumulation = FN(accumulation_of)(fit, state);
     fit->pass.optimizer = options->optimizer == NNC_GRADIENT ? NULL : KERNELS->optimizers[options->optimizer];
 
-    const size_t bytes = FN(lay_out)(fit, NULL, truth, state);
+    const size_t bytes = FN(lay_out)(fit, NULL, y, state);
     fit->memory = nnc_aligned_alloc(LINE, bytes);
     if (fit->memory == NULL) {
         free(fit);
         return NNC_ERR_MEMORY;
     }
     memset(fit->memory, 0, bytes); /* the state is 0 at the start, and no stray NaN is in the padding */
-    FN(lay_out)(fit, fit->memory, truth, state);
+    FN(lay_out)(fit, fit->memory, y, state);
     for (ptrdiff_t i = 0; i < fit->total; i++)
         fit->order[i] = (uint32_t)i;
-    const nnc_status status = FN(copy_truth)(fit, truth);
+    const nnc_status status = FN(copy_targets)(fit, y);
     if (status != NNC_OK)
         PUBLIC(fit_close)(fit);
     else

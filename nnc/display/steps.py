@@ -36,7 +36,7 @@ class Part:
     Attributes
     ----------
     input : Node
-        The operand; `place` is its index among the inputs.
+        The operand; `index` is its position among the inputs.
     rule : str
         LaTeX of what is to be done with the arriving gradient, which is written as a dot.
     product : ndarray
@@ -48,7 +48,7 @@ class Part:
     """
 
     node: Node
-    place: int
+    index: int
     input: Node
     rule: str
     product: np.ndarray
@@ -63,7 +63,7 @@ class Part:
                 f"{shape_text(self.node.shape)} by {shape_text(self.input.shape)}; .rule says how to do without it"
             )
         seeds = np.eye(self.node.size, dtype=self.node.dtype).reshape(self.node.shape * 2)
-        return pass_back(self.node, self.place, seeds, self.node.value, self.node._args)[0]
+        return pass_back(self.node, self.index, seeds, self.node.value, self.node._args)[0]
 
 
 def pass_back(node, i, g, out, args):

@@ -57,7 +57,7 @@ static nnc_status do_work(work *w) {
                                    nnc_rows_f32(w->b, N, 1)));
     NNC_TRY(nnc_tanh_forward_f32(Z, Z));
     NNC_TRY(nnc_softmax_forward_f32(nnc_rows_f32(w->P, N, R), Z));
-    NNC_TRY(nnc_fit_open_f32(&fit, &net, &X, &(nnc_truth_f32){.labels = y}, NULL, &options));
+    NNC_TRY(nnc_fit_open_f32(&fit, &net, &X, &(nnc_targets_f32){.labels = y}, NULL, &options));
     nnc_status status = nnc_fit_epoch_f32(fit, &result);
     nnc_fit_close_f32(fit);
     return status;
